@@ -1,0 +1,22 @@
+"""MovieLens-100k at the settings of the authors' README: batch 1024, dim 32, Adam 5e-4, coupled L2 1e-5, beta .99, 5 negatives.
+
+Command:  python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "ml-100k"
+    config.epochs = 2000
+    config.batch_size = 1024
+    config.dim = 32
+    config.learning_rate = 5e-4
+    config.l2 = 1e-5
+    config.beta = 0.99
+    config.num_negatives = 5
+    config.drop_last = True
+    config.eval_every = 5
+    config.patience = 40
+    return config

@@ -1,0 +1,1 @@
+"""Programs: `python -m launch.NAME --help`. They parse flags and call the library; they hold no logic of their own."""

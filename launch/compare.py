@@ -1,0 +1,40 @@
+"""Trains several methods with several seeds on one data set and prints one table: mean and standard deviation.
+
+    python -m launch.compare --config=configs/quickstart.py --workdir=runs/quickstart
+    python -m launch.compare --config=configs/ml100k.py --workdir=runs/ml100k --config.protocol=paper_oracle \
+        --methods=onebp,onebp:duplicates=last,twobp,user_only --seeds=0,1,2,3,4
+
+Each run has a folder of its own below --workdir and may be stopped and gone on with like any other. Exit status as launch.train.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import cli, run_folder
+from onebp_jax.compare import compare
+from onebp_jax.config import check_config
+from onebp_jax.errors import UserError
+
+_CONFIG = cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
+_METHODS = flags.DEFINE_list("methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated.")
+_SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of every row.")
+_OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown file.")
+
+
+def main() -> None:
+    config = cli.need("config", _CONFIG.value, "configs/quickstart.py")
+    workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    check_config(config)
+    if not all(seed.isdigit() for seed in _SEEDS.value):
+        raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
+    seeds = [int(seed) for seed in _SEEDS.value]
+    text = compare(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds)
+    print("\n" + text)
+    if _OUT.value:
+        run_folder.write_atomically(Path(_OUT.value), lambda file: file.write((text + "\n").encode()))
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

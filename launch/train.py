@@ -1,0 +1,37 @@
+"""Trains one method on one data set, in a folder of its own.
+
+    python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
+    python -m launch.train --config=configs/ml100k.py --workdir=runs/seed1 --config.seed=1 --config.method=twobp
+
+The folder ends with result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command goes on with
+a run that was stopped, and ends as if it never had been. Fields and their defaults: onebp_jax/config.py.
+Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
+"""
+
+from absl import flags
+
+from onebp_jax import cli, report
+from onebp_jax.config import check_config
+from onebp_jax.train import train
+
+_CONFIG = cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
+
+
+def main() -> None:
+    config = cli.need("config", _CONFIG.value, "configs/quickstart.py")
+    workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
+    check_config(config)
+    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
+    seconds = result["seconds"]
+    print(f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}")
+    print(f"protocol {result['protocol']}: {result['selection']}\n")
+    print(report.by_length(result["metrics"]))
+    print(
+        f"\ntrain {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
+        f"compile {seconds['compile']:.1f} s; results in {workdir}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,76 @@
+"""Several methods and seeds of one configuration, each a run of its own, and one table of them all."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+import ml_collections
+
+from onebp_jax import report, run_folder
+from onebp_jax.config import check_config, default_config, nearest
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import UserError
+from onebp_jax.evaluation import protocols
+from onebp_jax.train import train
+
+
+def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
+    """The configuration of one row: `spec` is `method` or `method:field=value:field=value`."""
+    config = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
+    method, *changes = spec.split(":")
+    config.method, config.seed = method, seed
+    for change in changes:
+        field, given, text = change.partition("=")
+        if not given or field not in default_config():
+            raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, default_config())}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        try:
+            config[field] = value
+        except TypeError as error:
+            raise UserError(f"{spec!r}: {field}={text} is of another type than {config[field]!r}") from error
+    check_config(config)
+    return config
+
+
+def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], say=print) -> str:
+    """Trains every variant with every seed in `workdir/VARIANT-seedS` (a run that has ended is read back); returns Markdown."""
+    configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
+    rows, timing = [], []
+    for spec in specs:
+        results = []
+        for one in configs[spec]:
+            say(f"{spec}, seed {one.seed}")
+            results.append(train(one, dataset, workdir / f"{spec.replace(':', '-')}-seed{one.seed}"))
+        rows.append((spec, [result["metrics"] for result in results]))
+        timing.append((spec, [_timing(result) for result in results]))
+    summary = {
+        "dataset": config.dataset,
+        "split": dataset.split,
+        "protocol": config.protocol,
+        "selection": protocols.SELECTION[config.protocol],
+        "seeds": list(seeds),
+        "rows": {spec: metrics for spec, metrics in rows},
+    }
+    run_folder.write_json(workdir / "compare.json", summary)
+    first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."
+    count = f"{len(seeds)} seeds, mean ± sd." if len(seeds) > 1 else f"1 seed ({seeds[0]})."
+    return "\n".join(
+        [f"{first} {count}\n", report.table(rows), "", report.table(timing, tuple(timing[0][1][0]), digits=2)]
+    )
+
+
+def _timing(result: dict) -> dict[str, float]:
+    seconds = result["seconds"]
+    return {
+        "epoch chosen": result["epoch"],
+        "epochs done": result["epochs_done"],
+        "ms an epoch": 1e3 * seconds["per_epoch"],
+        "train s": seconds["train"],
+        "eval s": seconds["eval"],
+        "compile s": seconds["compile"],
+    }

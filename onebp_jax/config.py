@@ -1,0 +1,106 @@
+"""Every field of a run's configuration with its default, and the checks that speak before anything is compiled."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import ml_collections
+
+from onebp_jax.errors import UserError
+from onebp_jax.evaluation.protocols import PROTOCOLS
+
+# Fields that change how a run proceeds but not what it computes: a run may be resumed with other values.
+OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """A `ConfigDict` with every field; a config file starts from it and changes what it needs."""
+    config = ml_collections.ConfigDict()
+    # Data. `dataset` is a name of the catalogue or a path; empty column names are found by their usual spellings.
+    config.dataset = "synthetic"
+    config.split = "auto"
+    config.test_fraction = 0.2
+    config.split_seed = 0
+    config.user_column = config.item_column = config.time_column = ""
+    config.synthetic = ml_collections.ConfigDict({"num_users": 1000, "num_items": 500, "seed": 0})
+    # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
+    config.method = ml_collections.config_dict.placeholder(object)
+    config.method = "onebp"
+    config.loss = "infonce"
+    config.dim = 32
+    config.beta = 0.99
+    config.duplicates = "expected"
+    config.num_negatives = 5
+    config.temperature = 1.0
+    config.optimizer = "dense"
+    config.learning_rate = 5e-4
+    config.l2 = 1e-5
+    # Training.
+    config.seed = 0
+    config.epochs = 100
+    config.batch_size = 1024
+    config.drop_last = False
+    config.steps_per_call = 0  # steps in one compiled call; 0 = a whole epoch
+    config.checkpoint_seconds = 60.0
+    # Evaluation. `patience` counts evaluations without a better validation NDCG@20; 0 = never stop early.
+    config.protocol = "honest"
+    config.validation_fraction = 0.1
+    config.eval_every = 1
+    config.patience = 50
+    return config
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` where some known name is near, else an empty string."""
+    close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _one_of(config, field: str, known: tuple[str, ...]) -> None:
+    value = config[field]
+    if value not in known:
+        raise UserError(f"{field}={value!r}: expected one of {', '.join(known)}{nearest(value, known)}")
+
+
+def _number(config, field: str, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+    value = config[field]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{field}={value!r}: expected a finite number")
+    if value < low or value > high or (open_low and value == low):
+        above = f"above {low}" if open_low else f"at least {low}"
+        raise UserError(f"{field}={value!r}: expected {above}" + (f" and at most {high}" if high < math.inf else ""))
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+    """Raises `UserError`, naming field, value and what was expected, if the configuration cannot be run."""
+    known = default_config()
+    for field in config:
+        if field not in known:
+            raise UserError(f"unknown config field {field!r}{nearest(field, known)}")
+    for field in known:
+        if field not in config:
+            raise UserError(f"config field {field!r} is missing: start the config from onebp_jax.config.default_config()")
+    for field in ("dim", "num_negatives", "epochs", "batch_size", "eval_every"):
+        _number(config, field, 1)
+    for field in ("l2", "seed", "split_seed", "patience", "steps_per_call", "checkpoint_seconds"):
+        _number(config, field, 0)
+    for field in ("learning_rate", "temperature"):
+        _number(config, field, 0, open_low=True)
+    _number(config, "beta", 0, 1)
+    for field in ("test_fraction", "validation_fraction"):
+        _number(config, field, 0, 0.9, open_low=True)
+    _one_of(config, "protocol", PROTOCOLS)
+    _one_of(config, "optimizer", ("dense",))
+
+
+def as_plain(config: ml_collections.ConfigDict) -> dict:
+    """The configuration as JSON-able values; a function is written as `module:name`."""
+
+    def plain(value):
+        if isinstance(value, ml_collections.ConfigDict | dict):
+            return {key: plain(inner) for key, inner in value.items()}
+        return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
+
+    return plain(config)

@@ -1,0 +1,148 @@
+"""One way in: a name of the catalogue, or a path, becomes a `Dataset`.
+
+The sets of the catalogue are looked for below the data root (`data_dir`, else `$ONEBP_DATA_DIR`), then in a per-user
+cache, and are downloaded into that cache if they are in neither. A set is a folder with a train and a test file, and
+perhaps a `split.txt` with the sentence that says which split it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from onebp_jax.data.dataset import Dataset, check, deduplicate, number_ids, to_pairs
+from onebp_jax.data.download import SOURCES, install
+from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_interactions
+from onebp_jax.data.splits import leave_one_out, per_user_ratio
+from onebp_jax.data.synthetic import generate
+from onebp_jax.errors import UserError
+
+NAMES = (*SOURCES, "synthetic")
+SPLITS = ("auto", "given", "ratio", "time", "leave_one_out", "leave_one_out_time")
+
+
+def load(
+    dataset: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    split: str = "auto",
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    synthetic: dict | None = None,
+    download: bool = True,
+) -> Dataset:
+    """Loads a data set and checks it.
+
+    Args:
+      dataset: one of `NAMES`; or the path of a file that `read_interactions` reads; or of a folder with two such
+        files, `train.*` and `test.*`.
+      data_dir: the data root, one folder a set of the catalogue. Default: `$ONEBP_DATA_DIR`, else a per-user cache.
+      split: "given" (the train and the test file), "ratio" (per user, random), "time" (per user, the latest),
+        "leave_one_out", "leave_one_out_time"; "auto" is "given" if there are two files, else "ratio". All but
+        "given" split the union of what there is.
+      test_fraction: for "ratio" and "time", and for the synthetic set.
+      split_seed: for "ratio" and "leave_one_out".
+      user_column, item_column, time_column: see `read_interactions`.
+      synthetic: arguments of `generate`, if the dataset is "synthetic".
+      download: whether a set that is not there may be downloaded.
+    Raises:
+      UserError: if the set cannot be found, read, split as asked, or is not fit for training (see `check`).
+    """
+    name = os.fspath(dataset)
+    if split not in SPLITS:
+        raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}; choose one of them")
+    if name == "synthetic":
+        made = _generate({"test_fraction": test_fraction, **(synthetic or {})})
+        frames = [pd.DataFrame(pairs, columns=["user", "item"]) for pairs in (made.train, made.test)]
+        user_ids, item_ids, given, truth = made.user_ids, made.item_ids, made.split, made.truth
+    else:
+        files = _find(name, data_dir, download)
+        columns = {"user_column": user_column, "item_column": item_column, "time_column": time_column}
+        indexed = files[0].name.endswith(LIGHTGCN)
+        frames, user_ids, item_ids = number_ids([read_interactions(file, **columns) for file in files], indexed=indexed)
+        note = files[0].with_name("split.txt")
+        given, truth = note.read_text().strip() if note.is_file() else "given", None
+    train, test, sentence, duplicates = _split(name, frames, split, test_fraction, split_seed)
+    loaded = Dataset(name, train, test, user_ids, item_ids, sentence or given, duplicates, truth)
+    check(loaded)
+    return loaded
+
+
+def _generate(options: dict) -> Dataset:
+    try:
+        return generate(**options)
+    except TypeError as error:
+        raise UserError(f"synthetic: {error}; pass arguments of onebp_jax.data.generate") from error
+
+
+def _split(name: str, frames: list[pd.DataFrame], split: str, fraction: float, seed: int) -> tuple:
+    """Train pairs, test pairs, a sentence that says which split (none: the given one), number of duplicates."""
+    if split == "auto":
+        split = "given" if len(frames) == 2 else "ratio"
+    if split == "given":
+        if len(frames) == 1:
+            raise UserError(f"{name}: one file has no given split; use split 'ratio', or a folder with train and test")
+        (train, dropped), (test, more) = map(deduplicate, frames)
+        return to_pairs(train), to_pairs(test), None, dropped + more
+    timed = split.endswith("time")
+    if timed and not all("time" in frame for frame in frames):
+        raise UserError(
+            f"{name}: split is {split!r} but there are no times; use 'ratio' or 'leave_one_out', or load a file with a "
+            "column timestamp or time (another name: time_column)"
+        )
+    whole, dropped = deduplicate(pd.concat(frames, ignore_index=True))
+    pairs, times = to_pairs(whole), whole["time"].to_numpy() if timed else None
+    how = "latest" if timed else "random"
+    seeded = "" if timed else f", seed {seed}"
+    if split.startswith("leave_one_out"):
+        return *leave_one_out(pairs, seed, times), f"leave one out, {how}{seeded}", dropped
+    return *per_user_ratio(pairs, fraction, seed, times), f"per-user {how} {100 * fraction:g} %{seeded}", dropped
+
+
+def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list[Path]:
+    """The one file of a set, or its train and its test file."""
+    if name in SOURCES:
+        return _find_in_catalogue(name, data_dir, download)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if files := _train_and_test(path):
+            return files
+        raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; name one file")
+    if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
+        nearest = difflib.get_close_matches(name, NAMES, 1, cutoff=0)[0]
+        raise UserError(
+            f"dataset is {name!r}, neither a file or folder nor a known set; did you mean {nearest}? "
+            f"Known are {', '.join(NAMES)}, or give a path"
+        )
+    return [path]
+
+
+def _find_in_catalogue(name: str, data_dir: str | os.PathLike | None, download: bool) -> list[Path]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onebp_jax"
+    chosen = data_dir or os.environ.get("ONEBP_DATA_DIR")
+    root = Path(chosen).expanduser() if chosen else cache
+    if chosen and not root.is_dir():
+        raise UserError(f"data root {root} is not a folder; make it, or point --data_dir or $ONEBP_DATA_DIR elsewhere")
+    for folder in (root / name, cache / name):
+        if files := _train_and_test(folder):
+            return files
+    install(name, cache / name, root, download=download)
+    return _train_and_test(cache / name)
+
+
+def _train_and_test(folder: Path) -> list[Path]:
+    """The train and the test file of a folder; nothing if there is neither."""
+    found = []
+    for part in ("train", "test"):
+        found += [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()][:1]
+    if len(found) == 1:
+        raise UserError(f"{folder}: has {found[0].name} alone, expected a train and a test file; add the other one")
+    if found and len({file.name.endswith(LIGHTGCN) for file in found}) == 2:
+        raise UserError(f"{folder}: {found[0].name} and {found[1].name} differ in format; convert one of them")
+    return found

@@ -1,0 +1,200 @@
+"""Files of interactions -> columns user, item and, where there is one, time.
+
+The end of the name tells the format:
+
+    .txt                  LightGCN text: a line is `user item item ...`, ids counted from 0
+    .csv .tsv .parquet    a table with named columns, see `read_interactions`
+    .inter                RecBole: separated by tabs, columns named `user_id:token`, `item_id:token`, `timestamp:float`
+    u.data ratings.dat    MovieLens as unpacked, no header: user, item, rating, timestamp; separated by tabs or `::`
+
+All but Parquet may be compressed (`.gz`). Text is UTF-8, or else Latin-1. Every rating counts as an interaction.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import io
+import re
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.data.dataset import original_ids, to_numbers
+from onebp_jax.errors import UserError
+
+RAW = {"header": None, "names": ["user", "item", "rating", "timestamp"], "quoting": csv.QUOTE_NONE}
+LAYOUTS = {  # end of the name -> options of pandas.read_csv
+    ".csv": {"sep": ","},
+    ".tsv": {"sep": "\t"},
+    ".inter": {"sep": "\t", "quoting": csv.QUOTE_NONE},
+    "u.data": {"sep": "\t", **RAW},
+    "ratings.dat": {"sep": "::", **RAW},
+}
+MOST = np.iinfo(np.int32).max  # the largest id
+LIGHTGCN = (".txt", ".txt.gz")
+SUFFIXES = (*LIGHTGCN, ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".inter", ".inter.gz", ".parquet")
+COLUMNS = {
+    "user": ("user", "user_id", "userId", "uid"),
+    "item": ("item", "item_id", "itemId", "movieId", "iid"),
+    "time": ("timestamp", "time"),
+}
+
+
+def read_interactions(
+    path: str | Path, *, user_column: str | None = None, item_column: str | None = None, time_column: str | None = None
+) -> pd.DataFrame:
+    """Reads one file of any of the formats above, by its name.
+
+    Args:
+      path: the file.
+      user_column, item_column, time_column: names of columns; by default the first there is of user, user_id,
+        userId, uid; of item, item_id, itemId, movieId, iid; and of timestamp, time (a file may have no times).
+    Returns:
+      Columns user and item, and time (a number) if there is such a column; a row an interaction, in file order.
+      Ids are int64, or text where they are text in Parquet or would not come back as they were written ("007").
+    Raises:
+      UserError: if the file is missing, damaged, empty, or not what its name says.
+    """
+    path = Path(path)
+    requested = {"user": user_column, "item": item_column, "time": time_column}
+    layout = next((LAYOUTS[end] for end in LAYOUTS if path.name.removesuffix(".gz").endswith(end)), None)
+    if path.name.endswith(LIGHTGCN):
+        if any(requested.values()):
+            raise UserError(f"{path}: LightGCN text has no columns to choose; leave user_column and the others out")
+        return pd.DataFrame(read_lightgcn(path), columns=["user", "item"])
+    if not layout and path.suffix != ".parquet":
+        _check_file(path)
+        raise UserError(f"{path}: unknown format; convert or rename to {', '.join(SUFFIXES)}, u.data or ratings.dat")
+    frame = _read_text(path, layout) if layout else _read_parquet(path)
+    frame = frame.rename(columns=str)
+    columns = _choose(path, list(frame), requested)
+    frame = frame[list(columns.values())].set_axis(list(columns), axis=1).reset_index(drop=True)
+    if frame.empty:
+        raise UserError(f"{path}: the file is empty: it has a header but no rows; check where it was written")
+    for role in frame:
+        missing = frame[role].isna().to_numpy()
+        if missing.any():
+            raise UserError(
+                f"{path}: missing values: {missing.sum()} in the {role} column, the first in data row "
+                f"{missing.argmax() + 1}, expected none; remove or fill these rows"
+            )
+        frame[role] = to_numbers(path, frame[role]) if role == "time" else original_ids(frame[role], bool(layout))
+    return frame
+
+
+def read_lightgcn(path: str | Path) -> np.ndarray:
+    """Reads LightGCN text (`user item item ...` a line) as `int32[P, 2]`, columns user and item, in file order.
+
+    Raises:
+      UserError: as `read_interactions`, and for a token that is not an integer of 0 to 2**31 - 1, with its line.
+    """
+    data = _read_bytes(path)
+    lines = data.splitlines()
+    lengths = np.array([len(line.split()) for line in lines])
+    try:
+        ids = np.fromstring(data, dtype=np.int64, sep=" ")
+    except (ValueError, DeprecationWarning):
+        ids = np.empty(0, np.int64)
+    if len(ids) != lengths.sum() or ids.min() < 0 or ids.max() > MOST:
+        _explain(path, lines)
+    lengths = lengths[lengths > 0]
+    is_user = np.zeros(len(ids), bool)
+    is_user[np.cumsum(lengths) - lengths] = True
+    return np.stack([np.repeat(ids[is_user], lengths - 1), ids[~is_user]], axis=1).astype(np.int32)
+
+
+def _explain(path: str | Path, lines: list[bytes]) -> None:
+    """Looks for the first token that is no id, one by one, which is slow but names the line."""
+    for row, line in enumerate(lines, 1):
+        for token in line.split():
+            if not re.fullmatch(rb"\d{1,10}", token) or int(token) > MOST:
+                problem = "ids out of range" if re.fullmatch(rb"-?\d+", token) else "not an integer"
+                raise UserError(
+                    f"{path}: line {row}: {problem}: {token[:40].decode(errors='replace')!r}; LightGCN text is 'user "
+                    f"item item ...' with ids of 0 to {MOST}: convert to CSV with columns user and item, or rename it"
+                )
+
+
+def _check_file(path: Path) -> None:
+    """Raises `UserError`, with the names that are there, unless the path is a file."""
+    if path.is_file():
+        return
+    folder = path if path.is_dir() else path.parent
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    there = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "") or "nothing"
+    what = "is a folder, expected a file" if path.is_dir() else "no such file"
+    raise UserError(f"{path}: {what}; in {folder} there is {there}; check the path")
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    """The content of a text file, unpacked, without a UTF-8 byte order mark."""
+    path = Path(path)
+    _check_file(path)
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" and data else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if not data.strip():
+        raise UserError(f"{path}: the file is empty, expected interactions; check where it was written")
+    return data
+
+
+def _read_text(path: Path, layout: dict) -> pd.DataFrame:
+    """All columns, as text."""
+    data = _read_bytes(path)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    first, separator = text.lstrip().split("\n", 1)[0], layout["sep"]
+    if separator not in first:
+        other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), "none")
+        raise UserError(
+            f"{path}: wrong separator: expected {separator!r} by the name of the file, found {other} in the first "
+            f"line {first[:60]!r}; rename or convert the file (.csv: comma, .tsv: tab)"
+        )
+    if separator == "::":  # pandas reads a separator of two letters by a slow loop in Python
+        text, layout = text.replace(separator, "\t"), {**layout, "sep": "\t"}
+    try:
+        with warnings.catch_warnings():  # pandas drops surplus fields with no more than a warning
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, skipinitialspace=True, **layout)
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise UserError(f"{path}: not every line has the columns of the first ({error!r}); mend the file") from error
+    return frame.rename(columns=lambda name: name.split(":")[0]) if layout is LAYOUTS[".inter"] else frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    _check_file(path)
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        raise UserError(f"{path}: Parquet needs the package pyarrow; install it, or convert to CSV") from error
+    except (OSError, ValueError) as error:  # what pyarrow raises for a damaged file is a ValueError
+        raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
+
+
+def _choose(path: Path, found: list[str], requested: dict[str, str | None]) -> dict[str, str]:
+    """Role -> the column that plays it."""
+    chosen = {}
+    for role, defaults in COLUMNS.items():
+        wanted = (requested[role],) if requested[role] else defaults
+        column = next((name for name in wanted if name in found), None)
+        if column:
+            chosen[role] = column
+        elif role != "time" or requested[role]:
+            near = [match for name in wanted for match in difflib.get_close_matches(name, found, 1, cutoff=0.5)]
+            raise UserError(
+                f"{path}: no {role} column: expected {' or '.join(wanted)}, the file has {', '.join(found)}"
+                f"{f' (nearest: {near[0]})' if near else ''}; choose one with {role}_column"
+            )
+    if len(set(chosen.values())) < len(chosen):
+        raise UserError(f"{path}: one column has two roles: {chosen}; choose different columns")
+    return chosen

@@ -1,0 +1,99 @@
+"""Splits of (user, item) pairs, per user, deterministic.
+
+A random split is a function of the *set* of pairs and the seed: the order of the file does not change it. A user
+never loses the last pair that is left to them. Both parts keep the order of the file. `round` is Python's (halves
+go to the even number).
+
+Source of the proportions: the released splits of the OneBP paper (https://arxiv.org/abs/2403.18227), whose test
+parts have round(n / 5) of the n pairs of every user of the MovieLens sets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onebp_jax.errors import UserError
+
+# One stream of random numbers a purpose, so that a test split and a validation split with one seed are unrelated.
+RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC = range(4)
+
+
+def per_user_ratio(
+    pairs: np.ndarray, fraction: float, seed: int, times: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out `round(n * fraction)` of the n pairs of every user.
+
+    Args:
+      pairs: `int32[P, 2]`, columns user and item, no pair twice.
+      fraction: in [0, 1).
+      seed: non-negative; has no effect if times are given.
+      times: `[P]` or None. If given the latest pairs are held out; of equal times, the later in the file.
+    Returns:
+      (kept, held_out), `int32[P - T, 2]` and `int32[T, 2]`.
+
+    >>> kept, held_out = per_user_ratio(np.array([[0, 5], [0, 6], [0, 7]], np.int32), 0.4, seed=0, times=[3, 1, 2])
+    >>> kept.tolist(), held_out.tolist()
+    ([[0, 6], [0, 7]], [[0, 5]])
+    """
+    counts = _counts(pairs, fraction)
+    return _hold_out(pairs, np.rint(counts * fraction), _keys(pairs, seed, RATIO, times))
+
+
+def leave_one_out(pairs: np.ndarray, seed: int, times: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out one pair of every user who has two or more: the latest if times are given, else a random one.
+
+    Arguments and returns as in `per_user_ratio`.
+    """
+    return _hold_out(pairs, np.ones_like(_counts(pairs)), _keys(pairs, seed, LEAVE_ONE_OUT, times))
+
+
+def hold_out_validation(pairs: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out `round(n * fraction)` train pairs of every user, but at least 1 of a user who has 5 or more.
+
+    Arguments and returns as in `per_user_ratio`; a fraction of 0 holds out nothing.
+    """
+    counts = _counts(pairs, fraction)
+    at_least = (counts >= 5) & (fraction > 0)
+    return _hold_out(pairs, np.maximum(np.rint(counts * fraction), at_least), _keys(pairs, seed, VALIDATION))
+
+
+def generator(seed: int, purpose: int) -> np.random.Generator:
+    """The stream of random numbers of one purpose."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f"seed is {seed!r}, expected an integer of 0 or more; choose another")
+    return np.random.Generator(np.random.PCG64([int(seed), purpose]))
+
+
+def _counts(pairs: np.ndarray, fraction: float = 0.0) -> np.ndarray:
+    """Pairs a user, `[max user + 1]`, once the arguments have been checked."""
+    if not 0 <= fraction < 1:
+        raise UserError(f"fraction is {fraction}, expected 0 <= fraction < 1; 0.2 holds out a fifth of every user")
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or (pairs < 0).any():
+        raise UserError(
+            f"pairs have shape {pairs.shape} and type {pairs.dtype}, expected [P, 2] integers of 0 or more, "
+            "columns user and item; pass Dataset.train"
+        )
+    return np.bincount(pairs[:, 0])
+
+
+def _keys(pairs: np.ndarray, seed: int, purpose: int, times: np.ndarray | None = None) -> np.ndarray:
+    """What the pairs of a user are ordered by; the last ones are held out."""
+    if times is not None:
+        times = np.asarray(times)
+        if times.shape != (len(pairs),) or np.isnan(times).any():
+            raise UserError(f"times have shape {times.shape}, expected {(len(pairs),)} without NaN; one a pair")
+        return times
+    keys = np.empty(len(pairs))
+    keys[np.lexsort((pairs[:, 1], pairs[:, 0]))] = generator(seed, purpose).random(len(pairs))
+    return keys
+
+
+def _hold_out(pairs: np.ndarray, quotas: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out the last `quotas[user]` pairs of every user in the order of the keys, but never all of them."""
+    order = np.lexsort((keys, pairs[:, 0]))  # stable, so equal keys stay in the order of the file
+    users = pairs[order, 0]
+    counts = np.bincount(users, minlength=len(quotas))
+    places_from_end = np.cumsum(counts)[users] - np.arange(len(pairs))  # 1 = the last pair of the user
+    held_out = np.empty(len(pairs), bool)
+    held_out[order] = places_from_end <= np.minimum(quotas, counts - 1)[users]
+    return pairs[~held_out], pairs[held_out]

@@ -1,0 +1,129 @@
+"""A synthetic data set whose latent item types are known.
+
+Every item has a type; popularity follows Zipf's law over the whole catalogue, item of rank r having the weight
+`r ** -zipf`. Every user has one majority type and a few minority types, and draws distinct items type by type, by
+popularity. The types are the truth that an analysis of the embeddings should find again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.splits import SYNTHETIC, generator, per_user_ratio
+from onebp_jax.errors import UserError
+
+FEWEST = 5  # pairs a user has at least
+CHUNK = 2_000_000  # random numbers alive at once
+
+
+def generate(
+    num_users: int = 1000,
+    num_items: int = 500,
+    num_types: int = 6,
+    interactions_per_user: float = 40,
+    zipf: float = 1.0,
+    majority: float = 0.7,
+    minority_types: int = 2,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Draws a data set; the same arguments give the same set.
+
+    Args:
+      num_users, num_items: `M`, `N`. Every item of `0..N-1` is in the catalogue, drawn by somebody or not.
+      num_types: `K` latent types, of `N // K` items or one more.
+      interactions_per_user: mean of the Poisson number of pairs of a user (5 at least; fewer than drawn where a
+        type runs out of items).
+      zipf: exponent of the popularity; 0 = all items alike.
+      majority: share of the majority type in the pairs of a user; the minority types share the rest equally.
+      minority_types: how many other types a user likes; with 0 everything is of the majority type.
+      test_fraction: per user, random.
+      seed: non-negative.
+    Returns:
+      A `Dataset` with truth `item_type int32[N]`, `user_majority_type int32[M]`, `user_type_share float32[M, K]`.
+    Raises:
+      UserError: if an argument is out of its range.
+    """
+    _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types)
+    random = generator(seed, SYNTHETIC)
+    item_type = random.permutation(num_items) % num_types
+    weights = (1.0 + random.permutation(num_items)) ** -zipf
+    liked = np.argsort(random.random((num_users, num_types)), axis=1)[:, : 1 + minority_types]
+    shares = np.zeros((num_users, num_types))
+    rest = 1 - majority if minority_types else 0.0
+    np.put_along_axis(shares, liked, rest / max(minority_types, 1), axis=1)
+    np.put_along_axis(shares, liked[:, :1], 1 - rest, axis=1)
+
+    totals = np.maximum(random.poisson(interactions_per_user, num_users), FEWEST)
+    pairs = _draw(random.multinomial(totals, shares), item_type, weights, random)
+    train, test = per_user_ratio(pairs, test_fraction, seed)
+    return Dataset(
+        name="synthetic",
+        train=train,
+        test=test,
+        user_ids=np.arange(num_users),
+        item_ids=np.arange(num_items),
+        split=f"per-user random {100 * test_fraction:g} %, seed {seed}",
+        truth={
+            "item_type": item_type.astype(np.int32),
+            "user_majority_type": liked[:, 0].astype(np.int32),
+            "user_type_share": shares.astype(np.float32),
+        },
+    )
+
+
+def _draw(counts: np.ndarray, item_type: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """`counts[user, type]` distinct items of the type, by weight; `int32[P, 2]`, users ascending, items shuffled.
+
+    Successive draws without replacement take the items of the smallest `exponential / weight` (an exponential race).
+    """
+    users, items = [], []
+    for kind in range(counts.shape[1]):
+        members = np.flatnonzero(item_type == kind)
+        askers = np.flatnonzero(counts[:, kind])
+        for some in np.array_split(askers, 1 + len(askers) * len(members) // CHUNK):
+            races = random.standard_exponential((len(some), len(members)), dtype=np.float32) / weights[members]
+            most = min(counts[some, kind].max(initial=0), len(members))
+            first = np.argsort(races, axis=1)[:, :most]
+            row, place = np.nonzero(np.arange(most) < counts[some, kind, None])
+            users.append(some[row])
+            items.append(members[first[row, place]])
+    pairs = np.stack([np.concatenate(users), np.concatenate(items)], axis=1).astype(np.int32)
+    return pairs[np.lexsort((random.random(len(pairs)), pairs[:, 0]))]
+
+
+def _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types) -> None:
+    whole = isinstance(minority_types, int | np.integer)
+    rules = [
+        ("num_users", num_users, _is_count(num_users), "an integer of 1 or more"),
+        ("num_types", num_types, _is_count(num_types), "an integer of 1 or more"),
+        ("num_items", num_items, _is_count(num_items), "an integer of 1 or more"),
+        (
+            "interactions_per_user",
+            interactions_per_user,
+            FEWEST <= interactions_per_user <= num_items,
+            f"{FEWEST} to num_items",
+        ),
+        ("zipf", zipf, 0 <= zipf < np.inf, "0 or more"),
+        ("majority", majority, 0 < majority <= 1, "a share above 0, at most 1"),
+        ("minority_types", minority_types, whole and minority_types >= 0, "an integer of 0 or more"),
+    ]
+    for name, value, good, expected in rules:
+        if not good:
+            raise UserError(f"synthetic: {name} is {value!r}, expected {expected}; change it")
+    if num_items < FEWEST * num_types:  # else a user of one small type could not have FEWEST pairs
+        raise UserError(
+            f"synthetic: num_items is {num_items}, expected at least {FEWEST} items for each of the {num_types} types; "
+            f"use {FEWEST * num_types} items or fewer types"
+        )
+    if minority_types >= num_types:
+        raise UserError(
+            f"synthetic: minority_types is {minority_types}, expected fewer than num_types = {num_types}; lower it"
+        )
+    if minority_types and majority < (1 - majority) / minority_types:
+        raise UserError(f"synthetic: majority is {majority}, expected no less than a minority type's share; raise it")
+
+
+def _is_count(value: int) -> bool:
+    return isinstance(value, int | np.integer) and value >= 1

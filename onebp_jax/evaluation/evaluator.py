@@ -1,0 +1,44 @@
+"""One evaluation: rank everyone, compare with the held-out pairs, and return a flat dictionary of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onebp_jax.evaluation import metrics, ranking
+from onebp_jax.types import Array
+
+KS = (5, 10, 20)
+
+
+def evaluator(
+    seen: np.ndarray, held_out: np.ndarray, shape: tuple[int, int], popularity: np.ndarray, ks: tuple[int, ...] = KS
+) -> Callable[[Array, Array], dict[str, float]]:
+    """Lays out an evaluation once; the returned function does it for any pair of tables.
+
+    Args:
+      seen: `int[P, 2]` pairs left out of the lists. held_out: `int[T, 2]` pairs to find.
+      shape: `(M, N)`. popularity: `int[N]`, training users of each item. ks: list lengths.
+
+    Returns:
+      `evaluate(user f32[M, d], item f32[N, d]) -> {"P@5": .., .., "Novelty@20": ..}`; lists of users without a held-out
+      pair count neither in accuracy nor beyond.
+    """
+    num_users, num_items = shape
+    # Only users with something to find are ranked.
+    users = np.unique(held_out[:, 0])
+    row_of = np.full(num_users, -1)
+    row_of[users] = np.arange(len(users))
+    rows = [np.stack([row_of[pairs[:, 0]], pairs[:, 1]], 1) for pairs in (seen, held_out)]
+    hidden, wanted = (pairs[pairs[:, 0] >= 0] for pairs in rows)
+    layout = ranking.plan(len(users), num_items, hidden)
+    everyone = len(users) == num_users
+
+    def evaluate(user: Array, item: Array) -> dict[str, float]:
+        _, lists = ranking.top_k(user if everyone else user[users], item, layout, max(ks))
+        lists = np.asarray(lists)
+        found, relevant = metrics.hits_of(lists, wanted, num_items)
+        return metrics.accuracy(found, relevant, ks) | metrics.beyond_accuracy(lists, popularity, ks)
+
+    return evaluate

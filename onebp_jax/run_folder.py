@@ -1,0 +1,148 @@
+"""The files of a run: what `train` writes, and what the other programs read back.
+
+    config.json      the configuration, and what data it met
+    metrics.jsonl    one line per evaluation
+    checkpoints/     see `onebp_jax.checkpoint`
+    result.json      at the end: the metrics of the chosen epoch
+    embeddings.npz   at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
+
+Every file is written beside its name and moved into place, so that a crash leaves the old one or the new one, never half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from onebp_jax.config import OPERATIONAL, as_plain, default_config
+from onebp_jax.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: then two runs in one folder are not kept apart
+    fcntl = None
+
+OURS = ("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz")
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Writes a file under a temporary name and moves it into place; an error leaves what was there before."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: dict) -> None:
+    text = json.dumps(value, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+@contextlib.contextmanager
+def opened(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> Iterator[Path]:
+    """A run folder that is ours alone: made if missing, refused if it holds another run or another process works in it.
+
+    Args:
+      workdir: the folder. config: the configuration of this command. data: JSON-able fingerprint of the data.
+
+    Raises:
+      UserError: the folder holds a run of another configuration or on other data, is in use, or cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = open(workdir / ".lock", "w")  # noqa: SIM115 - held until the run ends
+    except OSError as error:
+        raise UserError(f"cannot write to the run folder {workdir}: {error.strerror or error}") from error
+    with lock:
+        if fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(f"another process is running in {workdir}: use another --workdir") from error
+        _claim(workdir, {"config": as_plain(config), "data": data})
+        yield workdir
+
+
+def _claim(workdir: Path, mine: dict) -> None:
+    path = workdir / "config.json"
+    if not path.exists():
+        found = [name for name in OURS if (workdir / name).exists()]
+        if found:
+            raise UserError(f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another --workdir")
+        write_json(path, mine)
+        return
+    theirs = read_json(path)
+    for part, what in (("config", "configuration"), ("data", "data")):
+        # JSON turns tuples into lists: compare what would be written.
+        new, old = json.loads(json.dumps(mine[part])), theirs.get(part, {})
+        for field in sorted(set(new) | set(old)):
+            if field not in OPERATIONAL and new.get(field) != old.get(field):
+                raise UserError(
+                    f"{workdir} holds a run with other {what}: {field} is {old.get(field)!r} there and "
+                    f"{new.get(field)!r} here; nothing was touched, use another --workdir"
+                )
+
+
+def append_line(path: Path, record: dict) -> None:
+    with open(path, "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def cut_lines(path: Path, step: int) -> None:
+    """Drops the lines after `step` (and a half-written last one): they will be made again."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+    write_atomically(path, lambda file: file.write("".join(kept).encode()))
+
+
+class Trained(NamedTuple):
+    """A finished run, read back: its config, result, and the chosen tables with the original ids of their rows."""
+
+    config: ml_collections.ConfigDict
+    result: dict
+    user: np.ndarray
+    item: np.ndarray
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+
+
+def read_run(workdir: str | Path) -> Trained:
+    """Reads a finished run folder; raises `UserError` if it is none or the run has not ended."""
+    workdir = Path(workdir)
+    if not (workdir / "config.json").exists():
+        raise UserError(f"{workdir} is not a run folder: it has no config.json")
+    if not (workdir / "result.json").exists():
+        raise UserError(f"the run in {workdir} has not ended: give launch.train the same command again to finish it")
+    config = default_config()
+    with config.unlocked():
+        config.update(read_json(workdir / "config.json")["config"])
+    try:
+        with np.load(workdir / "embeddings.npz", allow_pickle=False) as tables:
+            arrays = [tables[name] for name in ("user", "item", "user_ids", "item_ids")]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot read {workdir / 'embeddings.npz'}: {error}") from error
+    return Trained(config, read_json(workdir / "result.json"), *arrays)

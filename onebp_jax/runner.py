@@ -1,0 +1,167 @@
+"""A run in memory: epochs as one compiled scan, and what is remembered between them. Nothing here touches a file.
+
+    Run(state, best, progress) --advance--> Run --evaluate--> Run, metrics
+
+A run is a function of its configuration and the data; going on from a saved `Run` gives bit for bit what an uninterrupted
+run gives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.device import batch_at, steps_per_epoch, to_device
+from onebp_jax.data.splits import hold_out_validation
+from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.step import Step, make_step
+from onebp_jax.types import Array, Info, Interactions, Method, State
+
+
+class Run(NamedTuple):
+    """All that a run has come to: `state` (its `data` is None here), the `best` vectors so far, and plain numbers."""
+
+    state: State
+    best: tuple[Array, Array]
+    progress: dict
+
+    @property
+    def step(self) -> int:
+        return int(self.state.step)
+
+
+class Job(NamedTuple):
+    """What stays the same in a run.
+
+    Attributes:
+      config: the configuration. data: the pairs that are trained on.
+      watched: the split that evaluations read, "validation" or "test".
+      epoch_steps: steps in an epoch.
+      advance: `advance(run, length) -> run`, compiled once per length.
+      vectors: `vectors(state) -> (f32[M, d], f32[N, d])`.
+      measure: `measure(user, item) -> metrics` on the watched split.
+    """
+
+    config: object
+    data: Interactions
+    watched: str
+    epoch_steps: int
+    advance: Callable[[Run, int], Run]
+    vectors: Callable[[State], tuple[Array, Array]]
+    measure: Callable[[Array, Array], dict[str, float]]
+
+
+def make_scan(step: Step, batch_size: int, drop_last: bool):
+    """`scan(state, data, length) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+
+    `state.data` is None outside the scan, so that donating the state leaves the interactions alone.
+    """
+
+    @partial(jax.jit, static_argnames="length", donate_argnums=0)
+    def scan(state: State, data: Interactions, length: int) -> tuple[State, Info]:
+        def body(state: State, _) -> tuple[State, Info]:
+            batch = batch_at(state.key, state.step, data, batch_size, drop_last)
+            state, info = step(state._replace(data=data), batch)
+            return state._replace(data=None), info
+
+        return jax.lax.scan(body, state, length=length)
+
+    return scan
+
+
+def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
+    """Splits, places the data on the device and initialises; raises `UserError` where method and data do not fit."""
+    shape = dataset.num_users, dataset.num_items
+    train, held_out, watched = dataset.train, dataset.test, "test"
+    if config.protocol == "honest":
+        train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
+        watched = "validation"
+        if not len(held_out):
+            raise UserError("protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items")
+    try:
+        init, step = make_step(method)
+        data = to_device(train, *shape)
+        state = init(jax.random.key(config.seed), data)._replace(data=None)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    tables = jax.jit(method.encoder.tables)
+    vectors = lambda state: tables(state.user, state.item, data)  # noqa: E731
+    epoch_steps = steps_per_epoch(len(train), config.batch_size, config.drop_last)
+    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
+    advance = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
+    progress = {
+        "selection": protocols.start(),
+        "epoch_loss": [0.0, 0],
+        "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
+    }
+    run = Run(state, jax.tree.map(jnp.copy, vectors(state)), progress)
+    return Job(config, data, watched, epoch_steps, advance, vectors, measure), run
+
+
+def _advance(scan, data: Interactions, epoch_steps: int) -> Callable[[Run, int], Run]:
+    compiled = {}
+
+    def advance(run: Run, length: int) -> Run:
+        progress = dict(run.progress, seconds=dict(run.progress["seconds"]))
+        if length not in compiled:
+            started = time.perf_counter()
+            compiled[length] = scan.lower(run.state, data, length=length).compile()
+            progress["seconds"]["compile"] += time.perf_counter() - started
+        before, started = run.step, time.perf_counter()
+        state, info = compiled[length](run.state, data)
+        losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
+        progress["seconds"]["train"] += time.perf_counter() - started
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if bad.size:
+            at = before + int(bad[0])
+            raise RunFailed(f"the loss is {losses[bad[0]]} at step {at} (epoch {at // epoch_steps + 1})")
+        total, count = progress["epoch_loss"] if before % epoch_steps else (0.0, 0)
+        progress["epoch_loss"] = [total + float(losses @ examples), count + int(examples.sum())]
+        return Run(state, run.best, progress)
+
+    return advance
+
+
+def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
+    """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
+    started = time.perf_counter()
+    vectors = job.vectors(run.state)
+    metrics = job.measure(*vectors)
+    selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
+    # A copy, because the next step gives the state's own buffers away.
+    best = jax.tree.map(jnp.copy, vectors) if better else run.best
+    seconds = dict(run.progress["seconds"])
+    seconds["eval"] += time.perf_counter() - started
+    return Run(run.state, best, run.progress | {"selection": selection, "seconds": seconds}), metrics
+
+
+def mean_loss(run: Run) -> float:
+    """Mean loss of the current epoch so far."""
+    total, count = run.progress["epoch_loss"]
+    return total / max(1, count)
+
+
+def is_done(job: Job, run: Run) -> bool:
+    """Whether all epochs are done or, under the honest protocol, patience has run out."""
+    config, since = job.config, run.progress["selection"]["since"]
+    tired = config.protocol == "honest" and config.patience and since >= config.patience
+    return bool(tired) or run.step >= config.epochs * job.epoch_steps
+
+
+def next_length(job: Job, run: Run) -> int:
+    """Steps of the next call: at most `steps_per_call`, never past the end of an epoch."""
+    left = job.epoch_steps - run.step % job.epoch_steps
+    return min(left, job.config.steps_per_call or left)
+
+
+def is_finite(run: Run) -> bool:
+    """Whether both tables hold finite numbers only."""
+    return bool(jnp.isfinite(run.state.user).all() & jnp.isfinite(run.state.item).all())

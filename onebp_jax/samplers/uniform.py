@@ -1,0 +1,93 @@
+"""Uniform negatives: distinct items that the user has not touched, drawn exactly and without rejection.
+
+The untouched items of user `u` are numbered `0 .. c-1`, `c = N - |train[u]|`. A row draws `k` distinct numbers and turns
+each into an item: if `t_0 < t_1 < ..` are the touched items, then `t_j - j` untouched items come before `t_j`, so the
+untouched item number `r` is `r + j` with `j` = how many `t_j - j` are `<= r`: one binary search in the user's sorted row.
+One random word a negative is all that is ever drawn, and a user who touched nearly everything costs no more than another.
+
+Distinct numbers come from the first `k` swaps of a Fisher-Yates shuffle of `0 .. c-1`, without the array: swap `j` takes
+place `r_j` in `j .. c-1`; what lies there is found by following earlier swaps back (Durstenfeld 1964).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree
+
+
+def scale_words(words: Array, bound: Array) -> Array:
+    """`i32` in `0 .. bound-1` from uniform 32-bit words: the high half of `words * bound`, in 16-bit pieces.
+
+    The chance of a value differs from `1 / bound` by less than `bound / 2^32` of it (Lemire 2019, without the retry).
+    """
+    bound = bound.astype(jnp.uint32)
+    a, b = words >> 16, words & 0xFFFF
+    c, d = bound >> 16, bound & 0xFFFF
+    middle = a * d + ((b * d) >> 16)
+    carried = b * c + (middle & 0xFFFF)
+    return (a * c + (middle >> 16) + (carried >> 16)).astype(jnp.int32)
+
+
+def distinct_numbers(words: Array, bound: Array) -> Array:
+    """`k` distinct uniform numbers a row: `words u32[b, k]`, `bound i32[b]` with `bound >= k`; returns `i32[b, k]`."""
+    count = words.shape[1]
+    column = jnp.arange(count, dtype=jnp.int32)
+    places = column + scale_words(words, bound[:, None] - column)
+
+    def follow(i: int, values: Array) -> Array:
+        # Walks swaps back from the latest: place `i` received what swap `i` found, wherever that swap pointed.
+        swap = count - 1 - i
+        here = jax.lax.dynamic_slice_in_dim(places, swap, 1, axis=1)
+        return jnp.where((column > swap) & (values == here), swap, values)
+
+    return jax.lax.fori_loop(0, count, follow, places, unroll=count <= 8)
+
+
+def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
+    """Item ids `i32[b, k]` of the untouched items with these `numbers i32[b, k]`, for `user_ids i32[b]`."""
+    start = data.row_starts.at[user_ids].get(mode="clip")[:, None]
+    length = data.row_starts.at[user_ids + 1].get(mode="clip")[:, None] - start
+    bits = data.max_row.bit_length()
+
+    def try_bit(i: int, count: Array) -> Array:
+        longer = count + (1 << (bits - 1) >> i)
+        item = data.sorted_items.at[start + longer - 1].get(mode="clip")
+        return jnp.where((longer <= length) & (item - (longer - 1) <= numbers), longer, count)
+
+    # A real loop: unrolled, XLA would fuse the steps and compute the early ones over and over.
+    return numbers + jax.lax.fori_loop(0, bits, try_bit, jnp.zeros_like(numbers))
+
+
+def uniform(num_negatives: int) -> Sampler:
+    """`num_negatives` distinct items a row, uniform over the items that the row's user has not touched in training.
+
+    Raises:
+      ValueError: `num_negatives < 1`; from `check(data)`, a user who has fewer untouched items than that.
+    """
+    if int(num_negatives) != num_negatives or num_negatives < 1:
+        raise ValueError(f"num_negatives must be a positive whole number, got {num_negatives}")
+
+    def check(data: Interactions) -> None:
+        untouched = data.num_items - np.diff(np.asarray(data.row_starts))
+        if untouched.min() < num_negatives:
+            user = int(untouched.argmin())
+            raise ValueError(
+                f"num_negatives={num_negatives}, but user {user} has only {untouched[user]} of {data.num_items} items "
+                f"left untouched: lower num_negatives to at most {untouched[user]} or drop such users"
+            )
+
+    def init(data: Interactions) -> Tree:
+        del data
+        return ()
+
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions) -> tuple[Negatives, Tree]:
+        words = jax.random.bits(key, (batch.user_ids.shape[0], num_negatives))
+        start, end = (data.row_starts.at[batch.user_ids + i].get(mode="clip") for i in (0, 1))
+        numbers = distinct_numbers(words, data.num_items - (end - start))
+        ids = untouched_items(numbers, batch.user_ids, data)
+        return Negatives(jnp.where(batch.user_ids[:, None] < data.num_users, ids, data.num_items)), state
+
+    return Sampler(check, init, sample)

@@ -1,0 +1,192 @@
+"""`train`: a run in a folder, from its configuration to its result files, resumable at any moment.
+
+    config, data --> Run -- epochs, evaluations --> metrics.jsonl, checkpoints/ -- choose an epoch --> result.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+import signal
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax import checkpoint, methods, run_folder, runner
+from onebp_jax.config import as_plain, check_config
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.progress import progress
+from onebp_jax.runner import Job, Run
+from onebp_jax.types import Array
+
+_HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
+
+
+def train(config, dataset: Dataset, workdir: str | Path) -> dict:
+    """Runs the run of `config` in `workdir`: begins it, goes on with it, or reads back its result if it has ended.
+
+    Args:
+      config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
+      dataset: train and test pairs.
+      workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
+
+    Returns:
+      The contents of `result.json`.
+
+    Raises:
+      UserError: a configuration, data set or folder that cannot be used; nothing was written over.
+      RunFailed: a loss that is not finite, or no sound checkpoint; the last good checkpoint is kept.
+      Interrupted: a signal came; the run is saved and the same call goes on.
+    """
+    check_config(config)
+    workdir = Path(workdir)
+    method = methods.build(config)
+    if not len(dataset.test):
+        raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
+    with run_folder.opened(workdir, config, fingerprint(dataset)):
+        if (workdir / "result.json").exists():
+            return run_folder.read_json(workdir / "result.json")
+        if isinstance(method, methods.Baseline):
+            tables = method.tables(dataset.train, dataset.num_users, dataset.num_items)
+            return _finish(config, dataset, workdir, tables, {}, epochs_done=0)
+        job, run = runner.prepare(config, method, dataset)
+        run = checkpoint.restore(workdir / "checkpoints", run)
+        run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
+        run = _loop(job, run, workdir)
+        return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
+
+
+def _loop(job: Job, run: Run, workdir: Path) -> Run:
+    """Trains until done, evaluating by epochs and saving by the clock; leaves a checkpoint of the end."""
+    config, folder, note = job.config, workdir / "checkpoints", ""
+    saved, pause = time.monotonic(), config.checkpoint_seconds
+    with _signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
+        while not runner.is_done(job, run):
+            try:
+                run = job.advance(run, runner.next_length(job, run))
+            except RunFailed as error:
+                raise RunFailed(f"{error}: {_HINT}") from None
+            epoch, rest = divmod(run.step, job.epoch_steps)
+            if not rest and (epoch % config.eval_every == 0 or epoch == config.epochs):
+                run, note = _evaluate(job, run, workdir / "metrics.jsonl")
+            say(run.step, runner.mean_loss(run), note)
+            now, done = time.monotonic(), runner.is_done(job, run)
+            if caught or done or now - saved >= pause:
+                if not runner.is_finite(run):
+                    raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
+                checkpoint.save(folder, run)
+                saved = time.monotonic()
+                # A large run must not live for its checkpoints: they get a twentieth of its time.
+                pause = max(config.checkpoint_seconds, 20 * (saved - now))
+            if caught and not done:
+                name = signal.Signals(caught[0]).name
+                raise Interrupted(caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on")
+    return run
+
+
+def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
+    """One evaluation, its line in `metrics.jsonl`, and what to say about it."""
+    run, metrics = runner.evaluate(job, run)
+    selection, seconds = run.progress["selection"], run.progress["seconds"]
+    line = {
+        "step": run.step,
+        "epoch": run.step // job.epoch_steps,
+        "split": job.watched,
+        "seconds": round(seconds["train"] + seconds["eval"], 3),
+        "loss": runner.mean_loss(run),
+        "metrics": metrics,
+    }
+    run_folder.append_line(path, line)
+    value = metrics[protocols.CRITERION]
+    return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection['epoch']})"
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and Ctrl-C instead of dying at once; a second one acts as usual."""
+    caught, previous = [], {}
+
+    def note(number, frame):
+        del frame
+        caught.append(number)
+        signal.signal(number, previous[number])
+
+    # Outside the main thread signals belong to somebody else.
+    with contextlib.suppress(ValueError):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
+    """Measures the chosen vectors on the test set and writes `embeddings.npz`, then `result.json`."""
+    user, item = (np.asarray(table) for table in tables)
+    metrics = measure(dataset, dataset.train, dataset.test, user, item)
+    selection = progress.get("selection", protocols.start())
+    seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
+    result = {
+        "method": as_plain(config)["method"],
+        "dataset": config.dataset,
+        "split": dataset.split,
+        "protocol": config.protocol,
+        "selection": protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained",
+        "seed": config.seed,
+        "epoch": selection["epoch"],
+        "epochs_done": epochs_done,
+        "num_users": dataset.num_users,
+        "num_items": dataset.num_items,
+        "dim": user.shape[1],
+        "optimizer": config.optimizer,
+        "metrics": metrics,
+        "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
+        "versions": versions(),
+    }
+    if config.protocol == "paper_oracle" and selection["oracle"]:
+        result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
+        result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
+        result["metrics_at_epoch"] = metrics
+    ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+    run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
+    run_folder.write_json(workdir / "result.json", result)
+    return result
+
+
+def measure(dataset: Dataset, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array) -> dict[str, float]:
+    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists."""
+    shape = dataset.num_users, dataset.num_items
+    popularity = np.bincount(dataset.train[:, 1], minlength=shape[1])
+    return evaluator(seen, held_out, shape, popularity)(jnp.asarray(user), jnp.asarray(item))
+
+
+def versions() -> dict[str, str]:
+    """What made a result: Python, the packages that compute, and the device."""
+    found = {}
+    for name in ("onebp-jax", "jax", "jaxlib", "flax", "optax", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return {"python": platform.python_version(), **found, "device": jax.devices()[0].device_kind}
+
+
+def fingerprint(dataset: Dataset) -> dict:
+    """Enough of the data to notice that they changed under a run."""
+    digest = zlib.crc32(np.ascontiguousarray(dataset.test), zlib.crc32(np.ascontiguousarray(dataset.train)))
+    return {
+        "num_users": dataset.num_users,
+        "num_items": dataset.num_items,
+        "train_pairs": len(dataset.train),
+        "test_pairs": len(dataset.test),
+        "split": dataset.split,
+        "crc32": digest,
+    }

@@ -1,0 +1,216 @@
+"""The contract room: what flows between the parts, and what each part promises.
+
+Notation: `M` users, `N` items, `d` embedding width, `b` batch rows, `k` negatives per row.
+
+A method is four independent parts (encoder, sampler, loss, one updater per tower). A training step asks the
+sampler for negatives, the encoder for vectors, the loss for one number a row, and then tells each tower *one
+message*, a `Signal`. The tower's `Updater` turns that message into new rows and chooses what it reads:
+
+    strategy    user tower               item tower
+    OneBP       moving_average(beta)     gradient(adam)
+    TwoBP       gradient(adam)           gradient(adam)
+    user-only   gradient(adam)           moving_average(beta)
+
+Padding is by out-of-range id, never by shape: a padded batch row has `user_ids == M`, `positive_ids == N`. No
+part may let such a row change a table or a loss. (`-1` would wrap around to the last row: never use it.)
+
+This module imports nothing of ours; every other room imports it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from flax import struct
+
+Array = jax.Array
+Tree = Any  # a pytree of arrays
+
+
+class Purpose(enum.IntEnum):
+    """What a random draw is for. Every draw is a function of (seed, purpose, step), see `stream`."""
+
+    INIT = 0
+    SHUFFLE = 1
+    NEGATIVES = 2
+
+
+def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
+    """The key for one purpose at one step: `fold_in(fold_in(key, purpose), step)`.
+
+    No key is ever carried and split, so that resuming, another `steps_per_call` or another evaluation cadence
+    leaves every draw as it was.
+    """
+    return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), step)
+
+
+@struct.dataclass
+class Interactions:
+    """The training pairs on the device, in the order of the file and sorted by user.
+
+    Attributes:
+      user_ids, item_ids: `i32[P]`, the pairs in file order.
+      row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
+      sorted_items: `i32[P]`.
+      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user.
+    """
+
+    user_ids: Array
+    item_ids: Array
+    row_starts: Array
+    sorted_items: Array
+    num_users: int = struct.field(pytree_node=False)
+    num_items: int = struct.field(pytree_node=False)
+    max_row: int = struct.field(pytree_node=False)
+
+    @property
+    def num_pairs(self) -> int:
+        return self.user_ids.shape[-1]
+
+
+class Batch(NamedTuple):
+    """One mini-batch of interactions: `user_ids i32[b]`, `positive_ids i32[b]`; padded rows hold `M` and `N`."""
+
+    user_ids: Array
+    positive_ids: Array
+
+
+class Negatives(NamedTuple):
+    """What a sampler drew: `ids i32[b, k]`, and `log_q f32[b, k]`, the log sampling probability, or None."""
+
+    ids: Array
+    log_q: Array | None = None
+
+
+class Rows(NamedTuple):
+    """Rows of one table that a loss depends on: `ids i32[n]`, `values f32[n, d]`."""
+
+    ids: Array
+    values: Array
+
+
+class Signal(NamedTuple):
+    """What one batch says about one tower.
+
+    Attributes:
+      ids: `i32[n]`, the rows that were touched; ids may repeat; an id equal to the number of rows is padding.
+      grads: `f32[n, d]`, the gradient of the mean loss with respect to each touched row, one per occurrence, or
+        None when the tower's updater does not read it (then no backward pass for this tower exists).
+      targets: `f32[m, d]` with `m <= n`: `ids[r]`, `r < m`, interacted with the partner row `targets[r]`, read
+        *after* the partner's own update. The rows from `m` on (negatives) have no partner. None when not read.
+    """
+
+    ids: Array
+    grads: Array | None
+    targets: Array | None
+
+
+class InitUpdater(Protocol):
+    """`init(table) -> state`: the updater's own state for a table `f32[rows, d]`; a pytree, `()` when it needs none."""
+
+    def __call__(self, table: Array) -> Tree: ...
+
+
+class UpdateRows(Protocol):
+    """`update(signal, state, table, **extra) -> (table, state)`: pure; new table of the same shape and dtype.
+
+    Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do); a signal of
+    padding alone is the identity for an updater that reads only targets; unknown `extra` is accepted and ignored;
+    the result never depends on which of two writes to one row happens last.
+    """
+
+    def __call__(self, signal: Signal, state: Tree, table: Array, **extra: Any) -> tuple[Array, Tree]: ...
+
+
+class Updater(NamedTuple):
+    """A pair of pure functions, and what it reads from a `Signal`.
+
+    `reads` names the fields that the updater looks at; a step computes no others. A tower that does not read
+    `"grads"` has no backward pass. Left alone, an updater is taken to read both.
+    """
+
+    init: InitUpdater
+    update: UpdateRows
+    reads: tuple[str, ...] = ("grads", "targets")
+
+
+class Encoder(NamedTuple):
+    """Turns table rows into the vectors that are scored.
+
+    Attributes:
+      init: `init(key, data) -> (user_table [M, d], item_table [N, d])`.
+      read: `read(table, ids i32[n]) -> Rows`: the rows that the vectors of `ids` depend on; the loss is
+        differentiated with respect to their values. The first `n` ids returned are `ids` themselves.
+      encode: `encode(user_rows, item_rows, user_ids, item_ids, data) -> (f32[b, d], f32[n, d])`, from read values.
+      tables: `tables(user_table, item_table, data) -> (f32[M, d], f32[N, d])`: every vector, to rank or export.
+    """
+
+    init: Callable[[Array, Interactions], tuple[Array, Array]]
+    read: Callable[[Array, Array], Rows]
+    encode: Callable[..., tuple[Array, Array]]
+    tables: Callable[[Array, Array, Interactions], tuple[Array, Array]]
+
+
+class Sampler(NamedTuple):
+    """Draws negatives inside the compiled step.
+
+    Attributes:
+      check: `check(data) -> None`, on the host, before anything is compiled: raises when a draw is impossible.
+      init: `init(data) -> state`, what it carries from step to step (`()` for a stateless one).
+      sample: `sample(key, state, batch, data) -> (Negatives, state)`; padded rows get the id `N`.
+    """
+
+    check: Callable[[Interactions], None]
+    init: Callable[[Interactions], Tree]
+    sample: Callable[[Array, Tree, Batch, Interactions], tuple[Negatives, Tree]]
+
+
+class Loss(Protocol):
+    """`loss(user [b, d], positive [b, d], negatives [b, k, d], **extra) -> f32[b]`, one number a row, no state.
+
+    `extra` may hold `log_q f32[b, k]`; a loss that has no use for it ignores it. The step takes the mean.
+    """
+
+    def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...
+
+
+class Method(NamedTuple):
+    """A named method: four parts, nothing else."""
+
+    encoder: Encoder
+    sampler: Sampler
+    loss: Loss
+    user_updater: Updater
+    item_updater: Updater
+
+
+class State(NamedTuple):
+    """All that the next step needs, and nothing else.
+
+    Attributes:
+      user, item: the two tables, `f32[M, d]` and `f32[N, d]`.
+      user_opt, item_opt: the states of the two updaters.
+      sampler: the sampler's state.
+      key: the run's root key (typed); constant.
+      step: `i32[]`, steps done.
+      data: the training interactions; constant, not part of a checkpoint.
+    """
+
+    user: Array
+    item: Array
+    user_opt: Tree
+    item_opt: Tree
+    sampler: Tree
+    key: Array
+    step: Array
+    data: Interactions | None
+
+
+class Info(NamedTuple):
+    """What a person wants to see of a step: the mean `loss f32[]` and the number of `examples i32[]` in it."""
+
+    loss: Array
+    examples: Array

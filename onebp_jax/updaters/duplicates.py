@@ -1,0 +1,81 @@
+"""What a row that repeats inside one batch means (order, counts, sums), without sorting where order is not asked for.
+
+A row with `n` occurrences in the batch and targets `v_1 .. v_n` in batch order moves from `u` to
+
+    sequential   beta^n u + (1 - beta) sum_r beta^(n-r) v_r     Eq. 6 of the paper once per interaction, in order
+    expected     beta^n u + (1 - beta^n) mean_r v_r             the mean of `sequential` over all orders
+    mean         beta u + (1 - beta) mean_r v_r                 one move per batch, however often it occurs
+    last         beta u + (1 - beta) v_n                        what the authors' code does; drops n - 1 targets
+
+Each rule is a pair of weights: `keep`, the factor on the old row, and `weight[r]`, the factor on target `r`, so that
+the new row is `keep * u + sum_r weight[r] v_r`. All four agree where no row repeats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from onebp_jax.types import Array
+
+RULES = ("expected", "sequential", "mean", "last")
+
+
+class Groups(NamedTuple):
+    """Equal ids of a batch, grouped: `leader i32[n]`, one position that stands for all equal ids (`n` for padding)."""
+
+    leader: Array
+
+    @property
+    def is_leader(self) -> Array:
+        """`bool[n]`: true at exactly one occurrence of each distinct id."""
+        return self.leader == jnp.arange(self.leader.shape[0], dtype=jnp.int32)
+
+    def sum(self, values: Array) -> Array:
+        """`[n, ...]`: at a leader, the sum of `values [n, ...]` over its group."""
+        return jnp.zeros_like(values).at[self.leader].add(values, mode="drop")
+
+    def spread(self, values: Array) -> Array:
+        """`[n, ...]`: the leader's value given to every member of its group."""
+        return values.at[self.leader].get(mode="clip")
+
+
+def group(ids: Array, slots: Array) -> tuple[Groups, Array]:
+    """Groups equal ids in O(n): every occurrence writes its position into `slots i32[rows]`, whichever stays leads.
+
+    `slots` is scratch, one number a table row: what it held before is never read. Returns the groups and the slots.
+    """
+    count = ids.shape[0]
+    positions = jnp.arange(count, dtype=jnp.int32)
+    slots = slots.at[ids].set(positions, mode="drop")
+    leader = slots.at[ids].get(mode="fill", fill_value=count)
+    return Groups(leader), slots
+
+
+def _occurrences_after(ids: Array) -> Array:
+    """`i32[n]`: how many later positions of the batch hold the same id (a stable sort; only `sequential` needs it)."""
+    order = jnp.argsort(ids, stable=True)
+    ordered = ids[order]
+    end = jnp.searchsorted(ordered, ordered, side="right").astype(jnp.int32)
+    after = end - 1 - jnp.arange(ids.shape[0], dtype=jnp.int32)
+    return jnp.zeros_like(after).at[order].set(after, unique_indices=True)
+
+
+def weights(rule: str, beta: float, ids: Array, groups: Groups, dtype) -> tuple[Array, Array]:
+    """`(keep [n], weight [n])` of a rule, as the module's table gives them."""
+    ones = jnp.ones(ids.shape, dtype)
+    if rule == "last":
+        positions = jnp.arange(ids.shape[0], dtype=jnp.int32)
+        latest = groups.spread(jnp.zeros_like(positions).at[groups.leader].max(positions, mode="drop"))
+        return beta * ones, (1 - beta) * (latest == positions).astype(dtype)
+    count = jnp.maximum(groups.spread(groups.sum(ones)), 1)
+    if rule == "mean":
+        return beta * ones, (1 - beta) / count
+    # expm1 keeps 1 - beta^n exact to rounding where beta is so near 1 that beta^n is not (beta = 1 - 1e-6).
+    log_beta = math.log(beta) if beta > 0 else -math.inf
+    moved = -jnp.expm1(log_beta * count)
+    if rule == "expected":
+        return 1 - moved, moved / count
+    return 1 - moved, (1 - beta) * jnp.power(jnp.asarray(beta, dtype), _occurrences_after(ids).astype(dtype))

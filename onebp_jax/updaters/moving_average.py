@@ -1,0 +1,63 @@
+"""Moving aggregation of the rows a row interacted with: the update of OneBP's user tower.
+
+    u <- beta u + (1 - beta) v        for a user `u` who touched the item whose new vector is `v`
+
+Source: Eq. 6 of "One Backpropagation in Two Tower Recommendation Models" (arXiv 2403.18227); the item vector is the
+one *after* the item tower's own update. No gradient, no optimiser state, no weight decay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+
+from onebp_jax.updaters import duplicates as dup
+from onebp_jax.types import Array, Signal, Updater
+
+
+def moving_average(beta: float, duplicates: str = "expected") -> Updater:
+    """Exponential moving average of `signal.targets`, written once per distinct row.
+
+    Args:
+      beta: share of the old row that is kept, in [0, 1]; 1 freezes the table.
+      duplicates: what a row that repeats in the batch means, one of `expected` (order-free, the default),
+        `sequential`, `mean`, `last`; see `onebp_jax.updaters.duplicates`.
+
+    Returns:
+      An `Updater` that reads targets only. Its state is `i32[rows]` of scratch for grouping equal ids without a
+      sort. Rows outside the batch are bit-identical afterwards.
+
+    Raises:
+      ValueError: beta outside [0, 1] or an unknown rule.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> updater = moving_average(0.5)
+      >>> table = jnp.ones((2, 1))
+      >>> signal = Signal(jnp.array([0, 0, 0]), None, jnp.array([[0.0], [2.0], [4.0]]))
+      >>> table, _ = updater.update(signal, updater.init(table), table)
+      >>> table.tolist()
+      [[1.875], [1.0]]
+    """
+    if not (math.isfinite(beta) and 0 <= beta <= 1):
+        raise ValueError(f"beta must be between 0 and 1, got {beta}")
+    if duplicates not in dup.RULES:
+        raise ValueError(f"duplicates must be one of {', '.join(dup.RULES)}, got {duplicates!r}")
+
+    def init(table: Array) -> Array:
+        return jnp.zeros(table.shape[0], jnp.int32)
+
+    def update(signal: Signal, state: Array, table: Array, **extra) -> tuple[Array, Array]:
+        del extra
+        targets = signal.targets
+        ids = signal.ids[: targets.shape[0]]
+        groups, state = dup.group(ids, state)
+        keep, weight = dup.weights(duplicates, beta, ids, groups, table.dtype)
+        moved = groups.sum(weight[:, None] * targets.astype(table.dtype))
+        rows = keep[:, None] * table.at[ids].get(mode="clip") + moved
+        # Only leaders write, so no two writes meet in one row.
+        destination = jnp.where(groups.is_leader, ids, table.shape[0])
+        return table.at[destination].set(rows, mode="drop"), state
+
+    return Updater(init, update, reads=("targets",))
