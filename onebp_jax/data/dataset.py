@@ -166,10 +166,10 @@ def _join(columns: list[pd.Series]) -> pd.Series:
 
 def _dense_ids(ids: np.ndarray, column: str) -> np.ndarray:
     """`0..max`, if the ids fill that range reasonably."""
-    size, distinct = int(ids.max()) + 1, len(pd.unique(ids))
-    if ids.min() < 0 or size > 4 * distinct + 1000:
+    size, distinct = int(ids.max(initial=-1)) + 1, len(pd.unique(ids))
+    if size > 4 * distinct + 1000:
         raise UserError(
-            f"{column} ids out of range: they run from {ids.min()} to {size - 1} but only {distinct} are used; "
+            f"{column} ids out of range: they run up to {size - 1} but only {distinct} are used; "
             "LightGCN text needs ids counted from 0 without large gaps: convert to CSV with columns user and item"
         )
     return np.arange(size, dtype=np.int64)

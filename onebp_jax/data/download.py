@@ -3,9 +3,8 @@
 Nothing is redistributed: every file is fetched from its public address, checked by its sha256, converted, and stored
 as `train.txt.gz` and `test.txt.gz`. Two of the sets come in two splits:
 
-    gowalla, yelp2018                the split of LightGCN (He et al. 2020, https://arxiv.org/abs/2002.02126)
-    gowalla-paper, yelp2018-paper    the same pairs under the same ids, in the split that the OneBP paper
-                                     (https://arxiv.org/abs/2403.18227) measured on: its test file, all else is train
+    gowalla, yelp2018                split of LightGCN (https://arxiv.org/abs/2002.02126)
+    gowalla-paper, yelp2018-paper    same pairs and ids, split of the OneBP paper (https://arxiv.org/abs/2403.18227)
 """
 
 from __future__ import annotations
@@ -110,8 +109,7 @@ def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarr
 
 
 def _checked(data: bytes, sha256: str, origin: str | Path) -> bytes:
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise UserError(f"{origin}: wrong checksum: sha256 {found}, expected {sha256}; nothing was kept, get it again")
     return data
 
@@ -142,8 +140,7 @@ def _ml_100k(work: Path) -> tuple[np.ndarray, np.ndarray]:
 def _ml_1m(work: Path) -> tuple[np.ndarray, np.ndarray]:
     """User = raw id - 1; items by first appearance."""
     with zipfile.ZipFile(work / "ml-1m.zip") as archive:
-        (work / "ratings.dat").write_bytes(archive.read("ml-1m/ratings.dat"))
-    ratings = read_interactions(work / "ratings.dat")
+        ratings = read_interactions(archive.extract("ml-1m/ratings.dat", work))
     pairs = np.stack([ratings["user"] - 1, pd.factorize(ratings["item"])[0]], axis=1).astype(np.int32)
     test = to_pairs(read_interactions(work / "1m1_test.csv"))
     return _without(pairs, test), test
@@ -157,8 +154,8 @@ def _ml_100k_from_package(work: Path) -> tuple[np.ndarray, np.ndarray, str]:
     wheel = work / "recbole-1.2.1-py3-none-any.whl"
     _checked(wheel.read_bytes(), "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
-        (work / "ml-100k.inter").write_bytes(archive.read("recbole/dataset_example/ml-100k/ml-100k.inter"))
-    (ratings,), _, _ = number_ids([read_interactions(work / "ml-100k.inter")], indexed=False)
+        file = archive.extract("recbole/dataset_example/ml-100k/ml-100k.inter", work)
+    (ratings,), _, _ = number_ids([read_interactions(file)], indexed=False)
     logging.warning("ml-100k: the paper's files cannot be reached; ratings from recbole 1.2.1, %s", sentence)
     return *per_user_ratio(to_pairs(ratings), 0.2, seed=0), sentence
 

@@ -93,7 +93,7 @@ def read_lightgcn(path: str | Path) -> np.ndarray:
     Raises:
       UserError: as `read_interactions`, and for a token that is not an integer of 0 to 2**31 - 1, with its line.
     """
-    data = _read_bytes(path)
+    data = _read_bytes(Path(path))
     lines = data.splitlines()
     lengths = np.array([len(line.split()) for line in lines])
     try:
@@ -116,7 +116,7 @@ def _explain(path: str | Path, lines: list[bytes]) -> None:
                 problem = "ids out of range" if re.fullmatch(rb"-?\d+", token) else "not an integer"
                 raise UserError(
                     f"{path}: line {row}: {problem}: {token[:40].decode(errors='replace')!r}; LightGCN text is 'user "
-                    f"item item ...' with ids of 0 to {MOST}: convert to CSV with columns user and item, or rename it"
+                    f"item item ...' with ids of 0 to {MOST}: convert to CSV (columns user,item; name .csv)"
                 )
 
 
@@ -131,9 +131,8 @@ def _check_file(path: Path) -> None:
     raise UserError(f"{path}: {what}; in {folder} there is {there}; check the path")
 
 
-def _read_bytes(path: str | Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     """The content of a text file, unpacked, without a UTF-8 byte order mark."""
-    path = Path(path)
     _check_file(path)
     try:
         data = path.read_bytes()

@@ -99,12 +99,7 @@ def _check_arguments(num_users, num_items, num_types, interactions_per_user, zip
         ("num_users", num_users, _is_count(num_users), "an integer of 1 or more"),
         ("num_types", num_types, _is_count(num_types), "an integer of 1 or more"),
         ("num_items", num_items, _is_count(num_items), "an integer of 1 or more"),
-        (
-            "interactions_per_user",
-            interactions_per_user,
-            FEWEST <= interactions_per_user <= num_items,
-            f"{FEWEST} to num_items",
-        ),
+        ("interactions_per_user", interactions_per_user, interactions_per_user >= FEWEST, f"{FEWEST} or more"),
         ("zipf", zipf, 0 <= zipf < np.inf, "0 or more"),
         ("majority", majority, 0 < majority <= 1, "a share above 0, at most 1"),
         ("minority_types", minority_types, whole and minority_types >= 0, "an integer of 0 or more"),

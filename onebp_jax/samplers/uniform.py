@@ -31,25 +31,30 @@ def scale_words(words: Array, bound: Array) -> Array:
     return (a * c + (middle >> 16) + (carried >> 16)).astype(jnp.int32)
 
 
+def random_words(key: Array, count: int) -> Array:
+    """`u32[count]`: the raw output of `count / 2` cipher calls, both words of each (`jax.random.bits` keeps one of two)."""
+    return jax.random.key_data(jax.random.split(key, -(-count // 2))).reshape(-1)[:count]
+
+
 def distinct_numbers(words: Array, bound: Array) -> Array:
-    """`k` distinct uniform numbers a row: `words u32[b, k]`, `bound i32[b]` with `bound >= k`; returns `i32[b, k]`."""
-    count = words.shape[1]
-    column = jnp.arange(count, dtype=jnp.int32)
-    places = column + scale_words(words, bound[:, None] - column)
+    """`k` distinct uniform numbers a column: `words u32[k, b]`, `bound i32[b]` with `bound >= k`; returns `i32[k, b]`."""
+    count = words.shape[0]
+    row = jnp.arange(count, dtype=jnp.int32)[:, None]
+    places = row + scale_words(words, bound - row)
 
     def follow(i: int, values: Array) -> Array:
         # Walks swaps back from the latest: place `i` received what swap `i` found, wherever that swap pointed.
         swap = count - 1 - i
-        here = jax.lax.dynamic_slice_in_dim(places, swap, 1, axis=1)
-        return jnp.where((column > swap) & (values == here), swap, values)
+        here = jax.lax.dynamic_slice_in_dim(places, swap, 1)
+        return jnp.where((row > swap) & (values == here), swap, values)
 
     return jax.lax.fori_loop(0, count, follow, places, unroll=count <= 8)
 
 
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
-    """Item ids `i32[b, k]` of the untouched items with these `numbers i32[b, k]`, for `user_ids i32[b]`."""
-    start = data.row_starts.at[user_ids].get(mode="clip")[:, None]
-    length = data.row_starts.at[user_ids + 1].get(mode="clip")[:, None] - start
+    """Item ids `i32[k, b]` of the untouched items with these `numbers i32[k, b]`, for `user_ids i32[b]`."""
+    start = data.row_starts.at[user_ids].get(mode="clip")
+    length = data.row_starts.at[user_ids + 1].get(mode="clip") - start
     bits = data.max_row.bit_length()
 
     def try_bit(i: int, count: Array) -> Array:
@@ -84,10 +89,12 @@ def uniform(num_negatives: int) -> Sampler:
         return ()
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions) -> tuple[Negatives, Tree]:
-        words = jax.random.bits(key, (batch.user_ids.shape[0], num_negatives))
+        # Work is done in [k, b]: the long axis last.
+        rows = batch.user_ids.shape[0]
+        words = random_words(key, num_negatives * rows).reshape(num_negatives, rows)
         start, end = (data.row_starts.at[batch.user_ids + i].get(mode="clip") for i in (0, 1))
         numbers = distinct_numbers(words, data.num_items - (end - start))
         ids = untouched_items(numbers, batch.user_ids, data)
-        return Negatives(jnp.where(batch.user_ids[:, None] < data.num_users, ids, data.num_items)), state
+        return Negatives(jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T), state
 
     return Sampler(check, init, sample)

@@ -1,0 +1,21 @@
+"""MovieLens-1M at the settings of the authors' README: batch 1024, dim 128, Adam 1e-3, coupled L2 1e-6, beta .99, 5 negatives.
+
+Command:  python -m launch.train --config=configs/ml1m.py --workdir=runs/ml1m
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "ml-1m"
+    config.epochs = 200
+    config.batch_size = 1024
+    config.dim = 128
+    config.learning_rate = 1e-3
+    config.l2 = 1e-6
+    config.beta = 0.99
+    config.num_negatives = 5
+    config.drop_last = True
+    config.patience = 20
+    return config
