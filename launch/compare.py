@@ -13,10 +13,9 @@ from absl import flags
 
 from onebp_jax import cli, run_folder
 from onebp_jax.compare import compare
-from onebp_jax.config import check_config
 from onebp_jax.errors import UserError
 
-_CONFIG = cli.define_config()
+cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list("methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated.")
 _SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of every row.")
@@ -24,9 +23,8 @@ _OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown f
 
 
 def main() -> None:
-    config = cli.need("config", _CONFIG.value, "configs/quickstart.py")
+    config = cli.read_config()
     workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
-    check_config(config)
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
     seeds = [int(seed) for seed in _SEEDS.value]

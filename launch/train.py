@@ -11,17 +11,15 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 from absl import flags
 
 from onebp_jax import cli, report
-from onebp_jax.config import check_config
 from onebp_jax.train import train
 
-_CONFIG = cli.define_config()
+cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
 def main() -> None:
-    config = cli.need("config", _CONFIG.value, "configs/quickstart.py")
+    config = cli.read_config()
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
-    check_config(config)
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
     seconds = result["seconds"]
     print(f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}")

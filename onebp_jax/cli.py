@@ -8,27 +8,41 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from onebp_jax import data
-from onebp_jax.config import default_config, nearest
+from onebp_jax import data, run_folder
+from onebp_jax.config import check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.train import fingerprint
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def define_config() -> flags.FlagHolder:
-    """`--config=FILE.py` with `--config.FIELD=VALUE` overrides, and `--data_dir`."""
+def define_config() -> None:
+    """`--config=FILE.py` with `--config.FIELD=VALUE` overrides, `--data_dir` and `--compilation_cache_dir`."""
+    config_flags.DEFINE_config_file("config", None, "A file of configs/; its fields are set by --config.FIELD=VALUE.")
     define_data_dir()
     flags.DEFINE_string(
-        "compilation_cache_dir", None, "Keep compiled programs in this folder, which must be one that only you can write to."
+        "compilation_cache_dir", None, "Keep compiled programs in this folder; nobody else may be able to write to it."
     )
-    return config_flags.DEFINE_config_file(
-        "config", None, "A file of configs/; any field of it is set by --config.FIELD=VALUE.", lock_config=True
-    )
+
+
+def read_config():
+    """The checked configuration of `--config` and its overrides; raises `UserError`."""
+    need("config", flags.FLAGS.config, "configs/quickstart.py")
+    try:
+        list(flags.FLAGS.config)  # a file that cannot be loaded says so at the first use
+    except Exception as error:
+        name = config_flags.get_config_filename(flags.FLAGS["config"])
+        while error.__cause__ is not None:
+            error = error.__cause__
+        raise UserError(f"cannot load --config={name}: {type(error).__name__}: {error}") from error
+    check_config(flags.FLAGS.config)
+    return flags.FLAGS.config
 
 
 def define_data_dir() -> None:
@@ -40,6 +54,13 @@ def load_data(config, data_dir: str | None) -> data.Dataset:
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     return data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns)
+
+
+def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset:
+    """The data set that a finished run was trained on; raises `UserError` if it is not the same any more."""
+    dataset = load_data(run.config, data_dir)
+    run_folder.check_data(Path(workdir), fingerprint(dataset))
+    return dataset
 
 
 def need(flag: str, value, example: str):
@@ -83,7 +104,11 @@ def _say(error: object, status: int) -> int:
 
 
 def _help(doc: str) -> None:
-    print(doc.strip() + "\n\nFlags:\n" + flags.FLAGS.main_module_help().partition("\n")[2].rstrip())
+    """The program's own text, then the flags that it and this module define."""
+    defined = flags.FLAGS.flags_by_module_dict()
+    own = {flag.name: flag for module in ("__main__", sys.argv[0], __name__) for flag in defined.get(module, [])}
+    lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]
+    print("\n".join([doc.strip(), "", "Flags:", *lines]))
 
 
 def _parse(argv: list[str]) -> None:

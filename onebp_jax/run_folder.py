@@ -58,48 +58,57 @@ def read_json(path: Path) -> dict:
 
 
 @contextlib.contextmanager
-def opened(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> Iterator[Path]:
-    """A run folder that is ours alone: made if missing, refused if it holds another run or another process works in it.
-
-    Args:
-      workdir: the folder. config: the configuration of this command. data: JSON-able fingerprint of the data.
-
-    Raises:
-      UserError: the folder holds a run of another configuration or on other data, is in use, or cannot be written.
-    """
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes a run folder if it is missing, and holds it alone; raises `UserError` if another process has it."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = open(workdir / ".lock", "w")  # noqa: SIM115 - held until the run ends
     except OSError as error:
-        raise UserError(f"cannot write to the run folder {workdir}: {error.strerror or error}") from error
-    with lock:
+        raise UserError(f"cannot make the run folder {workdir}: {error.strerror or error}") from error
+    folder = os.open(workdir, os.O_RDONLY) if fcntl else None
+    try:
         if fcntl:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(f"another process is running in {workdir}: use another --workdir") from error
-        _claim(workdir, {"config": as_plain(config), "data": data})
-        yield workdir
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UserError(f"another process is running in {workdir}: use another --workdir") from error
+    finally:
+        if fcntl:
+            os.close(folder)
 
 
-def _claim(workdir: Path, mine: dict) -> None:
+def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
+    """Raises `UserError` if a folder holds a run of another configuration or on other data, or files that are no run's."""
     path = workdir / "config.json"
     if not path.exists():
         found = [name for name in OURS if (workdir / name).exists()]
         if found:
             raise UserError(f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another --workdir")
-        write_json(path, mine)
         return
     theirs = read_json(path)
-    for part, what in (("config", "configuration"), ("data", "data")):
-        # JSON turns tuples into lists: compare what would be written.
-        new, old = json.loads(json.dumps(mine[part])), theirs.get(part, {})
-        for field in sorted(set(new) | set(old)):
-            if field not in OPERATIONAL and new.get(field) != old.get(field):
-                raise UserError(
-                    f"{workdir} holds a run with other {what}: {field} is {old.get(field)!r} there and "
-                    f"{new.get(field)!r} here; nothing was touched, use another --workdir"
-                )
+    _same(workdir, "configuration", as_plain(config), theirs["config"], OPERATIONAL)
+    _same(workdir, "data", data, theirs["data"])
+
+
+def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
+    """Writes `config.json`: from here on the folder belongs to this run."""
+    if not (workdir / "config.json").exists():
+        write_json(workdir / "config.json", {"config": as_plain(config), "data": data})
+
+
+def check_data(workdir: Path, data: dict) -> None:
+    """Raises `UserError` if the run in `workdir` was made on other data than those with this fingerprint."""
+    _same(workdir, "data", data, read_json(workdir / "config.json")["data"])
+
+
+def _same(workdir: Path, what: str, mine: dict, theirs: dict, ignored: tuple[str, ...] = ()) -> None:
+    # JSON turns tuples into lists: compare what would be written.
+    mine = json.loads(json.dumps(mine))
+    for field in sorted(set(mine) | set(theirs)):
+        if field not in ignored and mine.get(field) != theirs.get(field):
+            raise UserError(
+                f"{workdir} holds a run with other {what}: {field} is {theirs.get(field)!r} there and "
+                f"{mine.get(field)!r} here; nothing was touched, use another --workdir"
+            )
 
 
 def append_line(path: Path, record: dict) -> None:

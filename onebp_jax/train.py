@@ -51,13 +51,17 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
     method = methods.build(config)
     if not len(dataset.test):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    with run_folder.opened(workdir, config, fingerprint(dataset)):
+    data = fingerprint(dataset)
+    with run_folder.locked(workdir):
+        run_folder.check(workdir, config, data)
         if (workdir / "result.json").exists():
             return run_folder.read_json(workdir / "result.json")
         if isinstance(method, methods.Baseline):
+            run_folder.begin(workdir, config, data)
             tables = method.tables(dataset.train, dataset.num_users, dataset.num_items)
             return _finish(config, dataset, workdir, tables, {}, epochs_done=0)
         job, run = runner.prepare(config, method, dataset)
+        run_folder.begin(workdir, config, data)
         run = checkpoint.restore(workdir / "checkpoints", run)
         run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
         run = _loop(job, run, workdir)

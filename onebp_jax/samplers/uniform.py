@@ -80,7 +80,7 @@ def uniform(num_negatives: int) -> Sampler:
         if untouched.min() < num_negatives:
             user = int(untouched.argmin())
             raise ValueError(
-                f"num_negatives={num_negatives}, but user {user} has only {untouched[user]} of {data.num_items} items "
+                f"num_negatives={num_negatives}, but the user in row {user} has only {untouched[user]} of {data.num_items} items "
                 f"left untouched: lower num_negatives to at most {untouched[user]} or drop such users"
             )
 

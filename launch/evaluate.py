@@ -1,0 +1,32 @@
+"""Measures a finished run on a split of its data set.
+
+    python -m launch.evaluate --workdir=runs/ml100k
+    python -m launch.evaluate --workdir=runs/ml100k --split=validation --out=validation.json
+
+Exit status: 0 done, 2 bad flags, folder or data.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import cli, report, run_folder, serving
+from onebp_jax.serving.recommend import SPLITS
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_SPLIT = flags.DEFINE_string("split", "test", f"What to measure on: {', '.join(SPLITS)}.")
+_OUT = flags.DEFINE_string("out", None, "Also write the metrics to this JSON file.")
+cli.define_data_dir()
+
+
+def main() -> None:
+    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    metrics = serving.evaluate(run, cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value)
+    print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")
+    print(report.by_length(metrics))
+    if _OUT.value:
+        run_folder.write_json(Path(_OUT.value), metrics)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

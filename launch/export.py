@@ -1,0 +1,26 @@
+"""Writes the vectors of a finished run with their original ids.
+
+    python -m launch.export --workdir=runs/ml100k --out=vectors.npz
+    python -m launch.export --workdir=runs/ml100k --out=vectors.parquet     (vectors_user.parquet, vectors_item.parquet)
+
+A user's score for an item is the dot product of their vectors. Exit status: 0 done, 2 bad flags or folder.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import cli, run_folder, serving
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_OUT = flags.DEFINE_string("out", None, "A name ending in .npz, .csv, .tsv or .parquet.")
+
+
+def main() -> None:
+    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    for path in serving.export(run, Path(cli.need("out", _OUT.value, "vectors.npz"))):
+        print(path)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

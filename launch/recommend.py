@@ -1,0 +1,43 @@
+"""Recommends items to users out of a finished run, with their original ids.
+
+    python -m launch.recommend --workdir=runs/ml100k --users=0,17 --k=5
+    python -m launch.recommend --workdir=runs/ml100k --k=20 --out=lists.parquet
+
+Without --out the lists are printed as CSV (user, rank, item, score). Exit status: 0 done, 2 bad flags, folder or data.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import cli, run_folder, serving
+from onebp_jax.errors import UserError
+from onebp_jax.serving.recommend import SEEN, seen_pairs
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users when left out.")
+_K = flags.DEFINE_integer("k", 10, "Items a user.")
+_EXCLUDE = flags.DEFINE_string("exclude", "train", f"Items left out of a user's list, those seen in: {', '.join(SEEN)}.")
+_OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
+cli.define_data_dir()
+
+
+def main() -> None:
+    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    if _K.value < 1:
+        raise UserError(f"--k={_K.value}: expected at least 1")
+    rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
+    seen = None
+    if _EXCLUDE.value != "none":
+        seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value)
+    lists = serving.recommend(run, rows, _K.value, seen)
+    if _OUT.value:
+        serving.write_lists(lists, Path(_OUT.value))
+        print(f"{lists['user'].nunique()} users, {len(lists)} recommendations in {_OUT.value}")
+    else:
+        lists.to_csv(sys.stdout, index=False, float_format="%.6f")
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,50 @@
+"""Vectors to take away: one table per tower, with the original ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.errors import UserError
+from onebp_jax.run_folder import Trained, write_atomically
+
+FORMATS = (".npz", ".csv", ".tsv", ".parquet")
+
+
+def export(run: Trained, out: Path) -> list[Path]:
+    """Writes a run's vectors; returns the files written.
+
+    Args:
+      run: a finished run.
+      out: `.npz`: one file with `user [M, d], item [N, d], user_ids, item_ids`. `.csv`, `.tsv` or `.parquet`: two files,
+        `STEM_user` and `STEM_item`, with the columns id, v0, v1, ..
+
+    Raises:
+      UserError: another ending, or Parquet without pyarrow.
+    """
+    if out.suffix not in FORMATS:
+        raise UserError(f"--out={out}: expected a name that ends in {', '.join(FORMATS)}")
+    if out.suffix == ".npz":
+        arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
+        write_atomically(out, lambda file: np.savez(file, **arrays))
+        return [out]
+    written = []
+    for name, ids, vectors in (("user", run.user_ids, run.user), ("item", run.item_ids, run.item)):
+        frame = pd.DataFrame(vectors, columns=[f"v{i}" for i in range(vectors.shape[1])])
+        frame.insert(0, "id", ids)
+        path = out.with_name(f"{out.stem}_{name}{out.suffix}")
+        try:
+            write_atomically(path, lambda file, frame=frame: _write(frame, file, out.suffix))
+        except ImportError as error:
+            raise UserError("Parquet needs pyarrow: pip install 'onebp-jax[serving]'") from error
+        written.append(path)
+    return written
+
+
+def _write(frame: pd.DataFrame, file, suffix: str) -> None:
+    if suffix == ".parquet":
+        frame.to_parquet(file, index=False)
+    else:
+        frame.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")

@@ -1,0 +1,112 @@
+"""Top-k lists and measurements out of a finished run (`onebp_jax.run_folder.read_run`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from onebp_jax import run_folder
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.splits import hold_out_validation
+from onebp_jax.errors import UserError
+from onebp_jax.evaluation import ranking
+from onebp_jax.run_folder import Trained
+from onebp_jax.train import measure
+
+SPLITS = ("test", "validation", "train")
+SEEN = ("train", "all", "none")
+
+
+def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
+    """Rows `int[n]` of the ids written as `texts` among the original ids `known`; raises `UserError` for an unknown one."""
+    row_of = {str(original): row for row, original in enumerate(known.tolist())}
+    unknown = [text for text in texts if text not in row_of]
+    if unknown:
+        raise UserError(f"user {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
+    return np.array([row_of[text] for text in texts], np.int64)
+
+
+def recommend(run: Trained, rows: np.ndarray | None, k: int, seen: np.ndarray | None) -> pd.DataFrame:
+    """The `k` best items of users, best first.
+
+    Args:
+      run: a finished run. rows: `int[n]` user rows, in the order wanted, or None for all users.
+      k: list length. seen: `int[P, 2]` (user row, item row) pairs to leave out, or None.
+
+    Returns:
+      A frame with the columns user, rank (from 1), item, score; original ids. A user with fewer items left gets fewer rows.
+    """
+    rows = np.arange(len(run.user)) if rows is None else rows
+    hidden = None
+    if seen is not None:
+        order = np.argsort(seen[:, 0], kind="stable")
+        items = seen[order, 1]
+        starts = np.searchsorted(seen[order, 0], np.arange(len(run.user) + 1))
+        lengths = starts[rows + 1] - starts[rows]
+        place = np.repeat(starts[rows] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        hidden = np.stack([np.repeat(np.arange(len(rows)), lengths), items[place]], 1)
+    layout = ranking.plan(len(rows), len(run.item), hidden)
+    scores, ids = (np.asarray(x) for x in ranking.top_k(jnp.asarray(run.user[rows]), jnp.asarray(run.item), layout, k))
+    user, rank = np.nonzero(ids < len(run.item))
+    return pd.DataFrame(
+        {
+            "user": run.user_ids[rows[user]],
+            "rank": rank + 1,
+            "item": run.item_ids[ids[user, rank]],
+            "score": scores[user, rank],
+        }
+    )
+
+
+def write_lists(lists: pd.DataFrame, path: Path) -> None:
+    """Writes a frame of `recommend` as `.csv`, `.parquet` or `.jsonl` (one line a user), by the name's ending."""
+    writers = {
+        ".csv": lambda file: lists.to_csv(file, index=False),
+        ".parquet": lambda file: lists.to_parquet(file, index=False),
+        ".jsonl": lambda file: file.write(as_jsonl(lists).encode()),
+    }
+    if path.suffix not in writers:
+        raise UserError(f"--out={path}: expected a name that ends in {', '.join(writers)}")
+    try:
+        run_folder.write_atomically(path, writers[path.suffix])
+    except ImportError as error:
+        raise UserError("Parquet needs pyarrow: pip install 'onebp-jax[serving]'") from error
+
+
+def as_jsonl(lists: pd.DataFrame) -> str:
+    """One JSON object a user: `{"user": .., "items": [..], "scores": [..]}`."""
+    lines = []
+    for user, group in lists.groupby("user", sort=False):
+        items, scores = group["item"].tolist(), [round(score, 6) for score in group["score"].tolist()]
+        lines.append(json.dumps({"user": user, "items": items, "scores": scores}) + "\n")
+    return "".join(lines)
+
+
+def seen_pairs(dataset: Dataset, which: str) -> np.ndarray | None:
+    """Pairs to leave out of lists: those of "train" (validation pairs included), of "all" that is known, or "none"."""
+    if which not in SEEN:
+        raise UserError(f"exclude={which!r}: expected one of {', '.join(SEEN)}")
+    if which == "none":
+        return None
+    return dataset.train if which == "train" else np.concatenate([dataset.train, dataset.test])
+
+
+def evaluate(run: Trained, dataset: Dataset, split: str) -> dict[str, float]:
+    """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit)."""
+    nothing = np.zeros((0, 2), np.int32)
+    if split == "test":
+        seen, wanted = dataset.train, dataset.test
+    elif split == "train":
+        seen, wanted = nothing, dataset.train
+    elif split == "validation":
+        seen, wanted = hold_out_validation(dataset.train, run.config.validation_fraction, run.config.seed)
+    else:
+        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+    if not len(wanted):
+        raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
+    return measure(dataset, seen, wanted, run.user, run.item)
