@@ -43,7 +43,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.batch_size = 1024
     config.drop_last = False
     config.steps_per_call = 0  # steps in one compiled call; 0 = a whole epoch
-    config.checkpoint_seconds = 60.0
+    config.checkpoint_seconds = 60.0  # at least; 0 = after every call
     # Evaluation. `patience` counts evaluations without a better validation NDCG@20; 0 = never stop early.
     config.protocol = "honest"
     config.validation_fraction = 0.1

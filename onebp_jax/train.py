@@ -88,8 +88,8 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
                 checkpoint.save(folder, run)
                 saved = time.monotonic()
-                # A large run must not live for its checkpoints: they get a twentieth of its time.
-                pause = max(config.checkpoint_seconds, 20 * (saved - now))
+                # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
+                pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
             if caught and not done:
                 name = signal.Signals(caught[0]).name
                 raise Interrupted(caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on")

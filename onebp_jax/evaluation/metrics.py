@@ -85,6 +85,8 @@ def beyond_accuracy(lists: np.ndarray, popularity: np.ndarray, ks: tuple[int, ..
         counts = np.sort(np.bincount(shown, minlength=num_items)).astype(np.float64)
         order = np.arange(1, num_items + 1)
         gini = (2 * order - num_items - 1) @ counts / (num_items * max(counts.sum(), 1))
-        values = ((counts > 0).mean(), gini, popularity[shown].mean(), -np.log2(share[shown]).mean())
+        # Lists without any item (scores that are not numbers) have no mean.
+        means = (popularity[shown].mean(), -np.log2(share[shown]).mean()) if shown.size else (np.nan, np.nan)
+        values = ((counts > 0).mean(), gini, *means)
         result |= {f"{name}@{k}": float(value) for name, value in zip(BEYOND, values, strict=True)}
     return result

@@ -33,7 +33,8 @@ def record(selection: dict, epoch: int, metrics: dict[str, float]) -> tuple[dict
     """
     oracle = dict(selection["oracle"])
     for name, value in metrics.items():
-        if name.split("@")[0] in ACCURACY and (name not in oracle or value > oracle[name][0]):
+        counts = name.split("@")[0] in ACCURACY and math.isfinite(value)
+        if counts and (name not in oracle or value > oracle[name][0]):
             oracle[name] = [value, epoch]
     value = metrics[CRITERION]
     if math.isfinite(value) and (selection["value"] is None or value > selection["value"]):

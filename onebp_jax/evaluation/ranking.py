@@ -48,7 +48,7 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
       byte_budget: upper bound in bytes for the scores alive at a time; at least one user is ranked at a time.
     """
     chunk = int(np.clip(byte_budget // (4 * num_items), 1, max(1, num_rows)))
-    chunks = -(-num_rows // chunk)
+    chunks = max(1, -(-num_rows // chunk))
     pairs = np.zeros((0, 2), np.int32) if seen is None else np.asarray(seen)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     edges = np.searchsorted(pairs[:, 0], np.arange(chunks + 1) * chunk)
@@ -62,6 +62,9 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
 @partial(jax.jit, static_argnames=("k", "chunk", "width"))
 def _top_k(user: Array, item: Array, rows: Array, item_ids: Array, starts: Array, *, k: int, chunk: int, width: int):
     num_items = item.shape[0]
+    if item.shape[1] == 1:
+        # A product alone may be -0.0, which top_k ranks below the 0.0 that it equals; a sum of two never is.
+        user, item = (jnp.pad(table, ((0, 0), (0, 1))) for table in (user, item))
     padded = jnp.pad(user, ((0, starts.shape[0] * chunk - user.shape[0]), (0, 0)))
 
     def rank(index: Array) -> tuple[Array, Array]:

@@ -1,0 +1,23 @@
+"""Gowalla on the split of the paper's own tables, at the settings of the authors' README: dim 1024, batch 1024, beta .999.
+
+Command:  python -m launch.train --config=configs/gowalla_paper.py --workdir=runs/gowalla_paper
+@@gowalla_paper@@
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "gowalla-paper"
+    config.epochs = 200
+    config.batch_size = 1024
+    config.dim = 1024
+    config.learning_rate = 5e-4
+    config.l2 = 0.0
+    config.beta = 0.999
+    config.num_negatives = 5
+    config.patience = 10
+    config.drop_last = True
+    config.steps_per_call = 20
+    return config

@@ -1,0 +1,22 @@
+"""Yelp2018 on LightGCN's split (the literature's; not comparable with the paper's tables): dim 64, batch 2048.
+
+Command:  python -m launch.train --config=configs/yelp2018.py --workdir=runs/yelp2018
+@@yelp2018@@
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "yelp2018"
+    config.epochs = 100
+    config.batch_size = 2048
+    config.dim = 64
+    config.learning_rate = 1e-3
+    config.l2 = 0.0
+    config.beta = 0.99
+    config.num_negatives = 5
+    config.patience = 10
+    config.steps_per_call = 100
+    return config

@@ -1,0 +1,23 @@
+"""Yelp2018 on the split of the paper's own tables, at the settings of the authors' README: dim 2048, batch 1024, beta .999.
+
+Command:  python -m launch.train --config=configs/yelp2018_paper.py --workdir=runs/yelp2018_paper
+@@yelp2018_paper@@
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "yelp2018-paper"
+    config.epochs = 200
+    config.batch_size = 1024
+    config.dim = 2048
+    config.learning_rate = 5e-5
+    config.l2 = 0.0
+    config.beta = 0.999
+    config.num_negatives = 5
+    config.patience = 10
+    config.drop_last = True
+    config.steps_per_call = 20
+    return config

@@ -1,0 +1,48 @@
+"""Helpers of the tests that start programs as a user would: a small config, a finished process, a folder's bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = (
+    "--config=configs/quickstart.py",
+    "--config.synthetic.num_users=120",
+    "--config.synthetic.num_items=90",
+    "--config.batch_size=256",
+    "--config.dim=8",
+)
+
+
+def command(program: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"launch.{program}", *arguments]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | extra
+
+
+def run(program: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess:
+    """Runs a program to its end; never raises, the caller looks at `returncode`, `stdout`, `stderr`."""
+    return subprocess.run(
+        command(program, *arguments), cwd=ROOT, env=environment(**extra), capture_output=True, text=True, timeout=300
+    )
+
+
+def assert_one_line(process: subprocess.CompletedProcess, status: int, *words: str) -> None:
+    """The process ended with `status` and one line on standard error that holds all `words`."""
+    lines = [line for line in process.stderr.splitlines() if not line.startswith(("WARNING", "epoch "))]
+    assert process.returncode == status, process.stderr
+    assert len(lines) == 1 and lines[0].startswith("error: "), process.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def tables(workdir: Path) -> list[np.ndarray]:
+    with np.load(workdir / "embeddings.npz") as found:
+        return [found[name] for name in ("user", "item")]

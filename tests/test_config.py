@@ -1,0 +1,199 @@
+"""The configuration: every field has a check that names the field, the value and what was expected."""
+
+import functools
+import json
+import math
+
+import ml_collections
+import pytest
+
+from onebp_jax import methods
+from onebp_jax.config import as_plain, check_config, default_config, nearest
+from onebp_jax.errors import UserError
+
+NUMERIC = [field for field, value in default_config().items() if type(value) in (int, float)]
+WHOLE = [field for field in NUMERIC if type(default_config()[field]) is int]
+ZERO_IS_GOOD = {"beta", "l2", "seed", "split_seed", "patience", "steps_per_call", "checkpoint_seconds"}
+TOO_LARGE = {"beta": 1.01, "test_fraction": 0.95, "validation_fraction": 1, "seed": 2**32}
+BAD = [math.nan, math.inf, -math.inf, -1, -0.5, True, False, "3", "", None, [1], 1j]
+
+
+def with_value(field, value):
+    """A config with a value that its types would refuse: a config may also come from elsewhere."""
+    config = default_config()
+    with config.ignore_type():
+        config[field] = value
+    return config
+
+
+def own_method(config):
+    """A method of the user's own."""
+    return methods.twobp(config)
+
+
+def own_loss(user, positive, negatives, **extra):
+    return (user * positive).sum(-1)
+
+
+def test_the_defaults_are_good():
+    check_config(default_config())
+
+
+def test_there_are_numeric_fields():
+    assert {"dim", "beta", "learning_rate", "l2", "seed", "epochs", "patience", "test_fraction"} <= set(NUMERIC)
+
+
+@pytest.mark.parametrize("value", BAD, ids=repr)
+@pytest.mark.parametrize("field", NUMERIC)
+def test_bad_numbers_are_refused_by_name(field, value):
+    with pytest.raises(UserError) as caught:
+        check_config(with_value(field, value))
+    # A list becomes a tuple inside a config.
+    assert str(caught.value).startswith(f"{field}={with_value(field, value)[field]!r}: expected ")
+
+
+@pytest.mark.parametrize("field", NUMERIC)
+def test_zero(field):
+    config = with_value(field, 0)
+    if field in ZERO_IS_GOOD:
+        check_config(config)
+    else:
+        with pytest.raises(UserError, match=f"^{field}=0: expected"):
+            check_config(config)
+
+
+@pytest.mark.parametrize("field", TOO_LARGE)
+def test_too_large_numbers_are_refused(field):
+    with pytest.raises(UserError, match=rf"^{field}={TOO_LARGE[field]}: expected .* at most"):
+        check_config(with_value(field, TOO_LARGE[field]))
+
+
+@pytest.mark.parametrize("field", WHOLE)
+def test_fractions_are_refused_where_a_count_is_asked_for(field):
+    with pytest.raises(UserError, match=f"^{field}=2.5: expected a whole number"):
+        check_config(with_value(field, 2.5))
+
+
+@pytest.mark.parametrize("field", sorted(set(NUMERIC) - set(WHOLE)))
+def test_whole_numbers_are_good_for_real_fields(field):
+    upper = {"beta", "test_fraction", "validation_fraction"}
+    value = 1 if field not in upper else {"beta": 1}.get(field, 0.9)
+    check_config(with_value(field, value))
+
+
+def test_the_ends_of_ranges_are_good():
+    for field, value in (("beta", 0.0), ("beta", 1.0), ("test_fraction", 0.9), ("seed", 2**32 - 1)):
+        check_config(with_value(field, value))
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"), [("learning_rat", "learning_rate"), ("num_negative", "num_negatives"), ("Dim", "dim")]
+)
+def test_an_unknown_field_is_refused_with_the_nearest_name(field, meant):
+    config = default_config()
+    config[field] = 1
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    assert str(caught.value) == f"unknown config field {field!r} (did you mean {meant!r}?)"
+
+
+def test_an_unknown_field_like_no_other_is_refused_without_a_guess():
+    config = default_config()
+    config.zzz = 1
+    with pytest.raises(UserError) as caught:
+        check_config(config)
+    assert str(caught.value) == "unknown config field 'zzz'"
+
+
+def test_a_missing_field_is_refused():
+    config = default_config()
+    del config.temperature
+    with pytest.raises(UserError, match="config field 'temperature' is missing: start the config from"):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "meant"), [("protocol", "onest", "honest"), ("optimizer", "dens", "dense"), ("protocol", None, None)]
+)
+def test_an_unknown_choice_is_refused_with_the_known_ones(field, value, meant):
+    with pytest.raises(UserError, match=f"^{field}={value!r}: expected one of ") as caught:
+        check_config(with_value(field, value))
+    assert {"protocol": "honest, paper_oracle", "optimizer": "dense"}[field] in str(caught.value)
+    assert (meant is None) == ("did you mean" not in str(caught.value))
+    assert meant is None or f"(did you mean {meant!r}?)" in str(caught.value)
+
+
+def test_nearest():
+    assert nearest("onebpp", ["onebp", "twobp"]) == " (did you mean 'onebp'?)"
+    assert nearest("xyz", ["onebp", "twobp"]) == ""
+    assert nearest(3, ["onebp"]) == ""
+
+
+@pytest.mark.parametrize(("name", "meant"), [("one_bp", "onebp"), ("ONEBP", None), ("userony", "user_only"), (3, None), (None, None)])
+def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
+    with pytest.raises(UserError) as caught:
+        methods.build(with_value("method", name))
+    message = str(caught.value)
+    assert message.startswith(f"method={name!r} is unknown")
+    assert "\n" not in message
+    assert {"onebp", "twobp", "user_only", "popularity"} <= set(methods.NAMED)
+    for known, function in methods.NAMED.items():
+        assert f"{known}: {function.__doc__.splitlines()[0]}" in message
+    assert (f"did you mean {meant!r}?" in message) if meant else ("did you mean" not in message)
+
+
+@pytest.mark.parametrize("name", methods.NAMED)
+def test_every_named_method_is_built(name):
+    built = methods.build(with_value("method", name))
+    assert isinstance(built, methods.Baseline if name == "popularity" else methods.Method)
+
+
+def test_a_function_of_ones_own_is_a_method():
+    config = default_config()
+    config.method = own_method
+    check_config(config)
+    built = methods.build(config)
+    assert isinstance(built, methods.Method)
+    assert built.user_updater.reads == ("grads",)
+
+
+@pytest.mark.parametrize("given", [functools.partial(own_method), type("Own", (), {"__call__": lambda self, c: own_method(c)})()])
+def test_any_callable_is_a_method_and_has_a_name(given):
+    config = default_config()
+    config.method = given
+    assert isinstance(methods.build(config), methods.Method)
+    assert json.loads(json.dumps(as_plain(config)))["method"] == as_plain(config)["method"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("duplicates", "sometimes"), ("num_negatives", 0), ("dim", 0), ("loss", "infonc")])
+def test_parts_that_refuse_a_field_are_user_errors(field, value):
+    with pytest.raises(UserError, match=f"^{field}"):
+        methods.build(with_value(field, value))
+
+
+def test_as_plain_is_the_config_in_json():
+    config = default_config()
+    plain = as_plain(config)
+    assert plain.keys() == set(config.keys())
+    assert plain["synthetic"] == {"num_users": 1000, "num_items": 500, "seed": 0}
+    assert json.loads(json.dumps(plain)) == plain
+    assert ml_collections.ConfigDict(plain).dim == config.dim
+
+
+def test_as_plain_writes_functions_by_name():
+    config = default_config()
+    config.method = own_method
+    with config.ignore_type():
+        config.loss = own_loss
+    plain = as_plain(config)
+    assert plain["method"] == f"{__name__}:own_method"
+    assert plain["loss"] == f"{__name__}:own_loss"
+
+
+def test_as_plain_tells_partial_functions_apart_by_their_arguments():
+    plain = []
+    for beta in (0.9, 0.9, 0.5):
+        config = default_config()
+        config.method = functools.partial(own_method, beta=beta)
+        plain.append(as_plain(config)["method"])
+    assert plain[0] == plain[1] != plain[2]
