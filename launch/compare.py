@@ -17,7 +17,9 @@ from onebp_jax.errors import UserError
 
 cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
-_METHODS = flags.DEFINE_list("methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated.")
+_METHODS = flags.DEFINE_list(
+    "methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated."
+)
 _SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of every row.")
 _OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown file.")
 

@@ -18,7 +18,9 @@ from onebp_jax.serving.recommend import SEEN, seen_pairs
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users when left out.")
 _K = flags.DEFINE_integer("k", 10, "Items a user.")
-_EXCLUDE = flags.DEFINE_string("exclude", "train", f"Items left out of a user's list, those seen in: {', '.join(SEEN)}.")
+_EXCLUDE = flags.DEFINE_string(
+    "exclude", "train", f"Items left out of a user's list, those seen in: {', '.join(SEEN)}."
+)
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
 cli.define_data_dir()
 

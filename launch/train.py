@@ -22,7 +22,9 @@ def main() -> None:
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
     seconds = result["seconds"]
-    print(f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}")
+    print(
+        f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"
+    )
     print(f"protocol {result['protocol']}: {result['selection']}\n")
     print(report.by_length(result["metrics"]))
     print(

@@ -89,7 +89,8 @@ def restore(folder: Path, run: Run) -> Run:
         arrays = jax.tree.map(jnp.asarray, arrays)
         best = tuple(arrays.pop("best"))
         return Run(run.state._replace(**arrays), best, progress)
-    if steps:
+    # Those set aside by an earlier call count: the run must not begin anew as if it had never been.
+    if steps or any(folder.glob("damaged-*")):
         raise RunFailed(f"every checkpoint in {folder} is damaged: start again in another --workdir")
     return run
 

@@ -1,13 +1,14 @@
 """What the launch programs share: flags, one-line errors, exit statuses.
 
-    0 done   1 the run failed   2 bad flags, config, data or folder   128 + n stopped by signal n
+0 done   1 the run failed   2 bad flags, config, data or folder   128 + n stopped by signal n
 """
 
 from __future__ import annotations
 
-import errno
+import os
 import sys
 from collections.abc import Callable
+from logging import WARNING, Formatter
 from pathlib import Path
 
 import jax
@@ -18,8 +19,6 @@ from onebp_jax import data, run_folder
 from onebp_jax.config import check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.train import fingerprint
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def define_config() -> None:
@@ -42,18 +41,26 @@ def read_config():
             error = error.__cause__
         raise UserError(f"cannot load --config={name}: {type(error).__name__}: {error}") from error
     check_config(flags.FLAGS.config)
+    if flags.FLAGS.config.cpu_threads:
+        # XLA reads this when it makes its CPU client, at the first computation; what the user has set stays.
+        os.environ.setdefault("NPROC", str(flags.FLAGS.config.cpu_threads))
     return flags.FLAGS.config
 
 
 def define_data_dir() -> None:
-    flags.DEFINE_string("data_dir", None, "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder.")
+    flags.DEFINE_string(
+        "data_dir", None, "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder."
+    )
 
 
 def load_data(config, data_dir: str | None) -> data.Dataset:
     """The data set that a config names."""
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
-    return data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns)
+    dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns)
+    if dataset.duplicates:
+        logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
+    return dataset
 
 
 def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset:
@@ -72,8 +79,7 @@ def need(flag: str, value, example: str):
 
 def run(main: Callable[[], None], doc: str) -> None:
     """Parses the flags and runs `main()`; ends the process with the status of the module's table."""
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.WARNING)
+    _plain_logging()
     status = 0
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
@@ -92,10 +98,18 @@ def run(main: Callable[[], None], doc: str) -> None:
     except KeyboardInterrupt:
         status = _say("stopped by SIGINT", 130)
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        status = _say(f"cannot write {error.filename or ''}: {error.strerror}", 2)
+        status = _say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", 2)
     sys.exit(status)
+
+
+def _plain_logging() -> None:
+    """Our own messages, and warnings of the packages, as plain lines on standard error."""
+    handler = logging.get_absl_handler()
+    handler.setFormatter(Formatter("%(levelname)s: %(message)s"))
+    # The storage layer logs a traceback for what comes back as an exception anyway.
+    handler.addFilter(lambda r: "onebp_jax" in r.pathname or (r.levelno >= WARNING and "orbax" not in r.pathname))
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
 
 
 def _say(error: object, status: int) -> int:
@@ -122,10 +136,10 @@ def _parse(argv: list[str]) -> None:
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        raise UserError(f"unknown flag --{error.flagname}{nearest(error.flagname, flags.FLAGS)}; --help lists them") from error
+        raise UserError(
+            f"unknown flag --{error.flagname}{nearest(error.flagname, flags.FLAGS)}; --help lists them"
+        ) from error
     except (flags.Error, OSError, AttributeError, KeyError, TypeError, ValueError, SyntaxError, ImportError) as error:
         raise UserError(f"bad flags: {error}") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value; --help lists them")
-
-

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import ml_collections
 
@@ -42,6 +43,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.epochs = 100
     config.batch_size = 1024
     config.drop_last = False
+    # Threads that XLA uses on a CPU; 0 = all. Handing small pieces of a step to a second thread costs more than it gives
+    # (results/performance.md). Part of the configuration, because it may change the order of sums.
+    config.cpu_threads = 1
     config.steps_per_call = 0  # steps in one compiled call; 0 = a whole epoch
     config.checkpoint_seconds = 60.0  # at least; 0 = after every call
     # Evaluation. `patience` counts evaluations without a better validation NDCG@20; 0 = never stop early.
@@ -64,10 +68,13 @@ def _one_of(config, field: str, known: tuple[str, ...]) -> None:
         raise UserError(f"{field}={value!r}: expected one of {', '.join(known)}{nearest(value, known)}")
 
 
-def _number(config, field: str, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+def _number(
+    config, field: str, low: float, high: float = math.inf, *, open_low: bool = False, whole: bool = False
+) -> None:
     value = config[field]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{field}={value!r}: expected a finite number")
+    kind, wanted = (int, "whole") if whole else (int | float, "finite")
+    if isinstance(value, bool) or not isinstance(value, kind) or not -math.inf < value < math.inf:
+        raise UserError(f"{field}={value!r}: expected a {wanted} number")
     if value < low or value > high or (open_low and value == low):
         above = f"above {low}" if open_low else f"at least {low}"
         raise UserError(f"{field}={value!r}: expected {above}" + (f" and at most {high}" if high < math.inf else ""))
@@ -81,10 +88,16 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"unknown config field {field!r}{nearest(field, known)}")
     for field in known:
         if field not in config:
-            raise UserError(f"config field {field!r} is missing: start the config from onebp_jax.config.default_config()")
+            raise UserError(
+                f"config field {field!r} is missing: start the config from onebp_jax.config.default_config()"
+            )
     for field in ("dim", "num_negatives", "epochs", "batch_size", "eval_every"):
-        _number(config, field, 1)
-    for field in ("l2", "seed", "split_seed", "patience", "steps_per_call", "checkpoint_seconds"):
+        _number(config, field, 1, whole=True)
+    for field in ("split_seed", "patience", "steps_per_call", "cpu_threads"):
+        _number(config, field, 0, whole=True)
+    # A random key is made of 32 bits: a larger seed would be another name for a smaller one.
+    _number(config, "seed", 0, 2**32 - 1, whole=True)
+    for field in ("l2", "checkpoint_seconds"):
         _number(config, field, 0)
     for field in ("learning_rate", "temperature"):
         _number(config, field, 0, open_low=True)
@@ -95,12 +108,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "optimizer", ("dense",))
 
 
+def _written(function: Callable) -> str:
+    """`module:name`, with the arguments that a `functools.partial` holds; for an object, the name of its class."""
+    if isinstance(function, functools.partial):
+        given = [repr(value) for value in function.args]
+        given += [f"{name}={value!r}" for name, value in function.keywords.items()]
+        return f"{_written(function.func)}({', '.join(given)})"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
 def as_plain(config: ml_collections.ConfigDict) -> dict:
     """The configuration as JSON-able values; a function is written as `module:name`."""
 
     def plain(value):
         if isinstance(value, ml_collections.ConfigDict | dict):
             return {key: plain(inner) for key, inner in value.items()}
-        return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
+        return _written(value) if callable(value) else value
 
     return plain(config)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 HEAD = tuple(f"{name}@{k}" for k in (5, 10, 20) for name in ("P", "R", "F1", "NDCG"))
 
 
-def table(rows: Sequence[tuple[str, Sequence[dict[str, float]]]], columns: Sequence[str] = HEAD, *, digits: int = 4) -> str:
+def table(
+    rows: Sequence[tuple[str, Sequence[dict[str, float]]]], columns: Sequence[str] = HEAD, *, digits: int = 4
+) -> str:
     """A Markdown table, one row a label: mean over the runs given for it, and `±` standard deviation where there are several.
 
     Args:
@@ -18,7 +20,9 @@ def table(rows: Sequence[tuple[str, Sequence[dict[str, float]]]], columns: Seque
     for label, runs in rows:
         cells.append([label, *(_cell([run[name] for run in runs if name in run], digits) for name in columns)])
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
 

@@ -41,6 +41,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,10 +69,11 @@ def locked(workdir: Path) -> Iterator[None]:
     folder = os.open(workdir, os.O_RDONLY) if fcntl else None
     try:
         if fcntl:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"another process is running in {workdir}: use another --workdir") from error
         yield
-    except BlockingIOError as error:
-        raise UserError(f"another process is running in {workdir}: use another --workdir") from error
     finally:
         if fcntl:
             os.close(folder)
@@ -78,13 +81,14 @@ def locked(workdir: Path) -> Iterator[None]:
 
 def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
     """Raises `UserError` if a folder holds a run of another configuration or on other data, or files that are no run's."""
-    path = workdir / "config.json"
-    if not path.exists():
+    if not (workdir / "config.json").exists():
         found = [name for name in OURS if (workdir / name).exists()]
         if found:
-            raise UserError(f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another --workdir")
+            raise UserError(
+                f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another --workdir"
+            )
         return
-    theirs = read_json(path)
+    theirs = _origin(workdir)
     _same(workdir, "configuration", as_plain(config), theirs["config"], OPERATIONAL)
     _same(workdir, "data", data, theirs["data"])
 
@@ -97,7 +101,16 @@ def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
 
 def check_data(workdir: Path, data: dict) -> None:
     """Raises `UserError` if the run in `workdir` was made on other data than those with this fingerprint."""
-    _same(workdir, "data", data, read_json(workdir / "config.json")["data"])
+    _same(workdir, "data", data, _origin(workdir)["data"])
+
+
+def _origin(workdir: Path) -> dict:
+    """What `config.json` holds; raises `UserError` if another program wrote it."""
+    path = workdir / "config.json"
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in ("config", "data")):
+        raise UserError(f"{path} is not the config.json of a run: nothing was touched, use another --workdir")
+    return found
 
 
 def _same(workdir: Path, what: str, mine: dict, theirs: dict, ignored: tuple[str, ...] = ()) -> None:
@@ -112,8 +125,12 @@ def _same(workdir: Path, what: str, mine: dict, theirs: dict, ignored: tuple[str
 
 
 def append_line(path: Path, record: dict) -> None:
-    with open(path, "a") as file:
-        file.write(json.dumps(record) + "\n")
+    """Adds one JSON line; raises OSError naming the file."""
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def cut_lines(path: Path, step: int) -> None:
@@ -121,8 +138,8 @@ def cut_lines(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines():
-        with contextlib.suppress(ValueError):
+    for line in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
     write_atomically(path, lambda file: file.write("".join(kept).encode()))
@@ -148,10 +165,14 @@ def read_run(workdir: str | Path) -> Trained:
         raise UserError(f"the run in {workdir} has not ended: give launch.train the same command again to finish it")
     config = default_config()
     with config.unlocked():
-        config.update(read_json(workdir / "config.json")["config"])
+        config.update(_origin(workdir)["config"])
+    path = workdir / "embeddings.npz"
     try:
-        with np.load(workdir / "embeddings.npz", allow_pickle=False) as tables:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as tables:
+            # NumPy alone does not notice a damaged header that asks for fewer numbers than there are.
+            if damaged := tables.zip.testzip():
+                raise ValueError(f"the checksum of {damaged} does not match")
             arrays = [tables[name] for name in ("user", "item", "user_ids", "item_ids")]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot read {workdir / 'embeddings.npz'}: {error}") from error
+    except Exception as error:  # whatever a damaged file makes NumPy and zipfile raise
+        raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
     return Trained(config, read_json(workdir / "result.json"), *arrays)

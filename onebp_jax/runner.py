@@ -85,7 +85,9 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
         train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
         watched = "validation"
         if not len(held_out):
-            raise UserError("protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items")
+            raise UserError(
+                "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
+            )
     try:
         init, step = make_step(method)
         data = to_device(train, *shape)
@@ -93,7 +95,7 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     except ValueError as error:
         raise UserError(str(error)) from error
     tables = jax.jit(method.encoder.tables)
-    vectors = lambda state: tables(state.user, state.item, data)  # noqa: E731
+    vectors = lambda state: tables(state.user, state.item, data)
     epoch_steps = steps_per_epoch(len(train), config.batch_size, config.drop_last)
     measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
     advance = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)

@@ -89,7 +89,14 @@ def make_step(method: Method) -> tuple[Init, Step]:
             signal = Signal(ids, grads.get(tower), targets)
             tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower])
         new = State(
-            tables["user"], tables["item"], opts["user"], opts["item"], sampler_state, state.key, state.step + 1, state.data
+            tables["user"],
+            tables["item"],
+            opts["user"],
+            opts["item"],
+            sampler_state,
+            state.key,
+            state.step + 1,
+            state.data,
         )
         return new, info
 

@@ -1,6 +1,6 @@
 """`train`: a run in a folder, from its configuration to its result files, resumable at any moment.
 
-    config, data --> Run -- epochs, evaluations --> metrics.jsonl, checkpoints/ -- choose an epoch --> result.json
+config, data --> Run -- epochs, evaluations --> metrics.jsonl, checkpoints/ -- choose an epoch --> result.json
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
             if caught and not done:
                 name = signal.Signals(caught[0]).name
-                raise Interrupted(caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on")
+                raise Interrupted(
+                    caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on"
+                )
     return run
 
 

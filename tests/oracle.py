@@ -8,6 +8,7 @@
 A batch row whose user id is the number of users is padding: it has no loss, no gradient and no partner.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.types import Negatives, Sampler
@@ -101,11 +102,9 @@ def run(method, user, item, batches, user_step, item_step, beta=0.9, rule="expec
 
 def given_negatives(stack):
     """A sampler that draws nothing: it hands out `stack i32[steps, b, k]` step by step, so that both sides see the same."""
-    roll = np.roll if isinstance(stack, np.ndarray) else None
-    del roll
 
     def sample(key, state, batch, data):
         del key, batch, data
-        return Negatives(state[0]), state.take(np.arange(1, len(state) + 1) % len(state), axis=0)
+        return Negatives(state[0]), jnp.roll(state, -1, axis=0)
 
-    return Sampler(lambda data: None, lambda data: stack, sample)
+    return Sampler(lambda data: None, lambda data: jnp.asarray(stack, jnp.int32), sample)

@@ -36,7 +36,7 @@ def run(program: str, *arguments: str, **extra: str) -> subprocess.CompletedProc
 
 def assert_one_line(process: subprocess.CompletedProcess, status: int, *words: str) -> None:
     """The process ended with `status` and one line on standard error that holds all `words`."""
-    lines = [line for line in process.stderr.splitlines() if not line.startswith(("WARNING", "epoch "))]
+    lines = [line for line in process.stderr.splitlines() if not line.startswith(("WARNING", "INFO", "epoch "))]
     assert process.returncode == status, process.stderr
     assert len(lines) == 1 and lines[0].startswith("error: "), process.stderr
     for word in words:

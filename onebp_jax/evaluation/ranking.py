@@ -103,5 +103,12 @@ def top_k(user: Array, item: Array, layout: Plan, k: int) -> tuple[Array, Array]
         raise ValueError(f"k must be at least 1, got {k}")
     seen = layout.seen
     return _top_k(
-        user, item, seen.rows, seen.item_ids, seen.starts, k=min(k, layout.num_items), chunk=layout.chunk, width=seen.width
+        user,
+        item,
+        seen.rows,
+        seen.item_ids,
+        seen.starts,
+        k=min(k, layout.num_items),
+        chunk=layout.chunk,
+        width=seen.width,
     )

@@ -12,8 +12,8 @@ import math
 
 import jax.numpy as jnp
 
-from onebp_jax.updaters import duplicates as dup
 from onebp_jax.types import Array, Signal, Updater
+from onebp_jax.updaters import duplicates as dup
 
 
 def moving_average(beta: float, duplicates: str = "expected") -> Updater:

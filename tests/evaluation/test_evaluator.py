@@ -17,7 +17,7 @@ NUM_USERS, NUM_ITEMS, LENGTHS = 25, 30, (1, 5, 40)
 
 
 def drawn(seed):
-    """`(user, item, seen, held_out)`: tables of whole numbers (many ties), and disjoint pairs; some users hold out nothing."""
+    """`(user, item, seen, held_out)`: whole numbers (many ties), disjoint pairs; some users hold out nothing."""
     random = np.random.default_rng(seed)
     user, item = (random.integers(-2, 3, (rows, 3)).astype(np.float32) for rows in (NUM_USERS, NUM_ITEMS))
     kind = random.choice(3, size=(NUM_USERS, NUM_ITEMS), p=[0.5, 0.3, 0.2])
@@ -126,7 +126,8 @@ def test_the_same_numbers_in_any_order_of_the_pairs():
     user, item, seen, held_out = drawn(5)
     popularity = np.bincount(seen[:, 1], minlength=NUM_ITEMS)
     evaluate = [
-        evaluator(one, other, (NUM_USERS, NUM_ITEMS), popularity) for one, other in ((seen, held_out), (seen[::-1], held_out[::-1]))
+        evaluator(one, other, (NUM_USERS, NUM_ITEMS), popularity)
+        for one, other in ((seen, held_out), (seen[::-1], held_out[::-1]))
     ]
     assert evaluate[0](user, item) == evaluate[1](user, item)
 
@@ -145,8 +146,6 @@ def test_popularity_tables_rank_by_popularity():
     tables = popularity_baseline().tables(seen, NUM_USERS, NUM_ITEMS)
     found = evaluator(seen, held_out, (NUM_USERS, NUM_ITEMS), counts, LENGTHS)(*tables)
     close(found, slow_evaluation(np.tile(counts, (NUM_USERS, 1)), seen, held_out, counts, LENGTHS))
-
-
 
 
 def test_nobody_with_held_out_pairs_is_an_error():

@@ -142,13 +142,20 @@ def test_f1_is_not_the_harmonic_mean_of_the_averages():
 
 def test_reciprocal_rank_by_hand():
     lists, wanted = [[5, 6, 7, 8], [1, 2, 3, 4]], [{7, 8}, {1}]
-    assert [measured(lists, wanted, (k,))[f"MRR@{k}"] for k in (1, 2, 3, 4)] == [0.5, 0.5, (1 / 3 + 1) / 2, (1 / 3 + 1) / 2]
+    assert [measured(lists, wanted, (k,))[f"MRR@{k}"] for k in (1, 2, 3, 4)] == [
+        0.5,
+        0.5,
+        (1 / 3 + 1) / 2,
+        (1 / 3 + 1) / 2,
+    ]
     assert measured([[5, 6]], [{9}], (2,))["MRR@2"] == 0
 
 
 def test_average_precision_by_hand():
     found = measured([[0, 5, 1, 6]], [{0, 1, 2}], (1, 2, 3, 4))
-    assert [found[f"MAP@{k}"] for k in (1, 2, 3, 4)] == pytest.approx([1, 1 / 2, (1 + 2 / 3) / 3, (1 + 2 / 3) / 3], abs=1e-12)
+    assert [found[f"MAP@{k}"] for k in (1, 2, 3, 4)] == pytest.approx(
+        [1, 1 / 2, (1 + 2 / 3) / 3, (1 + 2 / 3) / 3], abs=1e-12
+    )
 
 
 def test_hit_rate_by_hand():

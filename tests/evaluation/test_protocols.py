@@ -6,7 +6,7 @@ from onebp_jax.evaluation import protocols
 
 
 def recorded(evaluations, start=None):
-    """The selection after `evaluations`, a list of (epoch, metrics), and the epochs that were the best when they came."""
+    """The selection after `evaluations`, a list of (epoch, metrics), and the epochs that were the best so far."""
     selection, chosen = start or protocols.start(), []
     for epoch, metrics in evaluations:
         selection, better = protocols.record(selection, epoch, metrics)

@@ -102,7 +102,9 @@ def test_a_chunk_stays_within_its_budget():
 
 def test_no_users_by_items_array_exists():
     num_users, num_items, users_a_chunk = 96, 500, 4
-    layout = plan(num_users, num_items, random_seen(0, num_users, num_items, 0.02), budget_for(users_a_chunk, num_items))
+    layout = plan(
+        num_users, num_items, random_seen(0, num_users, num_items, 0.02), budget_for(users_a_chunk, num_items)
+    )
     seen = layout.seen
     tables = [jnp.zeros((rows, 3)) for rows in (num_users, num_items)]
     lowered = ranking._top_k.lower(

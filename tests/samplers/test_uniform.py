@@ -1,0 +1,248 @@
+"""Uniform negatives: the contract of every sampler, exactness of the integer arithmetic, and the distribution drawn."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from onebp_jax.data.device import to_device
+from onebp_jax.samplers import uniform
+from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
+from onebp_jax.types import Batch, Sampler
+
+few = settings(max_examples=30, deadline=None, derandomize=True)
+words_32_bit = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**16 - 1, 2**16, 2**31, 2**32 - 1]))
+
+
+def interactions(touched, num_items):
+    """Interactions from one set of items a user."""
+    pairs = [(user, item) for user, items in enumerate(touched) for item in sorted(items, reverse=True)]
+    return to_device(np.array(pairs), len(touched), num_items)
+
+
+def crowd(num_negatives):
+    """Users of all kinds: no item, the first, the last, every other, all but `num_negatives`, all but one more."""
+    num_items = 2 * num_negatives + 13
+    shuffled = np.random.default_rng(5).permutation(num_items)
+    everything = set(range(num_items))
+    left = [set(shuffled[: num_negatives + more].tolist()) for more in (0, 1)]
+    touched = [set(), {0}, {num_items - 1}, set(range(0, num_items, 2)), everything - left[0], everything - left[1]]
+    return interactions(touched, num_items), touched
+
+
+def batch_of(user_ids, data):
+    user_ids = jnp.asarray(user_ids, jnp.int32)
+    return Batch(user_ids, jnp.where(user_ids < data.num_users, 0, data.num_items))
+
+
+# The contract that every sampler keeps; a new sampler gets one row here. Each can serve `crowd(5)`.
+SAMPLERS: dict[str, Sampler] = {"uniform 1": uniform(1), "uniform 5": uniform(5)}
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+CROWD, _ = crowd(5)
+SOME = batch_of([0, 3, 6, 4, 3, 5, 1, 2, 6], CROWD)
+
+
+@every_sampler
+def test_shapes_types_and_padding(sampler):
+    sampler.check(CROWD)
+    state = sampler.init(CROWD)
+    negatives, new = sampler.sample(jax.random.key(0), state, SOME, CROWD)
+    assert negatives.ids.dtype == jnp.int32 and negatives.ids.shape[0] == len(SOME.user_ids)
+    assert negatives.log_q is None or negatives.log_q.shape == negatives.ids.shape
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+    padded = np.asarray(SOME.user_ids) == CROWD.num_users
+    assert (np.asarray(negatives.ids)[padded] == CROWD.num_items).all()
+    assert (np.asarray(negatives.ids)[~padded] < CROWD.num_items).all() and (np.asarray(negatives.ids) >= 0).all()
+
+
+@every_sampler
+def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(sampler):
+    traces = []
+
+    def sample(key):
+        traces.append(None)
+        return sampler.sample(key, sampler.init(CROWD), SOME, CROWD)[0].ids
+
+    keys = jax.random.split(jax.random.key(1), 3)
+    plain = np.stack([sample(key) for key in keys])
+    traces.clear()
+    compiled, together = jax.jit(sample), jax.jit(jax.vmap(sample))
+    np.testing.assert_array_equal(np.stack([compiled(key) for key in keys]), plain)
+    assert len(traces) == 1
+    np.testing.assert_array_equal(together(keys), plain)
+
+
+@every_sampler
+def test_the_draw_is_a_function_of_the_key(sampler):
+    with jax.debug_key_reuse(True):
+        draws = [sampler.sample(jax.random.key(seed), sampler.init(CROWD), SOME, CROWD)[0].ids for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (np.asarray(draws[0]) != draws[2]).any()
+
+
+@every_sampler
+def test_shapes_are_enough_to_plan_with(sampler):
+    plan = lambda tree: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    key = jax.eval_shape(jax.random.key, 0)
+    negatives, _ = jax.eval_shape(sampler.sample, key, sampler.init(CROWD), plan(SOME), plan(CROWD))
+    assert negatives.ids.dtype == jnp.int32 and negatives.ids.shape[0] == len(SOME.user_ids)
+
+
+@pytest.mark.parametrize("num_negatives", [1, 3])
+def test_an_empty_batch(num_negatives):
+    sampler = uniform(num_negatives)
+    negatives, _ = sampler.sample(jax.random.key(0), (), batch_of(np.zeros(0), CROWD), CROWD)
+    assert negatives.ids.shape == (0, num_negatives)
+
+
+# The distribution.
+
+
+def chi_square(counts, shrink=1.0):
+    """How likely so uneven counts are if all cells have the same chance; `shrink` scales their variance."""
+    expected = counts.sum() / len(counts)
+    return stats.chi2.sf(((counts - expected) ** 2).sum() / expected / shrink, len(counts) - 1)
+
+
+# Up to 8 negatives the shuffle is unrolled, from 9 on it is a loop.
+@pytest.mark.parametrize("num_negatives", [1, 5, 9, 50])
+def test_draws_are_distinct_untouched_and_uniform(num_negatives):
+    data, touched = crowd(num_negatives)
+    rows = 3000
+    batch = batch_of(np.repeat(np.arange(data.num_users + 1), rows), data)
+    sampler = uniform(num_negatives)
+    sampler.check(data)
+    ids = np.asarray(jax.jit(sampler.sample)(jax.random.key(20), (), batch, data)[0].ids)
+    assert ids.shape == (len(batch.user_ids), num_negatives)
+    *drawn, padded = ids.reshape(-1, rows, num_negatives)
+    assert (padded == data.num_items).all()
+    chances = []
+    for user, own in enumerate(drawn):
+        untouched = sorted(set(range(data.num_items)) - touched[user])
+        assert np.isin(own, untouched).all(), f"user {user} was given a touched item"
+        ordered = np.sort(own, axis=1)
+        assert (ordered[:, 1:] > ordered[:, :-1]).all(), f"user {user} was given an item twice in one row"
+        if len(untouched) == num_negatives:
+            np.testing.assert_array_equal(ordered, [untouched] * rows)
+        count = lambda values, untouched=untouched: np.bincount(values, minlength=data.num_items)[untouched]
+        # Distinct draws vary less than independent ones, by this factor; a column alone is independent.
+        if len(untouched) > num_negatives:
+            chances.append(chi_square(count(own.ravel()), (len(untouched) - num_negatives) / (len(untouched) - 1)))
+        if len(untouched) > 1:
+            chances += [chi_square(count(column)) for column in own.T]
+    # Neither too uneven nor too even, for as many tests as there are.
+    assert len(chances) >= 5 * num_negatives
+    assert min(chances) > 1e-3 / len(chances) and max(chances) < 1 - 1e-3 / len(chances)
+
+
+def test_rows_of_one_user_differ_from_row_to_row_and_from_step_to_step():
+    batch = batch_of([0] * 64, CROWD)
+    sample = jax.jit(uniform(5).sample)
+    rows = [np.asarray(sample(jax.random.key(seed), (), batch, CROWD)[0].ids) for seed in (0, 1)]
+    # Two rows of 5 ordered draws out of 23 are equal once in four million.
+    assert len({tuple(row) for row in np.concatenate(rows)}) == 128
+
+
+# Where too few items are left.
+
+
+def test_a_user_with_too_few_untouched_items_is_named():
+    data = interactions([{0}, {0, 1, 2, 4}, {1, 2}], 6)
+    uniform(2).check(data)
+    with pytest.raises(ValueError, match=r"num_negatives=3, .*user.* 1 has only 2 of 6 items .* at most 2"):
+        uniform(3).check(data)
+    with pytest.raises(ValueError, match=r"user.* 0 has only 0 of 3 items"):
+        uniform(1).check(interactions([{0, 1, 2}], 3))
+
+
+@pytest.mark.parametrize("num_negatives", [0, -1, 1.5])
+def test_a_bad_number_of_negatives_is_refused(num_negatives):
+    with pytest.raises(ValueError, match=f"num_negatives must be a positive whole number, got {num_negatives}"):
+        uniform(num_negatives)
+
+
+# The arithmetic, against Python's own integers.
+
+
+@few
+@given(st.lists(st.tuples(words_32_bit, st.integers(1, 2**31 - 1)), min_size=8, max_size=8))
+def test_words_are_scaled_exactly(cases):
+    words, bounds = (np.array(column) for column in zip(*cases, strict=True))
+    scaled = scale_words(jnp.asarray(words, jnp.uint32), jnp.asarray(bounds, jnp.int32))
+    assert scaled.dtype == jnp.int32
+    assert scaled.tolist() == [(word * bound) >> 32 for word, bound in cases]
+
+
+def test_random_words_are_as_many_as_asked_for_and_differ():
+    for count in (0, 1, 2, 7):
+        words = random_words(jax.random.key(3), count)
+        assert words.shape == (count,) and words.dtype == jnp.uint32
+    words = np.asarray(random_words(jax.random.key(3), 4001))
+    # 4001 words of 32 bits meet with a chance of 0.2 %; each bit is set half of the time, within 5 deviations.
+    assert len(set(words.tolist())) == 4001
+    share = (words[:, None] >> np.arange(32, dtype=np.uint32) & 1).mean(0)
+    assert np.abs(share - 0.5).max() < 5 * 0.5 / 4001**0.5
+
+
+choose, items_of = jax.jit(distinct_numbers), jax.jit(untouched_items)
+
+
+def fisher_yates(places, bound):
+    """The first swaps of a shuffle of `0 .. bound-1`, with the array."""
+    array = list(range(bound))
+    for swap, place in enumerate(places):
+        array[swap], array[place] = array[place], array[swap]
+    return array[: len(places)]
+
+
+@pytest.mark.parametrize("count", [3, 12])
+@few
+@given(data=st.data())
+def test_distinct_numbers_are_those_of_a_shuffle(count, data):
+    rows = data.draw(st.lists(st.tuples(*[words_32_bit] * count), min_size=4, max_size=4))
+    bounds = data.draw(
+        st.lists(st.one_of(st.integers(count, count + 3), st.integers(count, 2**31 - 1)), min_size=4, max_size=4)
+    )
+    numbers = choose(jnp.asarray(np.array(rows).T, jnp.uint32), jnp.asarray(bounds, jnp.int32))
+    for column, words, bound in zip(np.asarray(numbers).T.tolist(), rows, bounds, strict=True):
+        assert len(set(column)) == count and min(column) >= 0 and max(column) < bound
+        if bound <= count + 3:
+            places = [swap + (word * (bound - swap) >> 32) for swap, word in enumerate(words)]
+            assert column == fisher_yates(places, bound)
+
+
+@pytest.mark.parametrize("count, bound", [(1, 3), (2, 5), (3, 4), (4, 4)])
+def test_every_ordered_choice_comes_out_once(count, bound):
+    """All places that the words can choose, each once, give all ordered choices, each once: uniform words, uniform choice."""
+    places = itertools.product(*(range(bound - swap) for swap in range(count)))
+    words = np.array([[-(-(place << 32) // (bound - swap)) for swap, place in enumerate(row)] for row in places])
+    numbers = distinct_numbers(jnp.asarray(words.T, jnp.uint32), jnp.full(len(words), bound, jnp.int32))
+    assert sorted(map(tuple, np.asarray(numbers).T.tolist())) == sorted(itertools.permutations(range(bound), count))
+
+
+def test_ordered_pairs_are_uniform():
+    draws = 20_000
+    words = random_words(jax.random.key(8), 2 * draws).reshape(2, draws)
+    first, second = np.asarray(distinct_numbers(words, jnp.full(draws, 5, jnp.int32)))
+    counts = np.bincount(first * 5 + second, minlength=25).reshape(5, 5)
+    assert (np.diag(counts) == 0).all()
+    chance = chi_square(counts[~np.eye(5, dtype=bool)])
+    assert 1e-4 < chance < 1 - 1e-4
+
+
+@few
+@given(touched=st.lists(st.sets(st.integers(0, 11), max_size=11), min_size=4, max_size=4).filter(any))
+def test_every_untouched_item_has_its_number(touched):
+    data = interactions(touched, 12)
+    # Filled up to one shape for all, with what no user may read.
+    rest = 48 - data.num_pairs
+    data = data.replace(sorted_items=jnp.pad(data.sorted_items, (0, rest)), max_row=12, user_ids=None, item_ids=None)
+    rows = [sorted(set(range(12)) - own) for own in touched]
+    numbers = jnp.array([[min(number, len(row) - 1) for row in rows] for number in range(12)])
+    items = np.asarray(items_of(numbers, jnp.arange(4), data))
+    assert [items[: len(row), user].tolist() for user, row in enumerate(rows)] == rows

@@ -1,0 +1,81 @@
+"""Parts together: any pair of updaters with any loss takes steps, and what is learned finds what was hidden."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import oracle
+import pytest
+
+from onebp_jax import losses
+from onebp_jax.data.device import steps_per_epoch, to_device
+from onebp_jax.encoders import embedding
+from onebp_jax.runner import make_scan
+from onebp_jax.samplers import uniform
+from onebp_jax.step import make_step
+from onebp_jax.types import Batch, Method
+from onebp_jax.updaters import adam, chain, gradient, moving_average
+
+UPDATERS = {
+    "average": moving_average(0.9),
+    "adam": gradient(adam(0.05, 1e-3)),
+    "sgd": gradient(optax.sgd(0.1)),
+    "chain": chain(moving_average(0.9), gradient(adam(0.05))),
+}
+LOSSES = {name: getattr(losses, name)() for name in losses.__all__}
+PAIRS = [
+    (user, item)
+    for user in UPDATERS
+    for item in UPDATERS
+    if not ("targets" in UPDATERS[user].reads and "targets" in UPDATERS[item].reads)
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("user, item", PAIRS)
+def test_any_two_updaters_and_any_loss_take_two_steps(user, item, loss):
+    random = np.random.default_rng(0)
+    data = to_device(np.array([[0, 0], [1, 3], [2, 1]]), 4, 6)
+    sampler = oracle.given_negatives(random.integers(0, 6, (2, 5, 2)))
+    init, step = make_step(Method(embedding(3), sampler, LOSSES[loss], UPDATERS[user], UPDATERS[item]))
+    first = state = init(jax.random.key(0), data)
+    for _ in range(2):
+        state, info = step(state, Batch(jnp.array([0, 1, 1, 2, 4]), jnp.array([0, 3, 2, 1, 6])))
+        assert np.isfinite(info.loss) and int(info.examples) == 4
+    for before, after in ((first.user, state.user), (first.item, state.item)):
+        assert np.isfinite(after).all()
+        assert (np.asarray(after) != before).any(axis=1).sum() >= 3
+
+
+NUM_USERS, BLOCK = 40, 10
+
+
+def blocks():
+    """Users like all items of one of two blocks; one of them, another from user to user, is hidden."""
+    users = np.arange(NUM_USERS)
+    hidden = users // 2 % BLOCK + users % 2 * BLOCK
+    pairs = np.array([[user, item + user % 2 * BLOCK] for user in users for item in range(BLOCK)])
+    return pairs[pairs[:, 1] != hidden[pairs[:, 0]]], hidden
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("user", ["average", "adam", "chain"])
+def test_what_was_hidden_ranks_first(user, loss):
+    pairs, hidden = blocks()
+    data = to_device(pairs, NUM_USERS, 2 * BLOCK)
+    init, step = make_step(Method(embedding(8), uniform(3), LOSSES[loss], UPDATERS[user], gradient(adam(0.02))))
+    scan = make_scan(step, 64, drop_last=False)
+    length = 30 * steps_per_epoch(len(pairs), 64, False)
+    state = init(jax.random.key(0), data)._replace(data=None)
+
+    def recall(state, k):
+        scores = np.array(state.user @ state.item.T)
+        scores[pairs[:, 0], pairs[:, 1]] = -np.inf
+        above = (scores > scores[np.arange(NUM_USERS), hidden][:, None]).sum(axis=1)
+        return (above < k).mean()
+
+    # Of 11 unseen items one is hidden: nothing is known at first.
+    assert recall(state, 1) < 0.4
+    state, infos = scan(state, data, length=length)
+    assert np.isfinite(infos.loss).all() and infos.loss[-1] < infos.loss[0]
+    assert recall(state, 1) >= 0.95 and recall(state, 3) == 1

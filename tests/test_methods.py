@@ -1,0 +1,118 @@
+"""Named methods: which parts they are made of, what the fields of a config do to them, and the popularity baseline."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from onebp_jax import losses, methods
+from onebp_jax.config import default_config
+from onebp_jax.data.device import to_device
+from onebp_jax.errors import UserError
+from onebp_jax.methods import Baseline, build
+from onebp_jax.types import Batch, Method, Signal
+from onebp_jax.updaters import DUPLICATE_RULES
+
+DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
+AVERAGES, LEARNS = ("targets",), ("grads",)
+READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
+
+
+def config_of(method, **fields):
+    config = default_config()
+    config.update({"method": method, "dim": 4, **fields})
+    return config
+
+
+@pytest.mark.parametrize("name", READS)
+def test_which_tower_learns_and_which_averages(name):
+    method = build(config_of(name))
+    assert isinstance(method, Method)
+    assert (method.user_updater.reads, method.item_updater.reads) == READS[name]
+
+
+def test_every_named_method_is_public_and_says_what_it_is():
+    assert set(methods.NAMED) == set(methods.__all__) - {"Baseline", "build"} == {*READS, "popularity"}
+    for name, function in methods.NAMED.items():
+        assert function.__name__ == name and function.__doc__
+        assert name in methods.__doc__
+
+
+@pytest.mark.parametrize("name", READS)
+def test_dim_and_num_negatives_reach_the_parts(name):
+    method = build(config_of(name, dim=6, num_negatives=3))
+    user, item = method.encoder.init(jax.random.key(0), DATA)
+    assert user.shape == (3, 6) and item.shape == (9, 6)
+    negatives, _ = method.sampler.sample(jax.random.key(0), (), Batch(jnp.array([0, 1]), jnp.array([1, 2])), DATA)
+    assert negatives.ids.shape == (2, 3)
+
+
+@pytest.mark.parametrize("loss", ["infonce", "bpr"])
+def test_loss_and_temperature_reach_the_loss(loss):
+    user, positive, negatives = (
+        jnp.asarray(np.random.default_rng(0).normal(size=shape)) for shape in ((2, 4), (2, 4), (2, 5, 4))
+    )
+    results = {}
+    for temperature in (1.0, 0.3):
+        built = build(config_of("onebp", loss=loss, temperature=temperature)).loss
+        results[temperature] = np.asarray(built(user, positive, negatives))
+        np.testing.assert_array_equal(
+            results[temperature], getattr(losses, loss)(temperature)(user, positive, negatives)
+        )
+    assert (results[1.0] != results[0.3]).all()
+
+
+@pytest.mark.parametrize("tower", ["user", "item"])
+@pytest.mark.parametrize("rule", DUPLICATE_RULES)
+def test_beta_and_duplicates_reach_the_average(tower, rule):
+    name = {"user": "onebp", "item": "user_only"}[tower]
+    updater = getattr(build(config_of(name, beta=0.5, duplicates=rule)), f"{tower}_updater")
+    table, signal = jnp.ones((2, 1)), Signal(jnp.array([0, 0, 0]), None, jnp.array([[0.0], [2.0], [4.0]]))
+    moved = {"sequential": 2.625, "expected": 1.875, "mean": 1.5, "last": 2.5}[rule]
+    np.testing.assert_allclose(updater.update(signal, updater.init(table), table)[0], [[moved], [1.0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, tower", [("onebp", "item"), ("twobp", "user"), ("twobp", "item"), ("user_only", "user")]
+)
+def test_learning_rate_and_decay_reach_the_gradient_steps(name, tower):
+    updater = getattr(build(config_of(name, learning_rate=0.25, l2=0.1)), f"{tower}_updater")
+    table, signal = jnp.array([[1.0], [1.0], [0.0]]), Signal(jnp.array([0]), jnp.array([[-5.0]]), None)
+    # The first step of Adam is the rate against the sign of the gradient: row 1 has only its decay, row 2 nothing.
+    moved, _ = updater.update(signal, updater.init(table), table)
+    np.testing.assert_allclose(moved, [[1.25], [0.75], [0.0]], rtol=0, atol=5e-6)
+
+
+def test_popularity_scores_items_by_their_users_and_alike_for_everyone():
+    baseline = build(config_of("popularity"))
+    assert isinstance(baseline, Baseline)
+    pairs = np.array([[0, 2], [1, 2], [2, 2], [0, 0], [2, 0], [1, 4]])
+    user, item = baseline.tables(pairs, 3, 6)
+    np.testing.assert_array_equal(user @ item.T, [[2, 0, 3, 0, 1, 0]] * 3)
+
+
+def test_a_method_of_ones_own_needs_no_registration():
+    config = config_of("onebp")
+    config.method = lambda config: methods.twobp(config)._replace(loss=losses.bpr(config.temperature))
+    assert build(config).user_updater.reads == LEARNS
+
+
+def test_an_unknown_loss_is_refused_with_the_nearest_name():
+    with pytest.raises(UserError, match=r"loss='infonse': expected one of bpr, infonce \(did you mean 'infonce'\?\)"):
+        build(config_of("onebp", loss="infonse"))
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"beta": 1.5}, "beta must be between 0 and 1, got 1.5"),
+        ({"duplicates": "first"}, "duplicates must be one of"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number"),
+        ({"num_negatives": 0}, "num_negatives must be a positive whole number"),
+        ({"temperature": -1.0}, "temperature must be a positive number"),
+        ({"dim": 0}, "dim must be a positive whole number"),
+    ],
+)
+def test_a_field_that_a_part_refuses_is_the_users_error(fields, message):
+    with pytest.raises(UserError, match=message):
+        build(config_of("onebp", **fields))
