@@ -48,6 +48,7 @@ def read_config():
 
 
 def define_data_dir() -> None:
+    """`--data_dir`."""
     flags.DEFINE_string(
         "data_dir", None, "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder."
     )

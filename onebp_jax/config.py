@@ -29,7 +29,8 @@ def default_config() -> ml_collections.ConfigDict:
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
     config.method = ml_collections.config_dict.placeholder(object)
     config.method = "onebp"
-    config.loss = "infonce"
+    config.loss = ml_collections.config_dict.placeholder(object)
+    config.loss = "infonce"  # a name from `onebp_jax.losses`, or a `Loss` of your own
     config.dim = 32
     config.beta = 0.99
     config.duplicates = "expected"

@@ -47,12 +47,14 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: dict) -> None:
+def write_json(path: Path, value: dict | list) -> None:
+    """Writes a JSON file, whole or not at all."""
     text = json.dumps(value, indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> dict:
+    """Reads a JSON file; raises `UserError` if it cannot be."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -45,7 +45,8 @@ class Job(NamedTuple):
       config: the configuration. data: the pairs that are trained on.
       watched: the split that evaluations read, "validation" or "test".
       epoch_steps: steps in an epoch.
-      advance: `advance(run, length) -> run`, compiled once per length.
+      compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
+        runs it (and makes it first if need be).
       vectors: `vectors(state) -> (f32[M, d], f32[N, d])`.
       measure: `measure(user, item) -> metrics` on the watched split.
     """
@@ -54,6 +55,7 @@ class Job(NamedTuple):
     data: Interactions
     watched: str
     epoch_steps: int
+    compile: Callable[[Run, int], Run]
     advance: Callable[[Run, int], Run]
     vectors: Callable[[State], tuple[Array, Array]]
     measure: Callable[[Array, Array], dict[str, float]]
@@ -98,38 +100,48 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     vectors = lambda state: tables(state.user, state.item, data)
     epoch_steps = steps_per_epoch(len(train), config.batch_size, config.drop_last)
     measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
-    advance = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
+    programs = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
     progress = {
         "selection": protocols.start(),
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
     run = Run(state, jax.tree.map(jnp.copy, vectors(state)), progress)
-    return Job(config, data, watched, epoch_steps, advance, vectors, measure), run
+    return Job(config, data, watched, epoch_steps, *programs, vectors, measure), run
 
 
-def _advance(scan, data: Interactions, epoch_steps: int) -> Callable[[Run, int], Run]:
+def _advance(scan, data: Interactions, epoch_steps: int):
+    """`(compile, advance)` over one scan: a program is compiled once per length, and its time counted apart."""
     compiled = {}
 
+    def compile(run: Run, length: int) -> Run:
+        if length in compiled:
+            return run
+        started = time.perf_counter()
+        compiled[length] = scan.lower(run.state, data, length=length).compile()
+        return _count(run, "compile", time.perf_counter() - started)
+
     def advance(run: Run, length: int) -> Run:
-        progress = dict(run.progress, seconds=dict(run.progress["seconds"]))
-        if length not in compiled:
-            started = time.perf_counter()
-            compiled[length] = scan.lower(run.state, data, length=length).compile()
-            progress["seconds"]["compile"] += time.perf_counter() - started
+        run = compile(run, length)
         before, started = run.step, time.perf_counter()
         state, info = compiled[length](run.state, data)
         losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
-        progress["seconds"]["train"] += time.perf_counter() - started
+        run = _count(run, "train", time.perf_counter() - started)
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             at = before + int(bad[0])
             raise RunFailed(f"the loss is {losses[bad[0]]} at step {at} (epoch {at // epoch_steps + 1})")
-        total, count = progress["epoch_loss"] if before % epoch_steps else (0.0, 0)
-        progress["epoch_loss"] = [total + float(losses @ examples), count + int(examples.sum())]
-        return Run(state, run.best, progress)
+        total, count = run.progress["epoch_loss"] if before % epoch_steps else (0.0, 0)
+        loss = [total + float(losses @ examples), count + int(examples.sum())]
+        return Run(state, run.best, run.progress | {"epoch_loss": loss})
 
-    return advance
+    return compile, advance
+
+
+def _count(run: Run, what: str, seconds: float) -> Run:
+    """The run with time added to one of its clocks."""
+    clocks = run.progress["seconds"]
+    return run._replace(progress=run.progress | {"seconds": clocks | {what: clocks[what] + seconds}})
 
 
 def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
@@ -140,9 +152,8 @@ def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
     selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
     # A copy, because the next step gives the state's own buffers away.
     best = jax.tree.map(jnp.copy, vectors) if better else run.best
-    seconds = dict(run.progress["seconds"])
-    seconds["eval"] += time.perf_counter() - started
-    return Run(run.state, best, run.progress | {"selection": selection, "seconds": seconds}), metrics
+    run = Run(run.state, best, run.progress | {"selection": selection})
+    return _count(run, "eval", time.perf_counter() - started), metrics
 
 
 def mean_loss(run: Run) -> float:

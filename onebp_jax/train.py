@@ -71,6 +71,8 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
 def _loop(job: Job, run: Run, workdir: Path) -> Run:
     """Trains until done, evaluating by epochs and saving by the clock; leaves a checkpoint of the end."""
     config, folder, note = job.config, workdir / "checkpoints", ""
+    if not runner.is_done(job, run):
+        run = job.compile(run, runner.next_length(job, run))
     saved, pause = time.monotonic(), config.checkpoint_seconds
     with _signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
         while not runner.is_done(job, run):
