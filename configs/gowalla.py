@@ -1,7 +1,9 @@
 """Gowalla on LightGCN's split (the literature's; not comparable with the paper's tables): dim 64, batch 2048.
 
 Command:  python -m launch.train --config=configs/gowalla.py --workdir=runs/gowalla
-@@gowalla@@
+Hardware: 2 shared CPU cores.
+Time:     2.2 s an epoch, about 5 s an evaluation.
+Score:    not trained to its end: test NDCG@20 .041 after 3 epochs (seed 0). The settings are a start, not tuned.
 """
 
 from onebp_jax.config import default_config
@@ -19,4 +21,6 @@ def get_config():
     config.num_negatives = 5
     config.patience = 10
     config.steps_per_call = 100
+    config.cpu_threads = 0
+    config.eval_every = 5
     return config

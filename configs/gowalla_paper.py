@@ -1,7 +1,9 @@
 """Gowalla on the split of the paper's own tables, at the settings of the authors' README: dim 1024, batch 1024, beta .999.
 
 Command:  python -m launch.train --config=configs/gowalla_paper.py --workdir=runs/gowalla_paper
-@@gowalla_paper@@
+Hardware: 2 shared CPU cores.
+Time:     0.31 s a step, 4.3 minutes an epoch.
+Score:    not trained here; the paper prints test NDCG@20 .1536 (paper_oracle).
 """
 
 from onebp_jax.config import default_config
@@ -20,4 +22,6 @@ def get_config():
     config.patience = 10
     config.drop_last = True
     config.steps_per_call = 20
+    config.cpu_threads = 0
+    config.eval_every = 5
     return config

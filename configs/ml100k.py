@@ -1,6 +1,9 @@
 """MovieLens-100k at the settings of the authors' README: batch 1024, dim 32, Adam 5e-4, coupled L2 1e-5, beta .99, 5 negatives.
 
 Command:  python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
+Hardware: 2 shared CPU cores.
+Time:     31 to 36 ms an epoch and 15 ms an evaluation; about 1,300 epochs until patience runs out, one minute.
+Score:    test NDCG@20 .4342 ±.0024 honest (5 seeds); .4522 ±.0009 paper_oracle, 2000 epochs (the paper: .4501).
 """
 
 from onebp_jax.config import default_config

@@ -1,7 +1,9 @@
 """Yelp2018 on LightGCN's split (the literature's; not comparable with the paper's tables): dim 64, batch 2048.
 
 Command:  python -m launch.train --config=configs/yelp2018.py --workdir=runs/yelp2018
-@@yelp2018@@
+Hardware: 2 shared CPU cores.
+Time:     12 s an epoch, with other work on the machine.
+Score:    not trained here. The settings are a start, not tuned.
 """
 
 from onebp_jax.config import default_config
@@ -19,4 +21,6 @@ def get_config():
     config.num_negatives = 5
     config.patience = 10
     config.steps_per_call = 100
+    config.cpu_threads = 0
+    config.eval_every = 5
     return config

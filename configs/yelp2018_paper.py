@@ -1,7 +1,9 @@
 """Yelp2018 on the split of the paper's own tables, at the settings of the authors' README: dim 2048, batch 1024, beta .999.
 
 Command:  python -m launch.train --config=configs/yelp2018_paper.py --workdir=runs/yelp2018_paper
-@@yelp2018_paper@@
+Hardware: 2 shared CPU cores.
+Time:     0.63 s a step, 13 minutes an epoch.
+Score:    not trained here; the paper prints test NDCG@20 .0827 (paper_oracle).
 """
 
 from onebp_jax.config import default_config
@@ -20,4 +22,6 @@ def get_config():
     config.patience = 10
     config.drop_last = True
     config.steps_per_call = 20
+    config.cpu_threads = 0
+    config.eval_every = 5
     return config

@@ -81,7 +81,7 @@ def restore(folder: Path, run: Run) -> Run:
             arrays, progress = _read(folder, step, template)
         except Exception as error:  # whatever a damaged file makes the storage layer raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            logging.warning("checkpoint %s is damaged (%s): using the one before it", folder / str(step), reason)
+            logging.warning("checkpoint %s is damaged (%s): trying the one before it", folder / str(step), reason)
             aside = folder / f"damaged-{step}"
             shutil.rmtree(aside, ignore_errors=True)
             (folder / str(step)).rename(aside)

@@ -37,6 +37,8 @@ def read_config():
         list(flags.FLAGS.config)  # a file that cannot be loaded says so at the first use
     except Exception as error:
         name = config_flags.get_config_filename(flags.FLAGS["config"])
+        if not Path(name).is_file():
+            raise UserError(f"--config={name}: no such file; the configs of this project are in configs/") from error
         while error.__cause__ is not None:
             error = error.__cause__
         raise UserError(f"cannot load --config={name}: {type(error).__name__}: {error}") from error
@@ -94,6 +96,10 @@ def run(main: Callable[[], None], doc: str) -> None:
         status = _say(error, 2)
     except RunFailed as error:
         status = _say(error, 1)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        status = _say(f"out of memory: lower dim, batch_size or num_negatives ({str(error)[:200]})", 1)
     except Interrupted as error:
         status = _say(error, 128 + error.number)
     except KeyboardInterrupt:

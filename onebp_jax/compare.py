@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import report, run_folder
+from onebp_jax import methods, report, run_folder
 from onebp_jax.config import check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
@@ -34,6 +34,7 @@ def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_colle
         except TypeError as error:
             raise UserError(f"{spec!r}: {field}={text} is of another type than {config[field]!r}") from error
     check_config(config)
+    methods.build(config)
     return config
 
 

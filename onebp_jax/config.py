@@ -44,8 +44,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.epochs = 100
     config.batch_size = 1024
     config.drop_last = False
-    # Threads that XLA uses on a CPU; 0 = all. Handing small pieces of a step to a second thread costs more than it gives
-    # (results/performance.md). Part of the configuration, because it may change the order of sums.
+    # Threads that XLA uses on a CPU; 0 = all. Below some 10 MB of tables, handing pieces of a step to other threads costs more
+    # than it gives (results/performance.md). Part of the configuration, because it may change the order of sums.
     config.cpu_threads = 1
     config.steps_per_call = 0  # steps in one compiled call; 0 = a whole epoch
     config.checkpoint_seconds = 60.0  # at least; 0 = after every call

@@ -54,11 +54,14 @@ def write_json(path: Path, value: dict | list) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Reads a JSON file; raises `UserError` if it cannot be."""
+    """Reads a JSON file that holds an object; raises `UserError` if it cannot be."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+        raise UserError(f"cannot read {path} ({error}): restore it, or start again in another --workdir") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a file of a run: restore it, or start again in another --workdir")
+    return value
 
 
 @contextlib.contextmanager

@@ -1,11 +1,12 @@
-"""The oracle: training steps as slow, obvious NumPy loops in float64, written from the equations and not from the library.
+"""The oracle: training steps as slow, obvious NumPy loops in float64, written from the equations, not from the library.
 
     scores     s_0 = <u, v_positive> / temperature,  s_k = <u, v_negative_k> / temperature
     InfoNCE    l = log(sum_k exp(s_k)) - s_0         BPR    l = mean_k log(1 + exp(s_k - s_0))
-    Adam       g <- g + l2 w;  m <- .9 m + .1 g;  v <- .999 v + .001 g^2;  w <- w - rate m^ / (sqrt(v^) + 1e-8), all rows
+    Adam       g <- g + l2 w;  m <- .9 m + .1 g;  v <- .999 v + .001 g^2;  w <- w - rate m^ / (sqrt(v^) + 1e-8)
     average    u <- beta u + (1 - beta) v            for a row `u` that interacted with the partner row `v`, already new
 
-A batch row whose user id is the number of users is padding: it has no loss, no gradient and no partner.
+Adam moves all rows of a table. A batch row whose user id is the number of users is padding: it has no loss, no gradient
+and no partner.
 """
 
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ import numpy as np
 from onebp_jax.types import Negatives, Sampler
 
 RULES = ("expected", "sequential", "mean", "last")
+# One set of shapes for the tests that run operation by operation: each operation is compiled once for all of them.
+NUM_USERS, NUM_ITEMS, DIM, BATCH, WIDTH = 5, 9, 3, 16, 3
 
 
 def row_loss(scores, kind):
@@ -101,7 +104,7 @@ def run(method, user, item, batches, user_step, item_step, beta=0.9, rule="expec
 
 
 def given_negatives(stack):
-    """A sampler that draws nothing: it hands out `stack i32[steps, b, k]` step by step, so that both sides see the same."""
+    """A sampler that draws nothing: it hands out `stack i32[steps, b, k]` step by step."""
 
     def sample(key, state, batch, data):
         del key, batch, data

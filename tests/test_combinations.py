@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import oracle
 import pytest
+from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.data.device import steps_per_epoch, to_device
@@ -35,47 +36,50 @@ PAIRS = [
 @pytest.mark.parametrize("user, item", PAIRS)
 def test_any_two_updaters_and_any_loss_take_two_steps(user, item, loss):
     random = np.random.default_rng(0)
-    data = to_device(np.array([[0, 0], [1, 3], [2, 1]]), 4, 6)
-    sampler = oracle.given_negatives(random.integers(0, 6, (2, 5, 2)))
-    init, step = make_step(Method(embedding(3), sampler, LOSSES[loss], UPDATERS[user], UPDATERS[item]))
+    data = to_device(np.array([[0, 0], [1, 3], [2, 1]]), NUM_USERS, NUM_ITEMS)
+    sampler = oracle.given_negatives(random.integers(0, NUM_ITEMS, (2, BATCH, WIDTH)))
+    init, step = make_step(Method(embedding(DIM), sampler, LOSSES[loss], UPDATERS[user], UPDATERS[item]))
     first = state = init(jax.random.key(0), data)
+    # Repeated users and items, and a row of padding.
+    users, items = random.integers(0, NUM_USERS, BATCH), random.integers(0, NUM_ITEMS, BATCH)
+    users[-1], items[-1] = NUM_USERS, NUM_ITEMS
     for _ in range(2):
-        state, info = step(state, Batch(jnp.array([0, 1, 1, 2, 4]), jnp.array([0, 3, 2, 1, 6])))
-        assert np.isfinite(info.loss) and int(info.examples) == 4
-    for before, after in ((first.user, state.user), (first.item, state.item)):
+        state, info = step(state, Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32)))
+        assert np.isfinite(info.loss) and int(info.examples) == BATCH - 1
+    for before, after, ids in ((first.user, state.user, users), (first.item, state.item, items)):
         assert np.isfinite(after).all()
-        assert (np.asarray(after) != before).any(axis=1).sum() >= 3
+        assert (np.asarray(after) != before)[np.unique(ids)[:-1]].any(axis=1).all()
 
 
-NUM_USERS, BLOCK = 40, 10
+CROWD, BLOCK = 40, 10
 
 
 def blocks():
     """Users like all items of one of two blocks; one of them, another from user to user, is hidden."""
-    users = np.arange(NUM_USERS)
+    users = np.arange(CROWD)
     hidden = users // 2 % BLOCK + users % 2 * BLOCK
     pairs = np.array([[user, item + user % 2 * BLOCK] for user in users for item in range(BLOCK)])
     return pairs[pairs[:, 1] != hidden[pairs[:, 0]]], hidden
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("user", ["average", "adam", "chain"])
+@pytest.mark.parametrize("user, loss", [("average", "infonce"), ("adam", "infonce"), ("average", "bpr")])
 def test_what_was_hidden_ranks_first(user, loss):
     pairs, hidden = blocks()
-    data = to_device(pairs, NUM_USERS, 2 * BLOCK)
+    data = to_device(pairs, CROWD, 2 * BLOCK)
     init, step = make_step(Method(embedding(8), uniform(3), LOSSES[loss], UPDATERS[user], gradient(adam(0.02))))
-    scan = make_scan(step, 64, drop_last=False)
     length = 30 * steps_per_epoch(len(pairs), 64, False)
     state = init(jax.random.key(0), data)._replace(data=None)
 
     def recall(state, k):
         scores = np.array(state.user @ state.item.T)
         scores[pairs[:, 0], pairs[:, 1]] = -np.inf
-        above = (scores > scores[np.arange(NUM_USERS), hidden][:, None]).sum(axis=1)
+        above = (scores > scores[np.arange(CROWD), hidden][:, None]).sum(axis=1)
         return (above < k).mean()
 
     # Of 11 unseen items one is hidden: nothing is known at first.
     assert recall(state, 1) < 0.4
-    state, infos = scan(state, data, length=length)
+    scan = make_scan(step, 64, drop_last=False).lower(state, data, length=length)
+    # Machine code of the plainest kind: quicker to compile, and fast enough.
+    state, infos = scan.compile(compiler_options={"xla_backend_optimization_level": 0})(state, data)
     assert np.isfinite(infos.loss).all() and infos.loss[-1] < infos.loss[0]
     assert recall(state, 1) >= 0.95 and recall(state, 3) == 1

@@ -41,9 +41,11 @@ def test_every_named_method_is_public_and_says_what_it_is():
 @pytest.mark.parametrize("name", READS)
 def test_dim_and_num_negatives_reach_the_parts(name):
     method = build(config_of(name, dim=6, num_negatives=3))
-    user, item = method.encoder.init(jax.random.key(0), DATA)
+    key = jax.random.key(0)
+    user, item = jax.eval_shape(lambda: method.encoder.init(key, DATA))
     assert user.shape == (3, 6) and item.shape == (9, 6)
-    negatives, _ = method.sampler.sample(jax.random.key(0), (), Batch(jnp.array([0, 1]), jnp.array([1, 2])), DATA)
+    batch = Batch(jnp.array([0, 1]), jnp.array([1, 2]))
+    negatives, _ = jax.eval_shape(lambda: method.sampler.sample(key, (), batch, DATA))
     assert negatives.ids.shape == (2, 3)
 
 

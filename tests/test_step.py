@@ -1,4 +1,4 @@
-"""One training step: who waits for whom, what each updater is told, one backward pass, and bits that never depend on blocks."""
+"""One training step: who waits for whom, what each updater is told, one backward pass, the same bits in any blocks."""
 
 import re
 
@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import oracle
 import pytest
+from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses, methods
 from onebp_jax.config import default_config
@@ -19,25 +20,25 @@ from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Updater
 from onebp_jax.updaters import adam, chain, gradient, moving_average
 
-NUM_USERS, NUM_ITEMS, DIM, WIDTH, BATCH = 21, 33, 7, 3, 12
 AVERAGE, DESCENT = moving_average(0.9), gradient(adam(0.01, 0.1))
 
 
 @pytest.fixture(scope="module")
 def data():
-    pairs = np.random.default_rng(0).permutation(NUM_USERS * NUM_ITEMS)[:100]
+    """25 pairs; every user has items, and enough left that he has not touched."""
+    pairs = np.arange(25) * 2 % (NUM_USERS * NUM_ITEMS)
     return to_device(np.stack(np.divmod(pairs, NUM_ITEMS), axis=1), NUM_USERS, NUM_ITEMS)
 
 
 @pytest.fixture(scope="module")
 def batch(data):
     """Repeated users and items, and two rows of padding."""
-    users, items = data.user_ids[:BATCH] % 5, data.item_ids[:BATCH] % 8
-    inside = jnp.arange(BATCH) < BATCH - 2
-    return Batch(jnp.where(inside, users, NUM_USERS), jnp.where(inside, items, NUM_ITEMS))
+    users, items = np.array(data.user_ids[:BATCH]), np.array(data.item_ids[:BATCH])
+    users[-2:], items[-2:] = NUM_USERS, NUM_ITEMS
+    return Batch(jnp.asarray(users), jnp.asarray(items))
 
 
-NEGATIVES = np.random.default_rng(1).integers(8, NUM_ITEMS, (1, BATCH, WIDTH))
+NEGATIVES = np.random.default_rng(1).integers(0, NUM_ITEMS, (1, BATCH, WIDTH))
 
 
 def parts(user, item, encoder=None):
@@ -221,7 +222,10 @@ def test_the_state_keeps_its_structure_shapes_and_types(user, item, data, batch)
     """Without it a scan would not compile and a second call would compile again."""
     step, state, batch = program(user, item, data, batch)
     new, info = jax.eval_shape(step, state, batch)
-    kinds = lambda tree: [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
+
+    def kinds(tree):
+        return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]
+
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert kinds(new) == kinds(jax.eval_shape(lambda state: state, state))
     assert info.loss.shape == info.examples.shape == ()
@@ -247,56 +251,60 @@ def test_data_that_a_sampler_cannot_serve_are_refused_before_anything_is_compile
 # Reproducible, in blocks of any length.
 
 
+ROWS = 10  # rows of a batch: 25 pairs are two whole batches and half a one
+
+
 @pytest.fixture(scope="module")
-def whole():
-    """OneBP as it is used, with its own sampler."""
-    return make_step(Method(embedding(DIM), uniform(WIDTH), losses.infonce(), AVERAGE, DESCENT))
+def whole(data):
+    """OneBP as it is used, with its own sampler: `start(seed)`, `single(state)`, and the step itself."""
+    init, step = make_step(Method(embedding(DIM), uniform(WIDTH), losses.infonce(), AVERAGE, DESCENT))
+
+    def single(state):
+        state, info = step(state._replace(data=data), batch_at(state.key, state.step, data, ROWS))
+        return state._replace(data=None), info
+
+    return lambda seed: init(jax.random.key(seed), data)._replace(data=None), jax.jit(single), step
+
+
+def numbers(state, info):
+    """All arrays of a state and an info, but for the key."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves((state._replace(key=()), info))]
 
 
 def assert_same_bits(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
-            a, b = jax.random.key_data(a), jax.random.key_data(b)
+    for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_blocks_of_any_length_give_the_same_bits(whole, data):
-    """100 pairs in batches of 12 are 9 steps an epoch: the blocks cross the padded end of one."""
-    init, step = whole
-    scan = make_scan(step, BATCH, drop_last=False)
-    start = lambda: init(jax.random.key(5), data)._replace(data=None, step=jnp.int32(6))
-    together, infos = scan(start(), data, length=6)
-    assert infos.examples.tolist() == [12, 12, 4, 12, 12, 12]
+    """The blocks cross the padded end of an epoch."""
+    start, single, step = whole
+    scan = make_scan(step, ROWS, drop_last=False)
+    together, infos = scan(start(5), data, length=6)
+    assert infos.examples.tolist() == [10, 10, 5] * 2
 
-    halves, first = scan(start(), data, length=3)
+    halves, first = scan(start(5), data, length=3)
     halves, second = scan(halves, data, length=3)
-    assert_same_bits(halves, together)
-    np.testing.assert_array_equal(np.concatenate([first.loss, second.loss]), infos.loss)
+    both = jax.tree.map(lambda *parts: np.concatenate(parts), first, second)
+    assert_same_bits(numbers(halves, both), numbers(together, infos))
 
-    single, state = jax.jit(step), start()._replace(data=data)
-    make = jax.jit(lambda state: batch_at(state.key, state.step, data, BATCH))
-    for loss in infos.loss:
-        state, info = single(state, make(state))
-        assert info.loss == loss
-    assert_same_bits(state._replace(data=None), together)
+    state, alone = start(5), []
+    for _ in range(6):
+        state, info = single(state)
+        alone.append(info)
+    assert_same_bits(numbers(state, jax.tree.map(lambda *parts: np.stack(parts), *alone)), numbers(together, infos))
+    assert jax.random.key_data(state.key).tolist() == jax.random.key_data(together.key).tolist()
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(whole, data, batch):
-    """Plain, compiled once, and for several seeds at a time; and no key is used twice."""
-    init, step = whole
-
-    def run(seed):
-        state, info = step(init(jax.random.key(seed), data), batch)
-        return state._replace(key=None, data=None), info
-
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(whole):
+    """Alone or among others, and no key is used twice."""
+    start, single, _ = whole
     with jax.debug_key_reuse(True):
-        compiled = jax.jit(run)
-        one, same, other = compiled(1), compiled(1), compiled(2)
-    assert_same_bits(one, same)
-    assert (np.asarray(one[0].user) != other[0].user).all() and one[1].loss != other[1].loss
-    together = jax.jit(jax.vmap(run))(jnp.arange(1, 3))
-    for a, b in zip(
-        jax.tree.leaves(jax.tree.map(lambda *x: np.stack(x), one, other)), jax.tree.leaves(together), strict=True
-    ):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        lanes = numbers(*jax.jit(jax.vmap(lambda seed: single(start(seed))))(jnp.array([1, 1, 2])))
+    assert_same_bits([lane[0] for lane in lanes], [lane[1] for lane in lanes])
+    user, loss = lanes[0], lanes[-2]
+    assert (user[0] != user[2]).any(axis=1).all() and loss[0] != loss[2]
+    alone = numbers(*single(start(1)))
+    assert_same_bits(alone, numbers(*single(start(1))))
+    for one, among in zip(alone, lanes, strict=True):
+        np.testing.assert_allclose(one, among[0], rtol=1e-5, atol=1e-6)

@@ -71,8 +71,8 @@ def test_unknown_keywords_are_ignored(loss):
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_values_and_gradients_agree_with_the_oracle(kind, loss, temperature):
     user, positive, negatives = vectors()
-    total = lambda *arrays: loss(temperature)(*arrays).sum()
-    slopes_of = jax.grad(total, argnums=(0, 1, 2))(*on_device((user, positive, negatives)))
+    total_slopes = jax.grad(lambda *arrays: loss(temperature)(*arrays).sum(), argnums=(0, 1, 2))
+    slopes_of = total_slopes(*on_device((user, positive, negatives)))
     values = loss(temperature)(*on_device((user, positive, negatives)))
     for row in range(BATCH):
         items = np.concatenate([positive[row][None], negatives[row]])

@@ -80,16 +80,17 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(sampler):
 @every_sampler
 def test_the_draw_is_a_function_of_the_key(sampler):
     with jax.debug_key_reuse(True):
-        draws = [sampler.sample(jax.random.key(seed), sampler.init(CROWD), SOME, CROWD)[0].ids for seed in (0, 0, 1)]
+        draw = jax.jit(lambda seed: sampler.sample(jax.random.key(seed), sampler.init(CROWD), SOME, CROWD)[0].ids)
+        draws = [draw(seed) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (np.asarray(draws[0]) != draws[2]).any()
 
 
 @every_sampler
 def test_shapes_are_enough_to_plan_with(sampler):
-    plan = lambda tree: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
-    key = jax.eval_shape(jax.random.key, 0)
-    negatives, _ = jax.eval_shape(sampler.sample, key, sampler.init(CROWD), plan(SOME), plan(CROWD))
+    arguments = jax.random.key(0), sampler.init(CROWD), SOME, CROWD
+    plan = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
+    negatives, _ = jax.eval_shape(sampler.sample, *plan)
     assert negatives.ids.dtype == jnp.int32 and negatives.ids.shape[0] == len(SOME.user_ids)
 
 
@@ -129,12 +130,13 @@ def test_draws_are_distinct_untouched_and_uniform(num_negatives):
         assert (ordered[:, 1:] > ordered[:, :-1]).all(), f"user {user} was given an item twice in one row"
         if len(untouched) == num_negatives:
             np.testing.assert_array_equal(ordered, [untouched] * rows)
-        count = lambda values, untouched=untouched: np.bincount(values, minlength=data.num_items)[untouched]
         # Distinct draws vary less than independent ones, by this factor; a column alone is independent.
         if len(untouched) > num_negatives:
-            chances.append(chi_square(count(own.ravel()), (len(untouched) - num_negatives) / (len(untouched) - 1)))
+            shrink = (len(untouched) - num_negatives) / (len(untouched) - 1)
+            chances.append(chi_square(np.bincount(own.ravel(), minlength=data.num_items)[untouched], shrink))
         if len(untouched) > 1:
-            chances += [chi_square(count(column)) for column in own.T]
+            columns = [np.bincount(column, minlength=data.num_items)[untouched] for column in own.T]
+            chances += [chi_square(counts) for counts in columns]
     # Neither too uneven nor too even, for as many tests as there are.
     assert len(chances) >= 5 * num_negatives
     assert min(chances) > 1e-3 / len(chances) and max(chances) < 1 - 1e-3 / len(chances)
@@ -216,9 +218,9 @@ def test_distinct_numbers_are_those_of_a_shuffle(count, data):
             assert column == fisher_yates(places, bound)
 
 
-@pytest.mark.parametrize("count, bound", [(1, 3), (2, 5), (3, 4), (4, 4)])
+@pytest.mark.parametrize("count, bound", [(2, 5), (4, 4)])
 def test_every_ordered_choice_comes_out_once(count, bound):
-    """All places that the words can choose, each once, give all ordered choices, each once: uniform words, uniform choice."""
+    """All places that the words can choose, each once, give all ordered choices, each once."""
     places = itertools.product(*(range(bound - swap) for swap in range(count)))
     words = np.array([[-(-(place << 32) // (bound - swap)) for swap, place in enumerate(row)] for row in places])
     numbers = distinct_numbers(jnp.asarray(words.T, jnp.uint32), jnp.full(len(words), bound, jnp.int32))

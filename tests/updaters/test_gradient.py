@@ -52,7 +52,7 @@ def test_adam_agrees_with_the_oracle_over_several_steps(l2):
 
 
 def test_decay_is_coupled_and_dense():
-    """A row in no batch moves by the whole rate at the first step: its only gradient is the decay, and Adam rescales it."""
+    """A row in no batch moves by the whole rate at the first step: Adam rescales its only gradient, the decay."""
     table = jnp.full((ROWS, DIM), 0.5)
     updater = gradient(adam(0.01, 0.1))
     new, _ = updater.update(signal_of([0], np.ones((1, DIM))), updater.init(table), table)
