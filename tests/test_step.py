@@ -25,9 +25,9 @@ AVERAGE, DESCENT = moving_average(0.9), gradient(adam(0.01, 0.1))
 
 @pytest.fixture(scope="module")
 def data():
-    """25 pairs; every user has items, and enough left that he has not touched."""
-    pairs = np.arange(25) * 2 % (NUM_USERS * NUM_ITEMS)
-    return to_device(np.stack(np.divmod(pairs, NUM_ITEMS), axis=1), NUM_USERS, NUM_ITEMS)
+    """Every user touched 5 items of 9."""
+    pairs = [(user, (2 * number + user) % NUM_ITEMS) for number in range(5) for user in range(NUM_USERS)]
+    return to_device(np.array(pairs), NUM_USERS, NUM_ITEMS)
 
 
 @pytest.fixture(scope="module")
