@@ -112,8 +112,14 @@ def test_json_comes_back_as_it_was(tmp_path):
 def test_json_that_cannot_be_read_is_named(tmp_path, text):
     (tmp_path / "file").write_bytes(text)
     for name in ("file", "missing"):
-        with pytest.raises(UserError, match=f"cannot read .*{name}: "):
+        with pytest.raises(UserError, match=rf"cannot read .*{name} \(.*another --workdir"):
             run_folder.read_json(tmp_path / name)
+
+
+def test_json_of_another_shape_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"[]")
+    with pytest.raises(UserError, match="file is not a file of a run"):
+        run_folder.read_json(tmp_path / "file")
 
 
 # One run a folder
