@@ -2,8 +2,8 @@
 
 Command:  python -m launch.train --config=configs/gowalla.py --workdir=runs/gowalla
 Hardware: 2 shared CPU cores.
-Time:     2.2 s an epoch; 16 s an evaluation with other work on the machine.
-Score:    not trained to its end: test NDCG@20 .041 after 3 epochs (seed 0). The settings are a start, not tuned.
+Time:     8 minutes: 3.6 s an epoch, 5 s an evaluation, with other work on the machine.
+Score:    test NDCG@20 .1142 (1 seed), epoch 100 of 100 chosen: still rising. The settings are a start, not tuned.
 """
 
 from onebp_jax.config import default_config
