@@ -34,9 +34,19 @@ def default_config() -> ml_collections.ConfigDict:
     config.dim = 32
     config.beta = 0.99
     config.duplicates = "expected"
+    config.normalize = False  # score unit vectors, that is by the cosine
+    config.table_dtype = "float32"  # or "bfloat16": how tables are stored; arithmetic is in float32
     config.num_negatives = 5
+    # Above 0: that many negatives for the whole batch, drawn from popularity ^ alpha, in place of each row's own.
+    config.shared_negatives = 0
+    config.negative_alpha = 0.0
+    config.hide_touched = False  # hide from each row the shared negatives that its user touched
     config.temperature = 1.0
+    # "dense" passes the whole table through optax at each step, as the paper; "rowwise" only the rows of the batch.
     config.optimizer = "dense"
+    config.transform = ml_collections.config_dict.placeholder(object)
+    config.transform = "adam"  # a name from `onebp_jax.updaters.TRANSFORMS`, or a function of the config: an optax one
+    config.row_counts = False  # rowwise: every row counts its own steps
     config.learning_rate = 5e-4
     config.l2 = 1e-5
     # Training.
@@ -94,11 +104,11 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             )
     for field in ("dim", "num_negatives", "epochs", "batch_size", "eval_every"):
         _number(config, field, 1, whole=True)
-    for field in ("split_seed", "patience", "steps_per_call", "cpu_threads"):
+    for field in ("split_seed", "patience", "steps_per_call", "cpu_threads", "shared_negatives"):
         _number(config, field, 0, whole=True)
     # A random key is made of 32 bits: a larger seed would be another name for a smaller one.
     _number(config, "seed", 0, 2**32 - 1, whole=True)
-    for field in ("l2", "checkpoint_seconds"):
+    for field in ("l2", "checkpoint_seconds", "negative_alpha"):
         _number(config, field, 0)
     for field in ("learning_rate", "temperature"):
         _number(config, field, 0, open_low=True)
@@ -106,7 +116,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     for field in ("test_fraction", "validation_fraction"):
         _number(config, field, 0, 0.9, open_low=True)
     _one_of(config, "protocol", PROTOCOLS)
-    _one_of(config, "optimizer", ("dense",))
+    _one_of(config, "optimizer", ("dense", "rowwise"))
 
 
 def _written(function: Callable) -> str:

@@ -4,10 +4,13 @@
 it takes the config and returns a `Method`, and needs no registration.
 
     method      user tower               item tower               source
-    onebp       moving_average(beta)     gradient(adam)           arXiv 2403.18227, section 4
-    twobp       gradient(adam)           gradient(adam)           the usual two-tower update (Table 2 "MF")
-    user_only   gradient(adam)           moving_average(beta)     the flip of OneBP (Table 3)
+    onebp       moving_average(beta)     gradient(tx)             arXiv 2403.18227, section 4
+    twobp       gradient(tx)             gradient(tx)             the usual two-tower update (Table 2 "MF")
+    user_only   gradient(tx)             moving_average(beta)     the flip of OneBP (Table 3)
     popularity  -                        -                        items by number of training users; no training
+
+`tx` is `config.transform` (Adam unless said otherwise), over the whole table (`optimizer="dense"`, the paper's) or on the
+rows of the batch (`optimizer="rowwise"`). Negatives are each row's own, or shared by the batch (`shared_negatives`).
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from onebp_jax import losses
 from onebp_jax.config import nearest
 from onebp_jax.encoders import embedding
 from onebp_jax.errors import UserError
-from onebp_jax.samplers import uniform
-from onebp_jax.types import Loss, Method, Updater
-from onebp_jax.updaters import adam, gradient, moving_average
+from onebp_jax.samplers import shared, uniform
+from onebp_jax.types import Loss, Method, Sampler, Updater
+from onebp_jax.updaters import TRANSFORMS, gradient, moving_average, rowwise
 
 __all__ = ["Baseline", "build", "onebp", "popularity", "twobp", "user_only"]
 
@@ -36,17 +39,17 @@ class Baseline(NamedTuple):
 
 def onebp(config) -> Method:
     """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched."""
-    return _two_towers(config, user=moving_average(config.beta, config.duplicates), item=_adam(config))
+    return _two_towers(config, user=moving_average(config.beta, config.duplicates), item=_gradient(config))
 
 
 def twobp(config) -> Method:
     """Both towers learn by gradients: matrix factorisation as everyone trains it."""
-    return _two_towers(config, user=_adam(config), item=_adam(config))
+    return _two_towers(config, user=_gradient(config), item=_gradient(config))
 
 
 def user_only(config) -> Method:
     """The user tower learns by gradients, an item is a moving average of the users who touched it."""
-    return _two_towers(config, user=_adam(config), item=moving_average(config.beta, config.duplicates))
+    return _two_towers(config, user=_gradient(config), item=moving_average(config.beta, config.duplicates))
 
 
 def popularity(config) -> Baseline:
@@ -61,20 +64,32 @@ def popularity(config) -> Baseline:
 
 
 def _two_towers(config, user: Updater, item: Updater) -> Method:
-    return Method(embedding(config.dim), uniform(config.num_negatives), _loss(config), user, item)
+    encoder = embedding(config.dim, config.normalize, config.table_dtype)
+    return Method(encoder, _sampler(config), _loss(config), user, item)
 
 
-def _adam(config) -> Updater:
-    return gradient(adam(config.learning_rate, config.l2))
+def _sampler(config) -> Sampler:
+    if config.shared_negatives:
+        return shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
+    return uniform(config.num_negatives)
+
+
+def _gradient(config) -> Updater:
+    tx = config.transform
+    tx = tx(config) if callable(tx) else _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
+    return rowwise(tx, config.row_counts) if config.optimizer == "rowwise" else gradient(tx)
 
 
 def _loss(config) -> Loss:
     if callable(config.loss):
         return config.loss
-    if config.loss not in losses.__all__:
-        known = ", ".join(losses.__all__)
-        raise UserError(f"loss={config.loss!r}: expected one of {known}{nearest(config.loss, losses.__all__)}")
-    return getattr(losses, config.loss)(config.temperature)
+    return _named("loss", config.loss, {name: getattr(losses, name) for name in losses.__all__})(config.temperature)
+
+
+def _named(field: str, name: str, known: dict[str, Callable]) -> Callable:
+    if name not in known:
+        raise UserError(f"{field}={name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
+    return known[name]
 
 
 NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity)}

@@ -56,7 +56,7 @@ def make_step(method: Method) -> tuple[Init, Step]:
 
     def backward(state: State, batch: Batch, negatives) -> tuple[Info, dict[str, Array], dict[str, Array]]:
         """The loss, and per tower the ids of the rows it was read from and (where asked for) their gradients."""
-        count, width = negatives.ids.shape
+        count, shared = batch.user_ids.shape[0], negatives.ids.ndim == 1
         # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
         items = jnp.concatenate([batch.positive_ids, negatives.ids.T.reshape(-1)])
         rows = {"user": encoder.read(state.user, batch.user_ids), "item": encoder.read(state.item, items)}
@@ -67,8 +67,11 @@ def make_step(method: Method) -> tuple[Init, Step]:
         def mean_loss(variable: dict[str, Array]) -> Array:
             values = constant | variable
             user, item = encoder.encode(values["user"], values["item"], batch.user_ids, items, state.data)
-            positive, negative = item[:count], item[count:].reshape(width, count, *item.shape[1:]).swapaxes(0, 1)
-            per_row = loss_fn(user, positive, negative, log_q=negatives.log_q)
+            positive, negative = item[:count], item[count:]
+            if not shared:
+                negative = negative.reshape(-1, count, *item.shape[1:]).swapaxes(0, 1)
+            extra = {name: value for name, value in negatives._asdict().items() if name != "ids"}
+            per_row = loss_fn(user, positive, negative, **extra)
             return jnp.sum(jnp.where(valid, per_row, 0)) / jnp.maximum(examples, 1)
 
         # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.
@@ -87,7 +90,8 @@ def make_step(method: Method) -> tuple[Init, Step]:
             ids = touched[tower] if "grads" in reads else interacted[tower]
             targets = tables[partner].at[interacted[partner]].get(mode="clip") if "targets" in reads else None
             signal = Signal(ids, grads.get(tower), targets)
-            tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower])
+            rounding = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
+            tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], key=rounding)
         new = State(
             tables["user"],
             tables["item"],

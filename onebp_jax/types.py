@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array = jax.Array
@@ -36,6 +37,7 @@ class Purpose(enum.IntEnum):
     INIT = 0
     SHUFFLE = 1
     NEGATIVES = 2
+    ROUNDING = 3
 
 
 def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
@@ -45,6 +47,11 @@ def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
     leaves every draw as it was.
     """
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), step)
+
+
+def wide(values: Array) -> Array:
+    """Values in float32 at least: what arithmetic is done in, however narrow a table is stored."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 @struct.dataclass
@@ -79,10 +86,20 @@ class Batch(NamedTuple):
 
 
 class Negatives(NamedTuple):
-    """What a sampler drew: `ids i32[b, k]`, and `log_q f32[b, k]`, the log sampling probability, or None."""
+    """What a sampler drew.
+
+    Attributes:
+      ids: `i32[b, k]`, each row's own negatives, or `i32[k]`, the same negatives for every row (shared).
+      log_q: the log of the probability with which each was drawn, of the shape of `ids`; None where it is the same for all.
+      positive_log_q: `f32[b]`, that of each row's positive; None with `log_q`.
+      hidden: `bool[b, k]`, true where a negative does not count for a row (it is the row's own positive, say); None for
+        nowhere.
+    """
 
     ids: Array
     log_q: Array | None = None
+    positive_log_q: Array | None = None
+    hidden: Array | None = None
 
 
 class Rows(NamedTuple):
@@ -116,6 +133,9 @@ class InitUpdater(Protocol):
 
 class UpdateRows(Protocol):
     """`update(signal, state, table, **extra) -> (table, state)`: pure; new table of the same shape and dtype.
+
+    The step passes `key`, a random key of this step and tower, which an updater of a table in a narrow type needs to
+    round without bias; without it the updater rounds to the nearest.
 
     Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do); a signal of
     padding alone is the identity for an updater that reads only targets; unknown `extra` is accepted and ignored;
@@ -160,7 +180,7 @@ class Sampler(NamedTuple):
     Attributes:
       check: `check(data) -> None`, on the host, before anything is compiled: raises when a draw is impossible.
       init: `init(data) -> state`, what it carries from step to step (`()` for a stateless one).
-      sample: `sample(key, state, batch, data) -> (Negatives, state)`; padded rows get the id `N`.
+      sample: `sample(key, state, batch, data) -> (Negatives, state)`; negatives of a padded row have the id `N`.
     """
 
     check: Callable[[Interactions], None]
@@ -169,9 +189,10 @@ class Sampler(NamedTuple):
 
 
 class Loss(Protocol):
-    """`loss(user [b, d], positive [b, d], negatives [b, k, d], **extra) -> f32[b]`, one number a row, no state.
+    """`loss(user [b, d], positive [b, d], negatives [b, k, d] or [k, d], **extra) -> f32[b]`, one number a row, no state.
 
-    `extra` may hold `log_q f32[b, k]`; a loss that has no use for it ignores it. The step takes the mean.
+    Negatives `[k, d]` are shared by every row. `extra` holds the other fields of `Negatives` (`log_q`, `positive_log_q`,
+    `hidden`); a loss may ignore `log_q`, but nothing that is `hidden` may reach its result. The step takes the mean.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...

@@ -163,12 +163,12 @@ def test_the_program_of_onebp_has_no_user_gradient(data, batch):
         shapes = re.findall(r"f32\[([\d,]+)\] = dot_general", text)
         return sorted(sorted(map(int, shape.split(","))) for shape in shapes)
 
-    # Axes in order of size.
-    scores, user_gradient, item_gradient = [4, 16], [3, 16], [3, 4, 16]
-    assert (DIM, 1 + WIDTH, BATCH) == (3, 4, 16)
-    assert products(AVERAGE, DESCENT) == sorted([scores, item_gradient])
-    assert products(DESCENT, AVERAGE) == sorted([scores, user_gradient])
-    assert products(DESCENT, DESCENT) == sorted([scores, user_gradient, item_gradient])
+    # Axes in order of size. The positive and the negatives each have scores, and gradients for both towers.
+    assert DIM == WIDTH == 3 and BATCH == 16
+    scores, user_gradients, item_gradients = [[16], [3, 16]], [[3, 16], [3, 16]], [[3, 16], [3, 3, 16]]
+    assert products(AVERAGE, DESCENT) == sorted(scores + item_gradients)
+    assert products(DESCENT, AVERAGE) == sorted(scores + user_gradients)
+    assert products(DESCENT, DESCENT) == sorted(scores + user_gradients + item_gradients)
 
 
 def test_onebp_costs_less_than_two_backward_passes():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
-from onebp_jax.types import Array, Encoder, Interactions, Rows
+from onebp_jax.types import Array, Encoder, Interactions, Rows, wide
+
+DTYPES = ("float32", "bfloat16")
 
 
 def xavier_normal(key: Array, rows: int, dim: int) -> Array:
@@ -12,25 +15,43 @@ def xavier_normal(key: Array, rows: int, dim: int) -> Array:
     return jax.random.normal(key, (rows, dim)) * (2.0 / (rows + dim)) ** 0.5
 
 
-def embedding(dim: int) -> Encoder:
-    """Two embedding tables of width `dim`, Xavier-normal as in the paper's code; the score is the dot product."""
+def unit_norm(vectors: Array) -> Array:
+    """`f32[n, d]`, every row divided by its Euclidean length (a row of zeros stays one)."""
+    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors * vectors, axis=-1, keepdims=True), 1e-24))
+
+
+def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Encoder:
+    """Two embedding tables of width `dim`, Xavier-normal as in the paper's code; the score is the dot product.
+
+    Args:
+      dim: width of the tables.
+      normalize: score unit vectors, so that the dot product is the cosine; the tables themselves stay as they are.
+      dtype: how the tables are stored, "float32" or "bfloat16" (half the memory; arithmetic is in float32 either way).
+
+    Raises:
+      ValueError: a width that is no positive whole number, or another dtype.
+    """
     if int(dim) != dim or dim < 1:
         raise ValueError(f"dim must be a positive whole number, got {dim}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    vectors = unit_norm if normalize else lambda rows: rows
 
     def init(key: Array, data: Interactions) -> tuple[Array, Array]:
         user_key, item_key = jax.random.split(key)
-        return xavier_normal(user_key, data.num_users, dim), xavier_normal(item_key, data.num_items, dim)
+        user = xavier_normal(user_key, data.num_users, dim)
+        return user.astype(dtype), xavier_normal(item_key, data.num_items, dim).astype(dtype)
 
     def read(table: Array, ids: Array) -> Rows:
         # A padded id reads the last row; the step masks what is computed from it.
-        return Rows(ids, table.at[ids].get(mode="clip"))
+        return Rows(ids, wide(table.at[ids].get(mode="clip")))
 
     def encode(user_rows, item_rows, user_ids, item_ids, data) -> tuple[Array, Array]:
         del user_ids, item_ids, data
-        return user_rows, item_rows
+        return vectors(user_rows), vectors(item_rows)
 
     def tables(user_table, item_table, data) -> tuple[Array, Array]:
         del data
-        return user_table, item_table
+        return vectors(wide(user_table)), vectors(wide(item_table))
 
     return Encoder(init, read, encode, tables)

@@ -3,51 +3,48 @@
 With scores `s_0 = <u, v_positive>` and `s_k = <u, v_negative_k>`, all divided by the temperature:
 
     InfoNCE   l = logsumexp(s_0, s_1, .., s_k) - s_0        (Eq. 2 of the paper; averaged over rows by the step)
+                = softplus(logsumexp(s_1, .., s_k) - s_0)
     BPR       l = mean_k softplus(s_k - s_0)                (Rendle et al. 2009)
 
-One negative makes them equal. `logsumexp` keeps large scores finite where the textbook form overflows.
+One negative makes them equal. `logsumexp` keeps large scores finite where the textbook form overflows. Where the sampler says
+how likely each item was drawn (`log_q`), InfoNCE is the sampled softmax: `s_j - log q_j` in place of `s_j`, for the positive
+too (Bengio and Senecal 2008; Yi et al. 2019). BPR compares with whatever the sampler draws: there `log_q` has no part.
 """
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.losses.scores import check_temperature, scores
 from onebp_jax.types import Array, Loss
 
 
-def _scores(user: Array, positive: Array, negatives: Array, temperature: float) -> Array:
-    """`f32[b, 1 + k]`: dot products over the temperature, the positive in column 0, in full float32 on any device."""
-    items = jnp.concatenate([positive[:, None], negatives], 1)
-    return jnp.einsum("bd,bkd->bk", user, items, precision=jax.lax.Precision.HIGHEST) / temperature
-
-
-def _check(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
-
-
 def infonce(temperature: float = 1.0) -> Loss:
-    """The InfoNCE loss of a row: `user [b, d], positive [b, d], negatives [b, k, d] -> [b]`."""
-    _check(temperature)
+    """The InfoNCE loss of a row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
+    check_temperature(temperature)
 
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
-        del extra
-        scores = _scores(user, positive, negatives, temperature)
-        return jax.nn.logsumexp(scores, axis=1) - scores[:, 0]
+        of_positive, of_negatives = scores(user, positive, negatives, temperature, extra.get("hidden"))
+        if extra.get("log_q") is not None:
+            of_negatives = of_negatives - extra["log_q"]
+        if extra.get("positive_log_q") is not None:
+            of_positive = of_positive - extra["positive_log_q"]
+        return jax.nn.softplus(jax.nn.logsumexp(of_negatives, axis=1) - of_positive)
 
     return loss
 
 
 def bpr(temperature: float = 1.0) -> Loss:
-    """The BPR loss of a row, averaged over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] -> [b]`."""
-    _check(temperature)
+    """The BPR loss of a row, a mean over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
+    check_temperature(temperature)
 
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
-        del extra
-        scores = _scores(user, positive, negatives, temperature)
-        return jnp.mean(jax.nn.softplus(scores[:, 1:] - scores[:, :1]), axis=1)
+        hidden = extra.get("hidden")
+        of_positive, of_negatives = scores(user, positive, negatives, temperature, hidden)
+        each = jax.nn.softplus(of_negatives - of_positive[:, None])
+        if hidden is None:
+            return jnp.mean(each, axis=1)
+        return jnp.sum(each, axis=1) / jnp.maximum(1, jnp.sum(~hidden, axis=1))
 
     return loss

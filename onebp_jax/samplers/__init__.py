@@ -1,5 +1,6 @@
 """Negative samplers, drawn inside the compiled step. See `onebp_jax.types.Sampler` for the contract."""
 
+from onebp_jax.samplers.shared import shared
 from onebp_jax.samplers.uniform import uniform
 
-__all__ = ["uniform"]
+__all__ = ["shared", "uniform"]

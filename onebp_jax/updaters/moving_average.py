@@ -12,8 +12,9 @@ import math
 
 import jax.numpy as jnp
 
-from onebp_jax.types import Array, Signal, Updater
+from onebp_jax.types import Array, Signal, Updater, wide
 from onebp_jax.updaters import duplicates as dup
+from onebp_jax.updaters.rounding import narrow
 
 
 def moving_average(beta: float, duplicates: str = "expected") -> Updater:
@@ -49,15 +50,14 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
         return jnp.zeros(table.shape[0], jnp.int32)
 
     def update(signal: Signal, state: Array, table: Array, **extra) -> tuple[Array, Array]:
-        del extra
-        targets = signal.targets
+        targets = wide(signal.targets)
         ids = signal.ids[: targets.shape[0]]
         groups, state = dup.group(ids, state)
-        keep, weight = dup.weights(duplicates, beta, ids, groups, table.dtype)
-        moved = groups.sum(weight[:, None] * targets.astype(table.dtype))
-        rows = keep[:, None] * table.at[ids].get(mode="clip") + moved
+        keep, weight = dup.weights(duplicates, beta, ids, groups, targets.dtype)
+        moved = groups.sum(weight[:, None] * targets)
+        rows = keep[:, None] * wide(table.at[ids].get(mode="clip")) + moved
         # Only leaders write, so no two writes meet in one row.
         destination = jnp.where(groups.is_leader, ids, table.shape[0])
-        return table.at[destination].set(rows, mode="drop"), state
+        return table.at[destination].set(narrow(rows, table.dtype, extra.get("key")), mode="drop"), state
 
     return Updater(init, update, reads=("targets",))

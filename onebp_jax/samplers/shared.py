@@ -1,0 +1,79 @@
+"""Negatives that a whole batch shares: `k` items drawn once, scored against every row by one matrix product.
+
+The gradient then touches `b + k` rows where negatives of each row's own touch `b (1 + k)`. An item is drawn with
+probability `q_j` proportional to `popularity_j ^ alpha` (its number of training users; `alpha = 0` is uniform), with
+replacement. `log q` is handed to the loss, which corrects for it (Bengio and Senecal 2008). A negative that happens to be
+a row's own positive (an accidental hit) is hidden from that row; so is, by choice, all that its user touched in training.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.samplers.uniform import random_words, scale_words
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree
+
+
+def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
+    """`bool[b, k]`: whether `user_ids i32[b]` touched `item_ids i32[k]` in training, by binary search in sorted rows."""
+    start = data.row_starts.at[user_ids].get(mode="clip")[:, None]
+    end = data.row_starts.at[user_ids + 1].get(mode="clip")[:, None]
+    low = jnp.broadcast_to(start, (user_ids.shape[0], item_ids.shape[0]))
+    for bit in reversed(range(data.max_row.bit_length())):
+        # Moves past `2^bit` items where all of them are smaller.
+        last = low + (1 << bit) - 1
+        smaller = (last < end) & (data.sorted_items.at[last].get(mode="clip") < item_ids)
+        low = jnp.where(smaller, last + 1, low)
+    return (low < end) & (data.sorted_items.at[low].get(mode="clip") == item_ids)
+
+
+def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -> Sampler:
+    """`num_negatives` items for the whole batch, drawn from `popularity ^ alpha`.
+
+    Args:
+      num_negatives: how many.
+      alpha: exponent of the popularity, >= 0; 0 draws all items alike, 1 as often as they are in the training pairs.
+      hide_touched: whether to hide from each row all that its user touched, not only the row's own positive.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[k], log_q f32[k], positive_log_q f32[b], hidden bool[b, k])`; for `alpha = 0` both
+      `log_q` are None, since a constant cancels. Its state is `()`, or what to draw from: `(u32[N], f32[N])`.
+
+    Raises:
+      ValueError: `num_negatives < 1` or `alpha` negative or not finite.
+    """
+    if int(num_negatives) != num_negatives or num_negatives < 1:
+        raise ValueError(f"num_negatives must be a positive whole number, got {num_negatives}")
+    if not (math.isfinite(alpha) and alpha >= 0):
+        raise ValueError(f"alpha must be zero or a positive number, got {alpha}")
+
+    def init(data: Interactions) -> Tree:
+        if alpha == 0:
+            return ()
+        popularity = np.bincount(np.asarray(data.item_ids), minlength=data.num_items).astype(np.float64)
+        weight = np.where(popularity > 0, popularity**alpha, 0)
+        share = weight / weight.sum()
+        # Item j is drawn for the 32-bit words w with edges[j-1] <= w < edges[j].
+        edges = np.minimum(np.round(np.cumsum(share) * 2**32), 2**32 - 1).astype(np.uint32)
+        with np.errstate(divide="ignore"):
+            return jnp.asarray(edges), jnp.asarray(np.log(share), jnp.float32)
+
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions) -> tuple[Negatives, Tree]:
+        words = random_words(key, num_negatives)
+        if alpha == 0:
+            ids, log_q, positive_log_q = scale_words(words, jnp.uint32(data.num_items)), None, None
+        else:
+            edges, log_share = state
+            ids = jnp.searchsorted(edges, words, side="right").astype(jnp.int32)
+            # The last edge is one word short of all: that word belongs to the last item that can be drawn.
+            ids = jnp.minimum(ids, jnp.searchsorted(edges, edges[-1], side="left").astype(jnp.int32))
+            log_q, positive_log_q = log_share[ids], log_share.at[batch.positive_ids].get(mode="clip")
+        hidden = ids == batch.positive_ids[:, None]
+        if hide_touched:
+            hidden |= touched(batch.user_ids, ids, data)
+        return Negatives(ids, log_q, positive_log_q, hidden), state
+
+    return Sampler(lambda data: None, init, sample)

@@ -1,0 +1,32 @@
+"""Rows computed in float32 going back into a table of a narrower type.
+
+bfloat16 keeps 8 bits of a number: a step of 1/1000 of a row rounds to nothing, always. Rounding up or down by chance, in
+proportion to what is nearer, keeps the mean right (stochastic rounding, Gupta et al. 2015); so small steps add up.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.types import Array
+
+
+def _hash(x: Array) -> Array:
+    """A bijective scramble of 32-bit words (the finaliser of MurmurHash3, public domain)."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def narrow(rows: Array, dtype, key: Array | None = None) -> Array:
+    """`rows f32[n, d]` in a table's `dtype`: float32 as they are, bfloat16 rounded by chance (to nearest without a key).
+
+    The chance is a hash of key and place: a few operations a number, where a cipher would cost more than the update.
+    """
+    if key is None or dtype != jnp.bfloat16:
+        return rows.astype(dtype)
+    place = jax.lax.iota(jnp.uint32, rows.size).reshape(rows.shape)
+    low = _hash(place ^ jax.random.bits(key)) & 0xFFFF
+    bits = jax.lax.bitcast_convert_type(rows, jnp.uint32)
+    return jax.lax.bitcast_convert_type(((bits + low) >> 16).astype(jnp.uint16), jnp.bfloat16)

@@ -1,0 +1,112 @@
+"""Gradient updates through optax on touched rows only: a step costs what its batch is large, not what the table is.
+
+Rows of the table and of every optimiser slot are gathered, the transformation runs on them as if they were the table, and the
+results are scattered back. It is *lazy*: a row outside the batch neither decays nor moves on old momentum, so this is another
+method than the dense one (`gradient`); where every row is touched the two are equal to rounding.
+
+Gradients of a repeated row are summed first, without a sort (`duplicates.group`). The only buffers are of the size of the batch.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from onebp_jax.types import Array, Signal, Tree, Updater, wide
+from onebp_jax.updaters import duplicates as dup
+from onebp_jax.updaters.rounding import narrow
+
+
+def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updater:
+    """Any optax transformation that treats the rows of a table apart, on the rows that a batch touched.
+
+    Args:
+      tx: elementwise, or at least free of numbers that belong to several rows (`adam`, `adamw`, `sgd` with momentum,
+        `adagrad`, `rmsprop`, `lion`, `row_adagrad`, chains of them with schedules).
+      row_counts: every row counts its own steps, where a transformation counts at all: the correction of Adam's moments
+        then starts anew for a row that is touched for the first time late (and a schedule runs by row).
+
+    Returns:
+      An `Updater` that reads gradients only. Its state is `(i32[rows] scratch, optax state)`. Rows outside the batch, and
+      their slots, are bit-identical afterwards.
+
+    Raises:
+      ValueError: a transformation that mixes rows (global-norm clipping, LARS, LAMB, Adafactor): on a part of the rows it
+        would compute something else.
+
+    Source: "lazy" or "sparse" Adam of the large frameworks; sums by slots: `onebp_jax.updaters.duplicates`.
+    """
+    tx = optax.with_extra_args_support(tx)
+    _check_rows_apart(tx)
+    tx_init = jax.vmap(tx.init) if row_counts else tx.init
+
+    def init(table: Array) -> tuple[Array, Tree]:
+        _per_row(tx_init, table.shape)
+        return jnp.zeros(table.shape[0], jnp.int32), tx_init(wide(table))
+
+    def update(signal: Signal, state: tuple[Array, Tree], table: Array, **extra) -> tuple[Array, tuple[Array, Tree]]:
+        slots, state = state
+        per_row = _per_row(tx_init, table.shape)
+        groups, slots = dup.group(signal.ids, slots)
+        grads = groups.sum(wide(signal.grads))
+        take = lambda whole: whole.at[signal.ids].get(mode="clip")
+        own = jax.tree.map(lambda leaf, rows: take(leaf) if rows else leaf, state, per_row)
+        params = wide(take(table))
+        if row_counts:
+            updates, own = jax.vmap(lambda g, s, p: tx.update(g, s, p, **extra))(grads, own, params)
+        else:
+            updates, own = tx.update(grads, own, params, **extra)
+        # Only leaders hold a sum, and only they write.
+        destination = jnp.where(groups.is_leader, signal.ids, table.shape[0])
+        put = lambda whole, rows: whole.at[destination].set(rows, mode="drop")
+        state = jax.tree.map(lambda leaf, new, rows: put(leaf, new) if rows else new, state, own, per_row)
+        return put(table, narrow(params + updates, table.dtype, extra.get("key"))), (slots, state)
+
+    return Updater(init, update, reads=("grads",))
+
+
+def _per_row(tx_init, shape: tuple[int, int]) -> Tree:
+    """For each leaf of the optax state, whether it has one entry a row: its first axis grows when the table does."""
+    small, large = (
+        jax.eval_shape(tx_init, jax.ShapeDtypeStruct((rows, shape[1]), jnp.float32)) for rows in (shape[0], shape[0] + 1)
+    )
+
+    def grows(leaf, other) -> bool:
+        if leaf.shape == other.shape and leaf.ndim == 0:
+            return False
+        if leaf.ndim and other.shape == (leaf.shape[0] + 1, *leaf.shape[1:]) and leaf.shape[0] == shape[0]:
+            return True
+        raise ValueError(
+            f"rowwise: the transformation keeps an array of shape {leaf.shape} for a table of shape {shape}, which belongs to "
+            f"several rows at once; use optimizer='dense' for it"
+        )
+
+    return jax.tree.map(grows, small, large)
+
+
+def _check_rows_apart(tx: optax.GradientTransformationExtraArgs) -> None:
+    """Raises ValueError if one row's gradient or parameters reach another row's update: one row is poisoned with NaN."""
+    rows, dim = 3, 2
+    healthy = jnp.ones((rows, dim), jnp.float32)
+    for poison in ("gradient", "parameters"):
+        sick = healthy.at[0].set(jnp.nan)
+        grads, params = (sick, healthy) if poison == "gradient" else (healthy, sick)
+        updates, state = _first_update(tx, grads, params)
+        tall = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim and leaf.shape[0] == rows]
+        if not all(bool(jnp.isfinite(leaf[1:]).all()) for leaf in (updates, *tall)):
+            raise ValueError(
+                f"rowwise: the transformation mixes rows (the {poison} of one row changes the update of another), so that on "
+                "the rows of a batch it would compute something else; use optimizer='dense' for it, or leave that part out"
+            )
+
+
+def _first_update(tx, grads: Array, params: Array):
+    with jax.ensure_compile_time_eval():
+        return jax.jit(functools.partial(_run, tx))(grads, params)
+
+
+def _run(tx, grads, params):
+    return tx.update(grads, tx.init(params), params)

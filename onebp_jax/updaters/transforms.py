@@ -1,0 +1,118 @@
+"""Optax transformations by name, for configurations; any other one can be given as a function.
+
+The decay is *coupled* wherever the name does not say otherwise: it joins the gradient before the moments (PyTorch's
+`weight_decay`). `adamw` and `lion` decay beside them, as their papers do.
+
+`row_adagrad` and `row_adam` keep one second moment a *row*, the mean over its numbers, instead of one a number: the convention
+of large embedding tables (Naumov et al. 2019, DLRM), where optimiser state is most of the memory and of the traffic.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from onebp_jax.types import Array
+
+
+class RowMoment(NamedTuple):
+    """`f32[rows]`, one number a row."""
+
+    second: Array
+
+
+class RowAdam(NamedTuple):
+    """Steps so far, the first moment `f32[rows, d]` and one second moment a row `f32[rows]`."""
+
+    count: Array
+    first: Array
+    second: Array
+
+
+def scale_by_row_adagrad(eps: float = 1e-8) -> optax.GradientTransformation:
+    """Each row over the root of its summed mean squares: `a += mean(g^2)`, `g / (sqrt(a) + eps)`."""
+
+    def init(params):
+        return RowMoment(jnp.zeros(params.shape[:-1], jnp.float32))
+
+    def update(grads, state, params=None):
+        del params
+        second = state.second + jnp.mean(grads * grads, axis=-1)
+        return grads / (jnp.sqrt(second)[..., None] + eps), RowMoment(second)
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_row_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
+    """Adam with one second moment a row: `v = b2 v + (1 - b2) mean(g^2)`; both moments corrected for their start."""
+
+    def init(params):
+        moments = jnp.zeros(params.shape, jnp.float32), jnp.zeros(params.shape[:-1], jnp.float32)
+        return RowAdam(jnp.int32(0), *moments)
+
+    def update(grads, state, params=None):
+        del params
+        count = optax.safe_increment(state.count)
+        first = b1 * state.first + (1 - b1) * grads
+        second = b2 * state.second + (1 - b2) * jnp.mean(grads * grads, axis=-1)
+        scale = 1 / (jnp.sqrt(second / (1 - b2**count)) + eps)
+        return first / (1 - b1**count) * scale[..., None], RowAdam(count, first, second)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _coupled(scale_by):
+    def transform(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
+        _check(learning_rate, l2)
+        decay = [optax.add_decayed_weights(l2)] if l2 else []
+        return optax.chain(*decay, scale_by(), optax.scale_by_learning_rate(learning_rate))
+
+    return transform
+
+
+def _check(learning_rate: float, l2: float) -> None:
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
+    if not (math.isfinite(l2) and l2 >= 0):
+        raise ValueError(f"l2 must be zero or a positive number, got {l2}")
+
+
+def adam(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
+    """Adam with *coupled* L2, as in the paper's code.
+
+    Args:
+      learning_rate: step size, > 0.
+      l2: coefficient of the decay, >= 0. `adamw` decays after the moments and is another method.
+
+    Raises:
+      ValueError: a coefficient that is negative or not finite.
+    """
+    return _coupled(lambda: optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8))(learning_rate, l2)
+
+
+def adamw(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
+    """Adam with decoupled decay (Loshchilov and Hutter 2019)."""
+    _check(learning_rate, l2)
+    return optax.adamw(learning_rate, weight_decay=l2)
+
+
+def lion(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
+    """Lion with decoupled decay (Chen et al. 2023)."""
+    _check(learning_rate, l2)
+    return optax.lion(learning_rate, weight_decay=l2)
+
+
+TRANSFORMS = {
+    "adam": adam,
+    "adamw": adamw,
+    "sgd": _coupled(optax.identity),
+    "momentum": _coupled(lambda: optax.trace(decay=0.9)),
+    "adagrad": _coupled(optax.scale_by_rss),
+    "rmsprop": _coupled(optax.scale_by_rms),
+    "lion": lion,
+    "row_adagrad": _coupled(scale_by_row_adagrad),
+    "row_adam": _coupled(scale_by_row_adam),
+}
