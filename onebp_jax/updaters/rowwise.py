@@ -71,7 +71,8 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
 def _per_row(tx_init, shape: tuple[int, int]) -> Tree:
     """For each leaf of the optax state, whether it has one entry a row: its first axis grows when the table does."""
     small, large = (
-        jax.eval_shape(tx_init, jax.ShapeDtypeStruct((rows, shape[1]), jnp.float32)) for rows in (shape[0], shape[0] + 1)
+        jax.eval_shape(tx_init, jax.ShapeDtypeStruct((rows, shape[1]), jnp.float32))
+        for rows in (shape[0], shape[0] + 1)
     )
 
     def grows(leaf, other) -> bool:
