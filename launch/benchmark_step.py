@@ -1,11 +1,21 @@
-"""Times one compiled training step, and how near it is to the memory traffic it cannot avoid.
+"""Times one compiled training step, and how near it is to moving its data and nothing else.
 
-    python -m launch.benchmark_step --config=configs/ml100k.py --methods=onebp,twobp,user_only
-    python -m launch.benchmark_step --config=configs/ml100k.py --config.dim=128 --methods=onebp:duplicates=last --out=step.json
+    python -m launch.benchmark_step --dataset=gowalla --optimizer=dense,rowwise --method=onebp,twobp
+    python -m launch.benchmark_step --dataset=gowalla --optimizer=rowwise:row_adagrad --shared_negatives=256,512 --peer=implicit
+    python -m launch.benchmark_step --num_users=30000 --num_items=40000,4000000 --num_pairs=1000000 --optimizer=rowwise
+    python -m launch.benchmark_step --config=configs/ml100k.py --method=onebp,onebp:duplicates=last,twobp
 
-One process, one method after the other, medians; compile time apart. What the columns mean: onebp_jax/benchmark.py.
+A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
+process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmark.py. With --peer=implicit
+a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`).
 Exit status: 0 done, 2 bad flags, config or data.
 """
+
+import itertools
+import os
+import platform
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
 
 from pathlib import Path
 
@@ -14,26 +24,89 @@ from absl import flags
 from onebp_jax import cli, report, run_folder
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.compare import variant
+from onebp_jax.config import default_config
+from onebp_jax.errors import UserError
 from onebp_jax.train import versions
 
-_METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated.")
+_METHOD = flags.DEFINE_list("method", "onebp", "Methods: NAME or NAME:FIELD=VALUE.")
+_DATASET = flags.DEFINE_string("dataset", None, "A set of the catalogue or a path; else the config's.")
+_OPTIMIZER = flags.DEFINE_list("optimizer", [], "dense, rowwise, or with a transformation: rowwise:row_adagrad.")
+_LISTS = {
+    field: flags.DEFINE_list(field, [], f"Values of the config field {field}.")
+    for field in ("dim", "batch_size", "num_negatives", "shared_negatives", "table_dtype")
+}
+_USERS = flags.DEFINE_integer("num_users", None, "A synthetic set with that many users.", lower_bound=1)
+_ITEMS = flags.DEFINE_list("num_items", [], "Items of the synthetic set.")
+_PAIRS = flags.DEFINE_integer("num_pairs", 1_000_000, "Pairs of the synthetic set, about.", lower_bound=1)
+_PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls a row, of up to 100 steps each.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file.")
 cli.define_config()
 
 
+def _base():
+    """The configuration that the flags change."""
+    if flags.FLAGS.config:
+        config = cli.read_config()
+    else:
+        config = default_config()
+        config.update({"dataset": "gowalla", "batch_size": 2048, "dim": 64, "l2": 0.0, "cpu_threads": 0})
+    if _DATASET.value and (_USERS.value or _ITEMS.value):
+        raise UserError("--dataset and --num_users / --num_items exclude each other")
+    if _DATASET.value:
+        config.dataset = _DATASET.value
+    return config
+
+
+def _configs(base):
+    """`(label, config)` of every combination of the lists."""
+    optimizers = [
+        (f"optimizer={kind}", *([f"transform={name}"] if name else []))
+        for kind, _, name in (value.partition(":") for value in _OPTIMIZER.value)
+    ] or [()]
+    fields = [[f"{field}={value}" for value in flag.value] or [None] for field, flag in _LISTS.items()]
+    for method, optimizer, *values in itertools.product(_METHOD.value, optimizers, *fields):
+        spec = ":".join([method, *optimizer, *filter(None, values)])
+        yield spec, variant(base, spec, base.seed)
+
+
+def _datasets(base):
+    """The data sets, one for each number of items where sizes are given."""
+    if not (_USERS.value or _ITEMS.value):
+        yield cli.load_data(base, flags.FLAGS.data_dir)
+        return
+    for items in _ITEMS.value or ["40000"]:
+        if not items.isdecimal():
+            raise UserError(f"--num_items={items}: expected whole numbers, comma separated")
+        users = _USERS.value or 30_000
+        sizes = {"num_users": users, "num_items": int(items), "interactions_per_user": _PAIRS.value / users}
+        base.dataset = "synthetic"
+        base.synthetic = base.synthetic | sizes
+        yield cli.load_data(base, None)
+
+
 def main() -> None:
-    config = cli.read_config()
-    dataset = cli.load_data(config, flags.FLAGS.data_dir)
-    configs = [(spec, variant(config, spec, config.seed)) for spec in _METHODS.value]
-    rows = [(spec, benchmark_step(one, dataset, _REPEATS.value)) for spec, one in configs]
-    print(f"{config.dataset}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} pairs; batch")
-    print(f"{config.batch_size}, dim {config.dim}, {config.num_negatives} negatives, optimizer {config.optimizer}\n")
-    print(report.table([(spec, [row]) for spec, row in rows], tuple(rows[0][1]), digits=3))
+    base = _base()
+    rows = []
+    configs = list(_configs(base))
+    for dataset in _datasets(base):
+        print(
+            f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} training pairs"
+        )
+        found = [(label, benchmark_step(config, dataset, _REPEATS.value)) for label, config in configs]
+        if _PEER.value == "implicit":
+            from onebp_jax.peers import implicit_bpr_rate
+
+            found.append(("implicit BPR", implicit_bpr_rate(dataset, configs[0][1].dim)))
+        print(report.table([(label, [row]) for label, row in found], tuple(found[0][1]), digits=3) + "\n", flush=True)
+        sizes = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
+        rows += [{"row": label, **sizes, **row} for label, row in found]
     if _OUT.value:
-        shape = {name: config[name] for name in ("dataset", "batch_size", "dim", "num_negatives", "optimizer")}
-        value = [{"method": spec, **shape, **row, "versions": versions()} for spec, row in rows]
-        run_folder.write_json(Path(_OUT.value), value)
+        made_by = {
+            "versions": versions(),
+            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        }
+        run_folder.write_json(Path(_OUT.value), [row | made_by for row in rows])
 
 
 if __name__ == "__main__":

@@ -1,22 +1,19 @@
-"""How long a training step takes, and how far that is from the memory traffic it cannot avoid.
+"""How long a training step takes, and how far that is from moving its data and nothing else.
 
-    floor = bytes that the step must move / rate at which this machine streams arrays of that size
-    share = floor / measured time of a step            (1 would be a step that does nothing but move its data)
-
-Bytes that must move, float32, `b` rows a batch, `k` negatives, width `d`:
-
-    forward and backward   gather b + b(1 + k) rows; write and read the row gradients of each tower that has them
-    gradient(tx), dense    the table and every table-sized slot read and written; a gradient table written and read
-    moving_average         b rows of the partner read, b rows of the table read and written
+The floor is measured, not computed: a program that reads and writes the same arrays as the step, as many rows of them and
+drawn alike, and does no other work (`x + 1`). A dense optimiser passes its tables whole; a row-wise one and a moving average
+pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from onebp_jax import methods
 from onebp_jax.data.dataset import Dataset
@@ -24,49 +21,91 @@ from onebp_jax.data.device import steps_per_epoch, to_device
 from onebp_jax.errors import UserError
 from onebp_jax.runner import make_scan
 from onebp_jax.step import make_step
-from onebp_jax.types import Method, State
+from onebp_jax.types import Array, Interactions, Method, State, Updater
 
-_FLOAT = 4
+LONGEST = 100  # steps in a timed call
 
 
-def bytes_per_step(method: Method, state: State, batch_size: int, num_negatives: int) -> int:
-    """Bytes that one step cannot avoid to move (see the module's table)."""
-    width = state.user.shape[1] * _FLOAT
-    towers = (
-        (method.user_updater, state.user, state.user_opt, batch_size),
-        (method.item_updater, state.item, state.item_opt, batch_size * (1 + num_negatives)),
-    )
+def touched_rows(method: Method, config) -> dict[str, int]:
+    """Rows of each table that one step updates (0 = all of them, by a dense optimiser), repeats counted."""
+    negatives = config.shared_negatives or config.batch_size * config.num_negatives
+
+    def rows(updater: Updater, gradient_rows: int) -> int:
+        if "grads" not in updater.reads:
+            return config.batch_size
+        return gradient_rows if config.optimizer == "rowwise" else 0
+
+    return {
+        "user": rows(method.user_updater, config.batch_size),
+        "item": rows(method.item_updater, config.batch_size + negatives),
+    }
+
+
+def _floor_arrays(state: State) -> dict[str, list[Array]]:
+    """Per tower the table and all that its updater keeps of the same number of rows, the scratch of `group` left out."""
+    found = {}
+    for tower, table, opt in (("user", state.user, state.user_opt), ("item", state.item, state.item_opt)):
+        slots = [leaf for leaf in jax.tree.leaves(opt) if leaf.shape[:1] == table.shape[:1] and leaf.dtype != jnp.int32]
+        found[tower] = [table, *slots]
+    return found
+
+
+def bytes_per_step(arrays: dict[str, list[Array]], rows: dict[str, int]) -> int:
+    """Bytes that a step reads and writes at least: every updated row of every array, once each way."""
     total = 0
-    for updater, table, opt, rows in towers:
-        total += rows * width
-        if "grads" in updater.reads:
-            slots = [leaf for leaf in jax.tree.leaves(opt) if leaf.shape == table.shape]
-            total += 2 * rows * width + table.nbytes * (2 * (1 + len(slots)) + 2)
-        if "targets" in updater.reads:
-            total += 3 * batch_size * width
+    for tower, group in arrays.items():
+        for array in group:
+            total += 2 * (array.nbytes * rows[tower] // array.shape[0] if rows[tower] else array.nbytes)
+        if not rows[tower]:
+            total += 2 * group[0].nbytes  # the dense gradient
     return total
 
 
-def stream_rate(size: int, repeats: int = 5) -> float:
-    """Bytes a second at which this machine reads and writes an array of about `size` bytes over and over (median)."""
-    array = jnp.ones(max(1024, size // _FLOAT), jnp.float32)
-    passes = max(2, int(2e8 // array.nbytes))
-    touch = jax.jit(lambda x: jax.lax.scan(lambda x, _: (x * 1.0000001, None), x, length=passes)[0], donate_argnums=0)
-    array = jax.block_until_ready(touch(array))
-    rates = []
+def _draw_ids(data: Interactions, rows: dict[str, int], length: int) -> dict[str, Array]:
+    """`i32[length, rows]` a tower: the users and items of random pairs, and items drawn alike for the negatives."""
+    random = np.random.default_rng(0)
+    users, items = np.asarray(data.user_ids), np.asarray(data.item_ids)
+    pairs = random.integers(0, len(users), (length, min(rows.values()) or max(1, *rows.values())))
+    ids = {"user": users[pairs], "item": items[pairs]}
+    more = rows["item"] - pairs.shape[1]
+    if more > 0:
+        ids["item"] = np.concatenate([ids["item"], random.integers(0, data.num_items, (length, more))], axis=1)
+    return {tower: jnp.asarray(ids[tower][:, : max(1, rows[tower])], jnp.int32) for tower in rows}
+
+
+def floor_program(rows: dict[str, int]) -> Callable:
+    """`touch(arrays, ids) -> arrays`: one pass over the arrays of a step, by rows or whole, as a scan over `ids`."""
+
+    def body(arrays, ids):
+        def touch(tower, array):
+            if not rows[tower]:
+                return array * 1.0000001
+            return array.at[ids[tower]].set(array.at[ids[tower]].get(mode="promise_in_bounds") + 1, mode="drop")
+
+        return {tower: [touch(tower, array) for array in group] for tower, group in arrays.items()}, None
+
+    return jax.jit(lambda arrays, ids: jax.lax.scan(body, arrays, ids)[0], donate_argnums=0)
+
+
+def median_seconds(call: Callable, carry, repeats: int):
+    """Runs `carry = call(carry)` once to warm up and `repeats` times; `(median seconds, carry)`."""
+    carry = jax.block_until_ready(call(carry))
+    times = []
     for _ in range(repeats):
         started = time.perf_counter()
-        array = jax.block_until_ready(touch(array))
-        rates.append(2 * passes * array.nbytes / (time.perf_counter() - started))
-    return statistics.median(rates)
+        carry = jax.block_until_ready(call(carry))
+        times.append(time.perf_counter() - started)
+    return statistics.median(times), carry
 
 
 def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, float]:
     """Times the compiled epoch of a configuration (at most 100 steps of it), compile time apart.
 
     Returns:
-      `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_ms` (for the whole epoch at that rate), `compile_s`,
-      `mbytes_per_step`, `stream_gb_per_s`, `floor_ms`, `floor_share`, `flops_per_step` (as the compiler counts them).
+      `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_s` (the whole epoch at that rate); `rows_per_s`, rows of
+      tables and optimiser slots read, changed and written (in rows as wide as the table); `mbytes_per_step` for these;
+      `floor_ms` and `floor_fraction` (see the module); `flops` as the compiler counts them; `compile_s`; `peak_memory_mb`,
+      what the program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
     """
     method = methods.build(config)
     if not isinstance(method, Method):
@@ -78,29 +117,30 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     except ValueError as error:
         raise UserError(str(error)) from error
     epoch = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    length = min(epoch, 100)
-    moved = bytes_per_step(method, state, config.batch_size, config.num_negatives)
-    held = sum(leaf.nbytes for leaf in (state.user, state.item, *jax.tree.leaves((state.user_opt, state.item_opt))))
-    scan = make_scan(step, config.batch_size, config.drop_last)
+    length = min(epoch, LONGEST)
+    rows, arrays = touched_rows(method, config), _floor_arrays(state)
+    moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
+    per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
     started = time.perf_counter()
-    compiled = scan.lower(state, data, length=length).compile()
+    compiled = make_scan(step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started
-    state, _ = jax.block_until_ready(compiled(state, data))
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(state, data))
-        times.append((time.perf_counter() - started) / length)
-    seconds, rate = statistics.median(times), stream_rate(held)
-    costs = compiled.cost_analysis() or {}
+    seconds, state = median_seconds(lambda state: compiled(state, data)[0], state, repeats)
+    ids = _draw_ids(data, rows, length)
+    touch, arrays = floor_program(rows), _floor_arrays(state)
+    del state
+    floor, _ = median_seconds(lambda arrays: touch(arrays, ids), arrays, repeats)
+    costs, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
+    seconds, floor = seconds / length, floor / length
     return {
         "ms_per_step": 1e3 * seconds,
         "examples_per_s": config.batch_size / seconds,
-        "epoch_ms": 1e3 * seconds * epoch,
-        "compile_s": compile_s,
+        "epoch_s": seconds * epoch,
+        "rows_per_s": moved / width / seconds,
         "mbytes_per_step": moved / 1e6,
-        "stream_gb_per_s": rate / 1e9,
-        "floor_ms": 1e3 * moved / rate,
-        "floor_share": moved / rate / seconds,
-        "flops_per_step": float(costs.get("flops", 0.0)),
+        "floor_ms": 1e3 * floor,
+        "floor_fraction": floor / seconds,
+        "flops": float(costs.get("flops", 0.0)),
+        "compile_s": compile_s,
+        "peak_memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 1e6 if memory else 0.0,
+        "state_bytes_per_user": per_user,
     }

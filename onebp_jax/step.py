@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.rows import take
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, Purpose, Signal, State, stream
 
 Init = Callable[[Array, Interactions], State]
@@ -88,7 +89,7 @@ def make_step(method: Method) -> tuple[Init, Step]:
         for tower, partner in (order, order[::-1]):
             reads = updaters[tower].reads
             ids = touched[tower] if "grads" in reads else interacted[tower]
-            targets = tables[partner].at[interacted[partner]].get(mode="clip") if "targets" in reads else None
+            targets = take(tables[partner], interacted[partner]) if "targets" in reads else None
             signal = Signal(ids, grads.get(tower), targets)
             rounding = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
             tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], key=rounding)

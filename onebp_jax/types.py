@@ -24,7 +24,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 Array = jax.Array
@@ -47,11 +46,6 @@ def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
     leaves every draw as it was.
     """
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), step)
-
-
-def wide(values: Array) -> Array:
-    """Values in float32 at least: what arithmetic is done in, however narrow a table is stored."""
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 @struct.dataclass

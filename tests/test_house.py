@@ -37,10 +37,12 @@ def test_types_imports_nothing_of_ours():
 
 
 @pytest.mark.parametrize("room", PARTS)
-def test_parts_import_types_and_their_own_room_only(room):
+def test_parts_import_types_rows_and_their_own_room_only(room):
     for path in (PACKAGE / room).glob("*.py"):
         for name in imports(path):
-            assert name.startswith(("onebp_jax.types", f"onebp_jax.{room}")), f"{path.name} imports {name}"
+            assert name.startswith(("onebp_jax.types", "onebp_jax.rows", f"onebp_jax.{room}")), (
+                f"{path.name} imports {name}"
+            )
 
 
 def test_nothing_imports_launch_or_configs():

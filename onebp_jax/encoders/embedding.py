@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.types import Array, Encoder, Interactions, Rows, wide
+from onebp_jax.rows import take, wide
+from onebp_jax.types import Array, Encoder, Interactions, Rows
 
 DTYPES = ("float32", "bfloat16")
 
@@ -44,7 +45,7 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
 
     def read(table: Array, ids: Array) -> Rows:
         # A padded id reads the last row; the step masks what is computed from it.
-        return Rows(ids, wide(table.at[ids].get(mode="clip")))
+        return Rows(ids, take(table, ids))
 
     def encode(user_rows, item_rows, user_ids, item_ids, data) -> tuple[Array, Array]:
         del user_ids, item_ids, data

@@ -34,8 +34,9 @@ class Groups(NamedTuple):
         return self.leader == jnp.arange(self.leader.shape[0], dtype=jnp.int32)
 
     def sum(self, values: Array) -> Array:
-        """`[n, ...]`: at a leader, the sum of `values [n, ...]` over its group."""
-        return jnp.zeros_like(values).at[self.leader].add(values, mode="drop")
+        """`[n, ...]`: at a leader, the sum of `values [n, ...]` over its group; elsewhere nothing of use."""
+        count = values.shape[0]
+        return values.at[jnp.where(self.is_leader, count, self.leader)].add(values, mode="drop")
 
     def spread(self, values: Array) -> Array:
         """`[n, ...]`: the leader's value given to every member of its group."""

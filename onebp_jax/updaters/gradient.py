@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.types import Array, Signal, Tree, Updater, wide
+from onebp_jax.rows import wide
+from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import narrow
 
 

@@ -12,7 +12,8 @@ import math
 
 import jax.numpy as jnp
 
-from onebp_jax.types import Array, Signal, Updater, wide
+from onebp_jax.rows import take, wide
+from onebp_jax.types import Array, Signal, Updater
 from onebp_jax.updaters import duplicates as dup
 from onebp_jax.updaters.rounding import narrow
 
@@ -55,7 +56,7 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
         groups, state = dup.group(ids, state)
         keep, weight = dup.weights(duplicates, beta, ids, groups, targets.dtype)
         moved = groups.sum(weight[:, None] * targets)
-        rows = keep[:, None] * wide(table.at[ids].get(mode="clip")) + moved
+        rows = keep[:, None] * take(table, ids) + moved
         # Only leaders write, so no two writes meet in one row.
         destination = jnp.where(groups.is_leader, ids, table.shape[0])
         return table.at[destination].set(narrow(rows, table.dtype, extra.get("key")), mode="drop"), state

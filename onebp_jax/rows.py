@@ -1,0 +1,46 @@
+"""Rows of a table: read fast, and computed with in float32 however narrow the table is stored."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.types import Array
+
+# One array of a block; an update has some eight of them, and a core some 2 MB of cache of its own.
+_CACHED_BYTES = 2**17
+
+
+def wide(values: Array) -> Array:
+    """Numbers in float32 at least; whole numbers as they are."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def block_rows(table: Array, count: int) -> int:
+    """How many of `count` rows to update at a time: on the CPU what stays in a core's cache, elsewhere all."""
+    if jax.default_backend() != "cpu":
+        return count
+    return min(count, max(64, _CACHED_BYTES // (4 * math.prod(table.shape[1:]))))
+
+
+def take(table: Array, ids: Array) -> Array:
+    """`[n, ...]`: the rows `ids i32[n]` of a table, in float32 at least; an id out of range reads the last row."""
+    count, size = ids.shape[0], block_rows(table, ids.shape[0])
+    if table.ndim < 2 or jax.default_backend() != "cpu" or count < 2:
+        return wide(table.at[ids].get(mode="clip"))
+    # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
+    # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one, which is exact, and write the
+    # product into a buffer piece by piece, or it would take the expression apart again where the rows are used twice.
+    one = jax.lax.optimization_barrier(jnp.ones((), wide(table[:0]).dtype))
+    size = min(size, -(-count // 2))
+
+    def piece(number: Array | int, buffer: Array) -> Array:
+        start = jnp.minimum(number * size, count - size)
+        rows = wide(table.at[jax.lax.dynamic_slice_in_dim(ids, start, size)].get(mode="clip"))
+        return jax.lax.dynamic_update_slice_in_dim(buffer, rows * one, start, 0)
+
+    return jax.lax.fori_loop(0, -(-count // size), piece, jnp.empty((count, *table.shape[1:]), one.dtype))
