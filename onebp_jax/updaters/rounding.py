@@ -28,5 +28,7 @@ def narrow(rows: Array, dtype, key: Array | None = None) -> Array:
         return rows.astype(dtype)
     place = jax.lax.iota(jnp.uint32, rows.size).reshape(rows.shape)
     low = _hash(place ^ jax.random.bits(key)) & 0xFFFF
-    bits = jax.lax.bitcast_convert_type(rows, jnp.uint32)
-    return jax.lax.bitcast_convert_type(((bits + low) >> 16).astype(jnp.uint16), jnp.bfloat16)
+    bits = jax.lax.bitcast_convert_type(rows.astype(jnp.float32), jnp.uint32)
+    rounded = jax.lax.bitcast_convert_type(((bits + low) >> 16).astype(jnp.uint16), jnp.bfloat16)
+    # The bits of a NaN are no place on a scale: adding to them could make a number of it.
+    return jnp.where(jnp.isfinite(rows), rounded, rows.astype(dtype))
