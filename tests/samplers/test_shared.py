@@ -56,7 +56,7 @@ def test_items_are_drawn_with_their_probabilities(alpha):
 
 @pytest.mark.parametrize("alpha", [0.75, 1.0, 2.0])
 def test_log_q_is_the_logarithm_of_the_probability(alpha):
-    negatives = draw(200, alpha)
+    negatives = draw(60, alpha)
     with np.errstate(divide="ignore"):
         expected = np.log(chances(alpha))
     assert set(negatives.ids.tolist()) >= {4, 5, 9, 10}
@@ -65,7 +65,7 @@ def test_log_q_is_the_logarithm_of_the_probability(alpha):
 
 
 def test_drawn_alike_nothing_is_to_correct():
-    assert draw(5).log_q is None and draw(5).positive_log_q is None
+    assert draw(60).log_q is None and draw(60).positive_log_q is None
 
 
 @pytest.mark.parametrize("alpha", [0.75, 1.0])
@@ -99,7 +99,7 @@ def test_hidden_are_a_rows_own_positive_and_by_choice_what_its_user_touched(alph
 
 
 def test_hiding_changes_no_draw():
-    for one, two in zip(draw(30, 0.75)[:3], draw(30, 0.75, True)[:3], strict=True):
+    for one, two in zip(draw(60, 0.75)[:3], draw(60, 0.75, True)[:3], strict=True):
         np.testing.assert_array_equal(one, two)
 
 
@@ -116,8 +116,8 @@ def test_touched_is_membership(seed):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.75])
 def test_padding_changes_nothing_for_the_other_rows(alpha):
-    alone = draw(9, alpha, True, batch=Batch(*(ids[INSIDE] for ids in BATCH)))
-    padded = draw(9, alpha, True)
+    alone = draw(60, alpha, True, batch=Batch(*(ids[INSIDE] for ids in BATCH)))
+    padded = draw(60, alpha, True)
     for name in ("ids", "log_q"):
         jax.tree.map(np.testing.assert_array_equal, getattr(padded, name), getattr(alone, name))
     for name in ("positive_log_q", "hidden"):
@@ -127,7 +127,7 @@ def test_padding_changes_nothing_for_the_other_rows(alpha):
 
 
 def test_the_number_of_a_batchs_rows_changes_no_draw():
-    np.testing.assert_array_equal(draw(9).ids, draw(9, batch=Batch(*(ids[:3] for ids in BATCH))).ids)
+    np.testing.assert_array_equal(draw(60).ids, draw(60, batch=Batch(*(ids[:3] for ids in BATCH))).ids)
 
 
 @pytest.mark.parametrize("num_negatives", [0, -1, 1.5])
