@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from onebp_jax.types import Array, Signal, Updater, wide
 from onebp_jax.updaters import duplicates as dup
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import narrow, put
 
 
 def moving_average(beta: float, duplicates: str = "expected") -> Updater:
@@ -58,6 +58,6 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
         rows = keep[:, None] * wide(table.at[ids].get(mode="clip")) + moved
         # Only leaders write, so no two writes meet in one row.
         destination = jnp.where(groups.is_leader, ids, table.shape[0])
-        return table.at[destination].set(narrow(rows, table.dtype, extra.get("key")), mode="drop"), state
+        return put(table, destination, narrow(rows, table.dtype, extra.get("key"))), state
 
     return Updater(init, update, reads=("targets",))

@@ -32,3 +32,14 @@ def narrow(rows: Array, dtype, key: Array | None = None) -> Array:
     rounded = jax.lax.bitcast_convert_type(((bits + low) >> 16).astype(jnp.uint16), jnp.bfloat16)
     # The bits of a NaN are no place on a scale: adding to them could make a number of it.
     return jnp.where(jnp.isfinite(rows), rounded, rows.astype(dtype))
+
+
+def put(table: Array, ids: Array, rows: Array) -> Array:
+    """`table` with `rows` written at `ids`; ids out of range are dropped. `rows` have the type of the table.
+
+    bfloat16 travels as bits: XLA:CPU would write it by way of a float32 copy of the whole table.
+    """
+    if table.dtype != jnp.bfloat16:
+        return table.at[ids].set(rows, mode="drop")
+    table, rows = (jax.lax.bitcast_convert_type(x, jnp.uint16) for x in (table, rows))
+    return jax.lax.bitcast_convert_type(table.at[ids].set(rows, mode="drop"), jnp.bfloat16)

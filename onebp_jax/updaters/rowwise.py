@@ -15,7 +15,7 @@ import optax
 
 from onebp_jax.types import Array, Signal, Tree, Updater, wide
 from onebp_jax.updaters import duplicates as dup
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import narrow, put
 
 
 def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updater:
@@ -59,9 +59,8 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
             updates, own = tx.update(grads, own, params, **extra)
         # Only leaders hold a sum, and only they write.
         destination = jnp.where(groups.is_leader, signal.ids, table.shape[0])
-        put = lambda whole, rows: whole.at[destination].set(rows, mode="drop")
-        state = jax.tree.map(lambda leaf, new, rows: put(leaf, new) if rows else new, state, own, per_row)
-        return put(table, narrow(params + updates, table.dtype, extra.get("key"))), (slots, state)
+        state = jax.tree.map(lambda leaf, new, rows: put(leaf, destination, new) if rows else new, state, own, per_row)
+        return put(table, destination, narrow(params + updates, table.dtype, extra.get("key"))), (slots, state)
 
     return Updater(init, update, reads=("grads",))
 
