@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 import ml_collections
 
+from onebp_jax.encoders.embedding import DTYPES
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation.protocols import PROTOCOLS
 
@@ -117,6 +118,10 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         _number(config, field, 0, 0.9, open_low=True)
     _one_of(config, "protocol", PROTOCOLS)
     _one_of(config, "optimizer", ("dense", "rowwise"))
+    _one_of(config, "table_dtype", DTYPES)
+    for field in ("drop_last", "normalize", "hide_touched", "row_counts"):
+        if not isinstance(config[field], bool):
+            raise UserError(f"{field}={config[field]!r}: expected True or False")
 
 
 def _written(function: Callable) -> str:

@@ -77,6 +77,8 @@ def _sampler(config) -> Sampler:
 def _gradient(config) -> Updater:
     tx = config.transform
     tx = tx(config) if callable(tx) else _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
+    if not (hasattr(tx, "init") and hasattr(tx, "update")):
+        raise UserError(f"transform: the function returned {tx!r}, expected an optax transformation")
     return rowwise(tx, config.row_counts) if config.optimizer == "rowwise" else gradient(tx)
 
 

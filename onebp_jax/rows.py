@@ -12,9 +12,15 @@ from onebp_jax.types import Array
 # One array of a block; an update has some eight of them, and a core some 2 MB of cache of its own.
 _CACHED_BYTES = 2**17
 
+# A bfloat16 table is kept as the bits of its numbers: XLA:CPU would read and write rows of bfloat16 by way of a float32 copy of
+# the whole table.
+NARROW = jnp.uint16
+
 
 def wide(values: Array) -> Array:
-    """Numbers in float32 at least; whole numbers as they are."""
+    """Stored numbers in float32 at least: `NARROW` bits become what they stand for, whole numbers of 32 bits stay."""
+    if values.dtype == NARROW:
+        return jax.lax.bitcast_convert_type(values.astype(jnp.uint32) << 16, jnp.float32)
     if not jnp.issubdtype(values.dtype, jnp.floating):
         return values
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
@@ -35,7 +41,7 @@ def take(table: Array, ids: Array) -> Array:
     # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
     # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one, which is exact, and write the
     # product into a buffer piece by piece, or it would take the expression apart again where the rows are used twice.
-    one = jax.lax.optimization_barrier(jnp.ones((), wide(table[:0]).dtype))
+    one = jax.lax.optimization_barrier(jnp.ones((), jax.eval_shape(wide, table).dtype))
     size = min(size, -(-count // 2))
 
     def piece(number: Array | int, buffer: Array) -> Array:

@@ -22,6 +22,7 @@ from onebp_jax.data.device import batch_at, steps_per_epoch, to_device
 from onebp_jax.data.splits import hold_out_validation
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.rows import wide
 from onebp_jax.step import Step, make_step
 from onebp_jax.types import Array, Info, Interactions, Method, State
 
@@ -177,4 +178,4 @@ def next_length(job: Job, run: Run) -> int:
 
 def is_finite(run: Run) -> bool:
     """Whether both tables hold finite numbers only."""
-    return bool(jnp.isfinite(run.state.user).all() & jnp.isfinite(run.state.item).all())
+    return all(bool(jnp.isfinite(wide(table)).all()) for table in (run.state.user, run.state.item))

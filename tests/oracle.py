@@ -36,14 +36,18 @@ def row_loss(scores, kind):
     return loss, slopes
 
 
-def gradients(user, item, batch, kind="infonce", temperature=1.0):
-    """Mean loss over the rows that are not padding, and its gradients with respect to both tables."""
+def gradients(user, item, batch, kind="infonce", temperature=1.0, log_q=None):
+    """Mean loss over the rows that are not padding, and its gradients with respect to both tables.
+
+    A row may have any number of negatives. `log_q`, one number an item, is taken from the scores.
+    """
     users, positives, negatives = batch
     rows = [r for r in range(len(users)) if users[r] < len(user)]
     mean, user_gradient, item_gradient = 0.0, np.zeros_like(user), np.zeros_like(item)
     for r in rows:
         u, items = users[r], [positives[r], *negatives[r]]
-        loss, slopes = row_loss([user[u] @ item[i] / temperature for i in items], kind)
+        offset = np.zeros(len(item)) if log_q is None else log_q
+        loss, slopes = row_loss([user[u] @ item[i] / temperature - offset[i] for i in items], kind)
         mean += loss / len(rows)
         for slope, i in zip(slopes, items, strict=True):
             user_gradient[u] += slope / temperature / len(rows) * item[i]

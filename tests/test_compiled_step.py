@@ -16,17 +16,30 @@ from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
 from onebp_jax.runner import make_scan
 from onebp_jax.step import make_step
-from onebp_jax.types import Info
+from onebp_jax.types import Info, Updater
 from onebp_jax.updaters import DUPLICATE_RULES
 
 # Primes, so that nothing else in a program has the shape of a table.
 NUM_USERS, NUM_ITEMS, BATCH, LENGTH = 1511, 2011, 61, 3
-VARIANTS = [
-    (method, rule, dim)
-    for dim in (32, 64)
-    for method, rules in (("onebp", DUPLICATE_RULES), ("user_only", DUPLICATE_RULES), ("twobp", ("expected",)))
-    for rule in rules
+METHODS = {"onebp": DUPLICATE_RULES, "user_only": DUPLICATE_RULES, "twobp": ("expected",)}
+VARIANTS = [{"method": method, "duplicates": rule, "dim": 32} for method, rules in METHODS.items() for rule in rules]
+# A covering set: at every width, every updater, method, sampler, loss and type of table is in some program.
+SHARED = {"shared_negatives": 97, "negative_alpha": 0.75, "hide_touched": True}
+ROWS, HALF = {"optimizer": "rowwise"}, {"table_dtype": "bfloat16", "optimizer": "rowwise"}
+PARTS = [
+    {"method": "onebp", "duplicates": "last"},
+    {"method": "onebp", "duplicates": "mean", **ROWS, "transform": "row_adam", "loss": "bpr", **SHARED},
+    {"method": "twobp", **ROWS, **SHARED, "negative_alpha": 0.0},
+    {"method": "twobp", **ROWS, "row_counts": True},
+    {"method": "user_only", **ROWS, "transform": "row_adagrad", "loss": "bpr", **SHARED},
 ]
+NARROW = {
+    32: {"method": "onebp", **HALF, "transform": "row_adagrad", **SHARED},
+    64: {"method": "twobp", **HALF, "row_counts": True, "normalize": True},
+    1024: {"method": "user_only", **HALF, "transform": "row_adam", "loss": "bpr", **SHARED},
+}
+MATRIX = [{**parts, "dim": dim} for dim, narrow in NARROW.items() for parts in (*PARTS, narrow)]
+MATRIX.append({"method": "onebp", "table_dtype": "bfloat16", "dim": 32})
 # A program is not made other by this, only the machine code of its parts: compiling takes half as long.
 QUICK = {"xla_backend_optimization_level": 0}
 
@@ -46,22 +59,36 @@ def compile_scan(method, data, wrap=lambda step: step, scan_of=make_scan):
     return lowered.compile(compiler_options=QUICK), len(jax.tree.leaves(state))
 
 
+TABLE = rf"= \(?\w+\[(?:{NUM_USERS}|{NUM_ITEMS})(?:,\d+)?\]\S*"
+
+
 def table_copies(compiled):
     """Lines of the program that copy an array with as many rows as a table has."""
-    line = rf"^.* = \(?\w+\[(?:{NUM_USERS}|{NUM_ITEMS})(?:,\d+)?\]\S* copy(?:-start)?\(.*$"
-    return re.findall(line, compiled.as_text(), re.MULTILINE)
+    return re.findall(rf"^.* {TABLE} copy(?:-start)?\(.*$", compiled.as_text(), re.MULTILINE)
 
 
-def build(name, rule="expected", dim=32):
+def table_conversions(compiled):
+    """Lines that make such an array out of one of another type: inside a fusion, only what it returns is ever made."""
+    text, inside, found = compiled.as_text(), "", []
+    fused = set(re.findall(r"calls=%?([\w.-]+)", text))
+    for line in text.splitlines():
+        if line.endswith("{"):
+            inside = line.removeprefix("ENTRY ").split(" ")[0].removeprefix("%")
+        elif re.search(rf"{TABLE} convert\(", line) and (inside not in fused or "ROOT " in line):
+            found.append(line)
+    return found
+
+
+def build(**fields):
     config = default_config()
-    config.update({"method": name, "duplicates": rule, "dim": dim})
+    config.update(fields)
     return methods.build(config)
 
 
-@pytest.mark.parametrize("method, rule, dim", VARIANTS)
-def test_no_table_is_copied_and_the_state_is_given_away(method, rule, dim, data):
-    built = build(method, rule, dim)
-    if dim == 32:
+@pytest.mark.parametrize("fields", [*VARIANTS, *MATRIX], ids=lambda fields: "-".join(map(str, fields.values())))
+def test_no_table_is_copied_and_the_state_is_given_away(fields, data):
+    built = build(**fields)
+    if fields in VARIANTS:
         # A sampler reads no table: without its cipher a program compiles in half the time.
         built = built._replace(sampler=oracle.given_negatives(np.zeros((1, BATCH, 5), np.int32)))
     with warnings.catch_warnings():
@@ -69,6 +96,8 @@ def test_no_table_is_copied_and_the_state_is_given_away(method, rule, dim, data)
         warnings.simplefilter("error")
         compiled, leaves = compile_scan(built, data)
     assert table_copies(compiled) == []
+    # Dense optimisers work on whole tables, in float32.
+    assert table_conversions(compiled) == [] or (fields.get("table_dtype") and "optimizer" not in fields)
     # Every array of the state that goes in comes out in the same memory.
     aliases = re.search(r"input_output_alias=\{ (.*?) \}, entry", compiled.as_text()).group(1)
     pairs = re.findall(r"\{(\d+)\}: \((\d+), \{\}, (?:may|must)-alias\)", aliases)
@@ -91,8 +120,21 @@ def test_a_copy_would_be_seen(data):
         return with_a_late_look
 
     for arguments in ({"scan_of": kept}, {"wrap": late}):
-        compiled, _ = compile_scan(build("onebp"), data, **arguments)
+        compiled, _ = compile_scan(build(method="onebp"), data, **arguments)
         assert table_copies(compiled)
+
+
+def test_a_conversion_would_be_seen(data):
+    """Rows of bfloat16 written as they are: XLA:CPU converts the whole table to float32 and back."""
+
+    def write(signal, state, table, **extra):
+        del extra
+        return table.at[signal.ids].set(signal.targets.astype(table.dtype), mode="drop"), state
+
+    plain = Updater(lambda table: (), write, reads=("targets",))
+    method = build(method="onebp", table_dtype="bfloat16", optimizer="rowwise", transform="sgd")
+    compiled, _ = compile_scan(method._replace(user_updater=plain), data)
+    assert len(table_conversions(compiled)) >= 2
 
 
 def test_a_whole_run_is_traced_once_for_each_length():

@@ -5,12 +5,14 @@ import json
 import math
 
 import ml_collections
+import optax
 import pytest
 
 from onebp_jax import methods
 from onebp_jax.config import as_plain, check_config, default_config, nearest
 from onebp_jax.errors import UserError
 
+YES_OR_NO = [field for field, value in default_config().items() if type(value) is bool]
 NUMERIC = [field for field, value in default_config().items() if type(value) in (int, float)]
 WHOLE = [field for field in NUMERIC if type(default_config()[field]) is int]
 ZERO_IS_GOOD = {"cpu_threads", "beta", "l2", "seed", "split_seed", "patience", "steps_per_call", "checkpoint_seconds"}
@@ -79,6 +81,15 @@ def test_whole_numbers_are_good_for_real_fields(field):
     check_config(with_value(field, value))
 
 
+@pytest.mark.parametrize("value", ["False", 0, 1, None], ids=repr)
+@pytest.mark.parametrize("field", YES_OR_NO)
+def test_what_is_neither_true_nor_false_is_refused(field, value):
+    for good in (True, False):
+        check_config(with_value(field, good))
+    with pytest.raises(UserError, match=f"^{field}={value!r}: expected True or False"):
+        check_config(with_value(field, value))
+
+
 def test_the_ends_of_ranges_are_good():
     for field, value in (("beta", 0.0), ("beta", 1.0), ("test_fraction", 0.9), ("seed", 2**32 - 1)):
         check_config(with_value(field, value))
@@ -112,12 +123,20 @@ def test_a_missing_field_is_refused():
 
 @pytest.mark.parametrize(
     ("field", "value", "meant"),
-    [("protocol", "onest", "honest"), ("optimizer", "dens", "dense"), ("protocol", 3, None)],
+    [
+        ("protocol", "onest", "honest"),
+        ("protocol", 3, None),
+        ("optimizer", "dens", "dense"),
+        ("optimizer", "row_wise", "rowwise"),
+        ("table_dtype", "bfloat", "bfloat16"),
+        ("table_dtype", "int8", None),
+    ],
 )
 def test_an_unknown_choice_is_refused_with_the_known_ones(field, value, meant):
     with pytest.raises(UserError, match=f"^{field}={value!r}: expected one of ") as caught:
         check_config(with_value(field, value))
-    assert {"protocol": "honest, paper_oracle", "optimizer": "dense"}[field] in str(caught.value)
+    known = {"protocol": "honest, paper_oracle", "optimizer": "dense, rowwise", "table_dtype": "float32, bfloat16"}
+    assert known[field] in str(caught.value)
     assert (meant is None) == ("did you mean" not in str(caught.value))
     assert meant is None or f"(did you mean {meant!r}?)" in str(caught.value)
 
@@ -169,7 +188,8 @@ def test_any_callable_is_a_method_and_has_a_name(given):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("duplicates", "sometimes"), ("num_negatives", 0), ("dim", 0), ("loss", "infonc")]
+    ("field", "value"),
+    [("duplicates", "sometimes"), ("num_negatives", 0), ("dim", 0), ("loss", "infonc"), ("transform", "adm")],
 )
 def test_parts_that_refuse_a_field_are_user_errors(field, value):
     with pytest.raises(UserError, match=f"^{field}"):
@@ -186,9 +206,12 @@ def test_as_plain_is_the_config_in_json():
 
 
 def test_as_plain_writes_functions_by_name():
-    plain = as_plain(ml_collections.ConfigDict({**default_config(), "method": own_method, "loss": own_loss}))
+    plain = as_plain(
+        ml_collections.ConfigDict({**default_config(), "method": own_method, "loss": own_loss, "transform": optax.adam})
+    )
     assert plain["method"] == f"{__name__}:own_method"
     assert plain["loss"] == f"{__name__}:own_loss"
+    assert plain["transform"] == f"{optax.adam.__module__}:adam"
 
 
 def test_as_plain_tells_partial_functions_apart_by_their_arguments():

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from onebp_jax import losses, methods
@@ -11,9 +12,10 @@ from onebp_jax.data.device import to_device
 from onebp_jax.errors import UserError
 from onebp_jax.methods import Baseline, build
 from onebp_jax.types import Batch, Method, Signal
-from onebp_jax.updaters import DUPLICATE_RULES
+from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
 
 DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
+MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
 
@@ -102,6 +104,72 @@ def test_a_method_of_ones_own_needs_no_registration():
 def test_an_unknown_loss_is_refused_with_the_nearest_name():
     with pytest.raises(UserError, match=r"loss='infonse': expected one of bpr, infonce \(did you mean 'infonce'\?\)"):
         build(config_of("onebp", loss="infonse"))
+
+
+@pytest.mark.parametrize("optimizer", ["dense", "rowwise"])
+@pytest.mark.parametrize("transform", [*TRANSFORMS, lambda config: optax.sgd(config.learning_rate)])
+def test_transform_and_optimizer_reach_the_gradient_steps(optimizer, transform):
+    """Both towers make the step of the part that is built by hand; so does a function of the config."""
+    method = build(config_of("twobp", optimizer=optimizer, transform=transform, learning_rate=0.3, l2=0.1))
+    tx = TRANSFORMS[transform](0.3, 0.1) if isinstance(transform, str) else optax.sgd(0.3)
+    by_hand = {"dense": gradient, "rowwise": rowwise}[optimizer](tx)
+    table, signal = jnp.array([[1.0], [2.0], [0.5]]), Signal(jnp.array([0, 2]), jnp.array([[-5.0], [0.1]]), None)
+    expected = by_hand.update(signal, by_hand.init(table), table)[0]
+    for updater in (method.user_updater, method.item_updater):
+        np.testing.assert_array_equal(updater.update(signal, updater.init(table), table)[0], expected)
+    assert (np.asarray(expected) != table).any()
+
+
+def test_row_counts_reach_the_gradient_steps():
+    shared_count, own_counts = (
+        build(config_of("onebp", optimizer="rowwise", row_counts=own)).item_updater.init(jnp.ones((3, 1)))
+        for own in (False, True)
+    )
+    shapes = [{leaf.shape for leaf in jax.tree.leaves(state)} for state in (shared_count, own_counts)]
+    assert shapes == [{(), (3,), (3, 1)}, {(3,), (3, 1)}]
+
+
+def test_normalize_and_table_dtype_reach_the_encoder():
+    encoder = build(config_of("onebp", normalize=True, table_dtype="bfloat16")).encoder
+    tables = encoder.init(jax.random.key(0), DATA)
+    assert [table.dtype for table in tables] == [jnp.bfloat16] * 2
+    for vectors in encoder.tables(*tables, DATA):
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+def test_the_fields_of_shared_negatives_reach_the_sampler():
+    config = config_of("onebp", shared_negatives=40, negative_alpha=1.0)
+    batch = Batch(jnp.array([0, 1]), jnp.array([1, 2]))
+    drawn = {}
+    for hide in (False, True):
+        config.hide_touched = hide
+        sampler = build(config).sampler
+        drawn[hide], _ = sampler.sample(jax.random.key(0), sampler.init(MANY), batch, MANY)
+    assert set(drawn[False].ids.tolist()) == {0, 1, 2, 3} and drawn[False].ids.shape == (40,)
+    np.testing.assert_array_equal(drawn[False].hidden[0], drawn[False].ids == 1)
+    np.testing.assert_array_equal(drawn[True].hidden[0], (drawn[True].ids == 1) | (drawn[True].ids == 3))
+
+
+@pytest.mark.parametrize(
+    "given, message", [("adm", r"transform='adm': expected .*\(did you mean 'adam'\?\)"), (3, "=3")]
+)
+def test_an_unknown_transform_is_refused_with_the_nearest_name(given, message):
+    with pytest.raises(UserError, match=message) as caught:
+        build(config_of("onebp", transform=given))
+    assert ", ".join(TRANSFORMS) in str(caught.value)
+
+
+def test_a_transform_that_makes_no_optax_transformation_is_refused():
+    with pytest.raises(UserError, match="transform: the function returned 0.0005, expected an optax transformation"):
+        build(config_of("onebp", transform=lambda config: config.learning_rate))
+
+
+def test_a_transform_that_mixes_rows_is_refused_on_the_rows_of_a_batch_only():
+    config = config_of("onebp", transform=lambda config: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)))
+    assert isinstance(build(config), Method)
+    config.optimizer = "rowwise"
+    with pytest.raises(UserError, match="the transformation mixes rows .* use optimizer='dense'"):
+        build(config)
 
 
 @pytest.mark.parametrize(

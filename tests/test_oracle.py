@@ -11,8 +11,9 @@ from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 from onebp_jax import losses
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.samplers import shared
 from onebp_jax.step import make_step
-from onebp_jax.types import Batch, Method
+from onebp_jax.types import Batch, Method, Purpose, stream
 from onebp_jax.updaters import adam, gradient, moving_average
 
 RATE, DECAY, BETA = 0.01, 0.1, 0.9
@@ -102,6 +103,41 @@ def test_a_step_agrees_with_the_oracle(method, rule, loss, compiled):
 def test_in_float64_the_agreement_is_to_rounding(method, rule, loss):
     with jax.enable_x64(True):
         compare(method, rule, loss, np.float64, 1e-12)
+
+
+# Shared negatives, with the sampler that draws them.
+
+
+@pytest.mark.parametrize("loss, alpha, hide", [("infonce", 0.75, True), ("infonce", 0.0, False), ("bpr", 0.75, True)])
+@pytest.mark.parametrize("method", ["onebp", "twobp", "user_only"])
+def test_a_step_with_shared_negatives_agrees_with_the_oracle(method, loss, alpha, hide):
+    """Item 8 is in no pair; a batch is partly padded; with `hide`, some rows see hardly any of the negatives."""
+    user, item, _ = problem(np.float32)
+    touched = [{0, 1, 2, 3, 4, 5, 6, 7}, {1}, {1, 2, 5}, {2, 3}, {0, 7}]
+    pairs = np.array([(row, one) for row, own in enumerate(touched) for one in sorted(own)])
+    data = to_device(pairs, NUM_USERS, NUM_ITEMS)
+    sampler, key = shared(5, alpha, hide), jax.random.key(4)
+    encoder = embedding(DIM)._replace(init=lambda key, data: (jnp.asarray(user), jnp.asarray(item)))
+    init, step = make_step(Method(encoder, sampler, getattr(losses, loss)(0.7), *updaters(method, "expected")))
+    state = init(key, data)
+    popularity = np.bincount(pairs[:, 1], minlength=NUM_ITEMS)
+    log_q = np.log(np.maximum(popularity, 1e-9) ** alpha / (popularity**alpha).sum()) if loss == "infonce" else None
+    batches, history = [], []
+    for number in range(4):
+        users, positives = np.random.default_rng(number).permutation(pairs)[:BATCH].T.copy()
+        users[:number], positives[:number] = NUM_USERS, NUM_ITEMS
+        batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(positives, jnp.int32))
+        drawn, _ = sampler.sample(stream(key, Purpose.NEGATIVES, number), state.sampler, batch, data)
+        out = [touched[u] if hide and u < NUM_USERS else {i} for u, i in zip(users, positives, strict=True)]
+        batches.append((users, positives, [[i for i in drawn.ids.tolist() if i not in own] for own in out]))
+        state, info = step(state, batch)
+        history.append((state.user, state.item, info.loss))
+    assert min(len(row) for *_, rows in batches for row in rows) < 3
+    steps = [oracle.Adam(RATE, DECAY), oracle.Adam(RATE, DECAY)]
+    expected = oracle.run(method, user, item, batches, *steps, BETA, kind=loss, temperature=0.7, log_q=log_q)
+    for found, own in zip(history, expected, strict=True):
+        for one, two in zip(found, own, strict=True):
+            assert relative(one, two) < 1e-6
 
 
 # The worked examples: small cases calculated by hand and by an independent program, with six digits.

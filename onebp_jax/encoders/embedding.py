@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import take, wide
+from onebp_jax.rows import NARROW, take, wide
 from onebp_jax.types import Array, Encoder, Interactions, Rows
 
 DTYPES = ("float32", "bfloat16")
@@ -27,7 +27,8 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
     Args:
       dim: width of the tables.
       normalize: score unit vectors, so that the dot product is the cosine; the tables themselves stay as they are.
-      dtype: how the tables are stored, "float32" or "bfloat16" (half the memory; arithmetic is in float32 either way).
+      dtype: how the tables are stored, "float32" or "bfloat16" (half the memory, kept as bits, see
+        `onebp_jax.rows`); arithmetic is in float32 either way.
 
     Raises:
       ValueError: a width that is no positive whole number, or another dtype.
@@ -40,8 +41,10 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
 
     def init(key: Array, data: Interactions) -> tuple[Array, Array]:
         user_key, item_key = jax.random.split(key)
-        user = xavier_normal(user_key, data.num_users, dim)
-        return user.astype(dtype), xavier_normal(item_key, data.num_items, dim).astype(dtype)
+        tables = xavier_normal(user_key, data.num_users, dim), xavier_normal(item_key, data.num_items, dim)
+        if dtype == "float32":
+            return tables
+        return tuple(jax.lax.bitcast_convert_type(table.astype(dtype), NARROW) for table in tables)
 
     def read(table: Array, ids: Array) -> Rows:
         # A padded id reads the last row; the step masks what is computed from it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.rows import NARROW
 from onebp_jax.types import Array
 
 
@@ -24,9 +25,14 @@ def narrow(rows: Array, dtype, key: Array | None = None) -> Array:
 
     The chance is a hash of key and place: a few operations a number, where a cipher would cost more than the update.
     """
-    if key is None or dtype != jnp.bfloat16:
+    if dtype not in (jnp.bfloat16, NARROW):
         return rows.astype(dtype)
-    place = jax.lax.iota(jnp.uint32, rows.size).reshape(rows.shape)
-    low = _hash(place ^ jax.random.bits(key)) & 0xFFFF
-    bits = jax.lax.bitcast_convert_type(rows, jnp.uint32)
-    return jax.lax.bitcast_convert_type(((bits + low) >> 16).astype(jnp.uint16), jnp.bfloat16)
+    rounded = rows.astype(jnp.bfloat16)
+    if key is not None:
+        place = jax.lax.iota(jnp.uint32, rows.size).reshape(rows.shape)
+        low = _hash(place ^ jax.random.bits(key)) & 0xFFFF
+        bits = jax.lax.bitcast_convert_type(rows.astype(jnp.float32), jnp.uint32) + low
+        by_chance = jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), jnp.bfloat16)
+        # The bits of a NaN are no place on a scale: adding to them could make a number of it.
+        rounded = jnp.where(jnp.isfinite(rows), by_chance, rounded)
+    return jax.lax.bitcast_convert_type(rounded, NARROW) if dtype == NARROW else rounded

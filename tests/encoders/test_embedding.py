@@ -11,7 +11,11 @@ from onebp_jax.types import Encoder
 
 DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 5, 7)
 # The contract that every encoder keeps; a new encoder gets one row here.
-ENCODERS: dict[str, Encoder] = {"embedding": embedding(3)}
+ENCODERS: dict[str, Encoder] = {
+    "embedding": embedding(3),
+    "unit vectors": embedding(3, normalize=True),
+    "bfloat16": embedding(3, dtype="bfloat16"),
+}
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 USERS, ITEMS = jnp.array([4, 0, 0, 5]), jnp.array([6, 6, 1, 7, 0])
 
@@ -26,11 +30,13 @@ def encoded(encoder, user_table, item_table):
 def test_shapes_and_types(encoder):
     user, item = tables = jax.eval_shape(encoder.init, jax.eval_shape(jax.random.key, 0), DATA)
     assert user.shape[0] == DATA.num_users and item.shape[0] == DATA.num_items
-    assert user.dtype == item.dtype == jnp.float32
+    assert user.dtype == item.dtype
     some, others = jax.eval_shape(lambda *tables: encoded(encoder, *tables), *tables)
     every, all_items = jax.eval_shape(encoder.tables, *tables, DATA)
     assert some.shape == (4, every.shape[1]) and others.shape == (5, all_items.shape[1])
     assert every.shape[0] == DATA.num_users and all_items.shape[0] == DATA.num_items
+    # However a table is stored, what is scored is in float32.
+    assert {vectors.dtype for vectors in (some, others, every, all_items)} == {np.dtype("float32")}
 
 
 @every_encoder
@@ -109,3 +115,42 @@ def test_the_spread_is_that_of_the_paper(rows, dim, deviation):
 def test_a_bad_width_is_refused(dim):
     with pytest.raises(ValueError, match=f"dim must be a positive whole number, got {dim}"):
         embedding(dim)
+
+
+def test_unit_vectors_are_rows_over_their_length():
+    tables = embedding(3).init(jax.random.key(0), DATA)
+    for table, vectors in zip(tables, embedding(3, normalize=True).tables(*tables, DATA), strict=True):
+        table = np.asarray(table, np.float64)
+        np.testing.assert_allclose(vectors, table / np.linalg.norm(table, axis=1, keepdims=True), rtol=1e-6)
+
+
+def test_the_gradient_goes_through_the_length():
+    """Against central differences in float64; a row of zeros has a finite one, too."""
+    encoder = embedding(3, normalize=True)
+    with jax.enable_x64(True):
+        rows, weights = (jnp.asarray(np.random.default_rng(seed).normal(size=(4, 3))) for seed in (0, 1))
+        total = lambda user, item: sum((weights * one).sum() for one in encoder.encode(user, item, None, None, DATA))
+        for tower in range(2):
+            found = jax.grad(total, argnums=tower)(rows, rows)
+            for place in np.ndindex(4, 3):
+                ends = [
+                    [rows.at[place].add(side * 1e-5) if one == tower else rows for one in (0, 1)] for side in (1, -1)
+                ]
+                slope = (total(*ends[0]) - total(*ends[1])) / 2e-5
+                assert found[place] == pytest.approx(float(slope), rel=1e-6, abs=1e-8)
+    zeros = jax.grad(lambda rows: encoder.encode(rows, rows, None, None, DATA)[0].sum())(jnp.zeros((1, 3)))
+    assert np.isfinite(zeros).all()
+
+
+def test_bfloat16_tables_are_the_float32_ones_rounded():
+    one, other = (
+        embedding(3).init(jax.random.key(0), DATA),
+        embedding(3, dtype="bfloat16").init(jax.random.key(0), DATA),
+    )
+    for table, rounded in zip(one, other, strict=True):
+        np.testing.assert_array_equal(rounded, table.astype(jnp.bfloat16))
+
+
+def test_another_dtype_is_refused():
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, got 'float16'"):
+        embedding(3, dtype="float16")

@@ -119,3 +119,85 @@ def test_large_scores_stay_finite(kind, loss):
 def test_a_bad_temperature_is_refused(kind, loss, temperature):
     with pytest.raises(ValueError, match=f"temperature must be a positive number, got {temperature}"):
         loss(temperature)
+
+
+# Negatives that a batch shares, hidden ones, and the correction for how they were drawn.
+
+HIDDEN = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], bool)
+LOG_Q = {"log_q": jnp.log(jnp.array([0.5, 0.01, 0.2])), "positive_log_q": jnp.log(jnp.array([0.3, 0.1, 0.05, 0.02]))}
+
+
+def shared_vectors():
+    user, positive, negatives = vectors()
+    return on_device((user, positive, negatives[0]))
+
+
+def slopes(loss, arrays, **extra):
+    """The value of every row, and the gradients of their sum."""
+    total = lambda *arrays: loss(*arrays, **extra).sum()
+    return [loss(*arrays, **extra), *jax.grad(total, argnums=(0, 1, 2))(*arrays)]
+
+
+@every_loss
+@pytest.mark.parametrize(
+    "extra", [{}, {"hidden": HIDDEN}, LOG_Q, {"hidden": HIDDEN, **LOG_Q}], ids=lambda x: "-".join(x)
+)
+def test_shared_negatives_are_those_of_every_row(loss, extra):
+    user, positive, negatives = shared_vectors()
+    own = jnp.broadcast_to(negatives, (BATCH, *negatives.shape))
+    of_shared, of_own = (slopes(loss, (user, positive, one), **extra) for one in (negatives, own))
+    of_own[-1] = of_own[-1].sum(0)
+    for one, two in zip(of_shared, of_own, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+@pytest.mark.parametrize("corrected", [False, True])
+def test_hidden_negatives_are_as_if_left_out(loss, corrected):
+    """Large ones, so that a trace of them would be seen; and what is hidden from a row has no gradient from it."""
+    user, positive, negatives = on_device(vectors())
+    extra = LOG_Q if corrected else {}
+    loud = jnp.where(HIDDEN[..., None], 100.0, negatives)
+    *found, of_negatives = map(np.asarray, slopes(loss, (user, positive, loud), hidden=jnp.asarray(HIDDEN), **extra))
+    if corrected:
+        extra = LOG_Q | {"log_q": jnp.broadcast_to(LOG_Q["log_q"], HIDDEN.shape)[~HIDDEN].reshape(BATCH, -1)}
+    *left, of_left = slopes(loss, (user, positive, negatives[~HIDDEN].reshape(BATCH, -1, DIM)), **extra)
+    for one, two in zip(found, left, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(of_negatives[~HIDDEN], of_left.reshape(-1, DIM), rtol=1e-5, atol=1e-6)
+    assert (of_negatives[HIDDEN] == 0).all()
+
+
+@every_loss
+@pytest.mark.parametrize("extra", [{}, LOG_Q], ids=["plain", "corrected"])
+def test_where_all_are_hidden_there_is_nothing_to_learn(loss, extra):
+    for arrays in (shared_vectors(), on_device(vectors())):
+        for found in slopes(loss, arrays, hidden=jnp.ones((BATCH, WIDTH), bool), **extra):
+            assert (np.asarray(found) == 0).all()
+
+
+def test_ex_log_q():
+    """Two users and two items, the whole batch as negatives, own positives hidden: calculated by hand."""
+    user, item, own = jnp.eye(2), jnp.array([[0.5, 0.5], [0.0, 1.0]]), jnp.eye(2, dtype=bool)
+    log_q = jnp.log(jnp.array([0.2, 0.05]))
+    plain = infonce()(user, item, item, hidden=own)
+    np.testing.assert_allclose(plain.mean(), 0.474077, rtol=0, atol=1e-6)
+    corrected = infonce()(user, item, item, hidden=own, log_q=log_q, positive_log_q=log_q)
+    np.testing.assert_allclose(corrected.mean(), 0.686305, rtol=0, atol=1e-6)
+    # A comparison with what is drawn has nothing to correct.
+    np.testing.assert_array_equal(bpr()(user, item, item, hidden=own, log_q=log_q, positive_log_q=log_q), plain)
+
+
+def test_the_correction_is_the_same_for_any_share_of_all():
+    arrays, moved = shared_vectors(), {name: value + 3.0 for name, value in LOG_Q.items()}
+    for one, two, plain in zip(*(slopes(infonce(), arrays, **extra) for extra in (LOG_Q, moved, {})), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+        assert np.abs(one - plain).max() > 0.1
+
+
+def test_a_padded_row_without_a_probability_spoils_nothing():
+    """A padded id reads the last item, which may be in no pair: its logarithm is minus infinity."""
+    impossible = LOG_Q | {"positive_log_q": LOG_Q["positive_log_q"].at[-1].set(-jnp.inf)}
+    masked = lambda *arrays: jnp.where(jnp.arange(BATCH) < BATCH - 1, infonce()(*arrays, **impossible), 0).sum()
+    for found in jax.grad(masked, argnums=(0, 1, 2))(*shared_vectors()):
+        assert np.isfinite(found).all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from onebp_jax.data.device import to_device
-from onebp_jax.samplers import uniform
+from onebp_jax.samplers import shared, uniform
 from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
 from onebp_jax.types import Batch, Sampler
 
@@ -41,7 +41,12 @@ def batch_of(user_ids, data):
 
 
 # The contract that every sampler keeps; a new sampler gets one row here. Each can serve `crowd(5)`.
-SAMPLERS: dict[str, Sampler] = {"uniform 1": uniform(1), "uniform 5": uniform(5)}
+SAMPLERS: dict[str, Sampler] = {
+    "uniform 1": uniform(1),
+    "uniform 5": uniform(5),
+    "shared": shared(5),
+    "shared by popularity": shared(6, 0.75, hide_touched=True),
+}
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 CROWD, _ = crowd(5)
 SOME = batch_of([0, 3, 6, 4, 3, 5, 1, 2, 6], CROWD)
@@ -52,12 +57,17 @@ def test_shapes_types_and_padding(sampler):
     sampler.check(CROWD)
     state = sampler.init(CROWD)
     negatives, new = sampler.sample(jax.random.key(0), state, SOME, CROWD)
-    assert negatives.ids.dtype == jnp.int32 and negatives.ids.shape[0] == len(SOME.user_ids)
-    assert negatives.log_q is None or negatives.log_q.shape == negatives.ids.shape
+    ids, rows = np.asarray(negatives.ids), len(SOME.user_ids)
+    assert ids.dtype == jnp.int32 and ids.shape[:-1] in ((rows,), ())
+    assert negatives.log_q is None or negatives.log_q.shape == ids.shape
+    assert negatives.positive_log_q is None or negatives.positive_log_q.shape == (rows,)
+    assert negatives.hidden is None or negatives.hidden.shape == (rows, ids.shape[-1])
     assert jax.tree.structure(new) == jax.tree.structure(state)
     padded = np.asarray(SOME.user_ids) == CROWD.num_users
-    assert (np.asarray(negatives.ids)[padded] == CROWD.num_items).all()
-    assert (np.asarray(negatives.ids)[~padded] < CROWD.num_items).all() and (np.asarray(negatives.ids) >= 0).all()
+    if ids.ndim == 2:
+        assert (ids[padded] == CROWD.num_items).all()
+        ids = ids[~padded]
+    assert (ids < CROWD.num_items).all() and (ids >= 0).all()
 
 
 @every_sampler
@@ -66,15 +76,16 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(sampler):
 
     def sample(key):
         traces.append(None)
-        return sampler.sample(key, sampler.init(CROWD), SOME, CROWD)[0].ids
+        return sampler.sample(key, sampler.init(CROWD), SOME, CROWD)[0]
 
     keys = jax.random.split(jax.random.key(1), 3)
-    plain = np.stack([sample(key) for key in keys])
+    plain = jax.tree.map(lambda *parts: np.stack(parts), *[sample(key) for key in keys])
     traces.clear()
-    compiled, together = jax.jit(sample), jax.jit(jax.vmap(sample))
-    np.testing.assert_array_equal(np.stack([compiled(key) for key in keys]), plain)
+    compiled = jax.jit(sample)
+    ones = jax.tree.map(lambda *parts: np.stack(parts), *[compiled(key) for key in keys])
     assert len(traces) == 1
-    np.testing.assert_array_equal(together(keys), plain)
+    jax.tree.map(np.testing.assert_array_equal, ones, plain)
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(jax.vmap(sample))(keys), plain)
 
 
 @every_sampler
@@ -91,7 +102,8 @@ def test_shapes_are_enough_to_plan_with(sampler):
     arguments = jax.random.key(0), sampler.init(CROWD), SOME, CROWD
     plan = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
     negatives, _ = jax.eval_shape(sampler.sample, *plan)
-    assert negatives.ids.dtype == jnp.int32 and negatives.ids.shape[0] == len(SOME.user_ids)
+    real, _ = sampler.sample(jax.random.key(0), sampler.init(CROWD), SOME, CROWD)
+    assert jax.tree.map(jnp.shape, negatives) == jax.tree.map(jnp.shape, real)
 
 
 @pytest.mark.parametrize("num_negatives", [1, 3])

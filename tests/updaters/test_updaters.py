@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from onebp_jax.types import Signal, Updater
-from onebp_jax.updaters import DUPLICATE_RULES, adam, chain, gradient, moving_average
+from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, adam, chain, gradient, moving_average, rowwise
 
 ROWS, DIM, TOUCHED, PARTNERS, SEEDS = 11, 4, 9, 6, 3
 UPDATERS: dict[str, Updater] = {
@@ -16,9 +16,15 @@ UPDATERS: dict[str, Updater] = {
     "gradient momentum": gradient(optax.sgd(0.1, momentum=0.9)),
     "gradient adam": gradient(adam(0.01)),
     "gradient adam l2": gradient(adam(0.01, 0.1)),
+    "rowwise adam": rowwise(adam(0.01, 0.1)),
+    "rowwise momentum": rowwise(optax.sgd(0.1, momentum=0.9)),
+    "rowwise row_adagrad": rowwise(TRANSFORMS["row_adagrad"](0.1)),
+    "rowwise row_adam": rowwise(TRANSFORMS["row_adam"](0.01)),
+    "rowwise row_counts": rowwise(adam(0.01, 0.1), row_counts=True),
     "chain of averages": chain(moving_average(0.9), moving_average(0.5, "last")),
     "chain gradient average": chain(gradient(adam(0.01)), moving_average(0.9)),
     "chain average gradient": chain(moving_average(0.9, "mean"), gradient(optax.sgd(0.1))),
+    "chain average rowwise": chain(moving_average(0.9), rowwise(adam(0.01))),
     "chain of none": chain(),
 }
 every_updater = pytest.mark.parametrize("updater", UPDATERS.values(), ids=UPDATERS)
