@@ -1,5 +1,7 @@
 """Parts together: any pair of updaters with any loss takes steps, and what is learned finds what was hidden."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,15 +14,16 @@ from onebp_jax import losses
 from onebp_jax.data.device import steps_per_epoch, to_device
 from onebp_jax.encoders import embedding
 from onebp_jax.runner import make_scan
-from onebp_jax.samplers import uniform
+from onebp_jax.samplers import shared, uniform
 from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method
-from onebp_jax.updaters import adam, chain, gradient, moving_average
+from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
 
 UPDATERS = {
     "average": moving_average(0.9),
     "adam": gradient(adam(0.05, 1e-3)),
     "sgd": gradient(optax.sgd(0.1)),
+    "rowwise": rowwise(adam(0.05, 1e-3), row_counts=True),
     "chain": chain(moving_average(0.9), gradient(adam(0.05))),
 }
 LOSSES = {name: getattr(losses, name)() for name in losses.__all__}
@@ -49,6 +52,27 @@ def test_any_two_updaters_and_any_loss_take_two_steps(user, item, loss):
     for before, after, ids in ((first.user, state.user, users), (first.item, state.item, items)):
         assert np.isfinite(after).all()
         assert (np.asarray(after) != before)[np.unique(ids)[:-1]].any(axis=1).all()
+
+
+def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
+    """Both towers move by a few thousandths of the space between two numbers: to the nearest, none would."""
+    dim, users = 4096, jnp.array([0, NUM_USERS])
+    slowly = rowwise(optax.stateless(lambda grads, params: jnp.full_like(params, 1e-5)))
+    encoder = embedding(dim, dtype="bfloat16")
+    start = tuple(jnp.full((rows, dim), 0.75, jnp.bfloat16) for rows in (NUM_USERS, NUM_ITEMS))
+    data = to_device(np.array([[0, 0], [1, 3]]), NUM_USERS, NUM_ITEMS)
+    method = Method(encoder._replace(init=lambda key, data: start), shared(2), LOSSES["bpr"], slowly, slowly)
+    init, step = make_step(method)
+    step, states = jax.jit(step), [init(jax.random.key(0), data)]
+    for _ in range(2):
+        state, info = step(states[-1], Batch(users, jnp.array([0, NUM_ITEMS])))
+        states.append(state)
+        assert np.isfinite(info.loss) and state.user.dtype == state.item.dtype == jnp.bfloat16
+    moved = [np.asarray(one.user[0] != two.user[0]) for one, two in zip(states, states[1:], strict=False)]
+    moved.append(np.asarray(states[1].item[0] != start[1][0]))
+    # Numbers from 1/2 to 1 are 2^-8 apart: 1e-5 has a chance of 0.00256, 10.5 of 4096 numbers.
+    for one, two in itertools.combinations(moved, 2):
+        assert 0 < one.sum() < 40 and (one != two).any()
 
 
 CROWD, BLOCK = 40, 10

@@ -24,7 +24,6 @@ UPDATERS: dict[str, Updater] = {
     "chain of averages": chain(moving_average(0.9), moving_average(0.5, "last")),
     "chain gradient average": chain(gradient(adam(0.01)), moving_average(0.9)),
     "chain average gradient": chain(moving_average(0.9, "mean"), gradient(optax.sgd(0.1))),
-    "chain average rowwise": chain(moving_average(0.9), rowwise(adam(0.01))),
     "chain of none": chain(),
 }
 every_updater = pytest.mark.parametrize("updater", UPDATERS.values(), ids=UPDATERS)
