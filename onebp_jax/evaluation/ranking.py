@@ -2,6 +2,11 @@
 
 Never a users x items array: a chunk's scores `[chunk, N]` are the largest thing alive, and a byte budget sets the chunk.
 Equal scores rank the lower item id first (`jax.lax.top_k` keeps the lower index), so that a ranking is reproducible.
+
+A large catalogue is ranked in two levels, with the same result. The maximum of each block of `BLOCK` items; the `k` best of
+these; the items of those `k` blocks; the `k` best of them. An item of any other block has `k` items before it, the maxima
+of the chosen blocks: each is above it, or equal and in a lower block. So the chosen blocks, in the order of their ids, hold
+the list and its ties. Measured in results/ranking.md.
 """
 
 from __future__ import annotations
@@ -15,8 +20,12 @@ import numpy as np
 
 from onebp_jax.types import Array
 
-# A chunk of scores that stays in cache ranks faster than a larger one.
-DEFAULT_BYTES = 4 * 2**20
+# A larger chunk multiplies faster, until it falls out of cache (results/ranking.md).
+DEFAULT_BYTES = 16 * 2**20
+
+# Items a block, and the share of the catalogue that the chosen blocks may hold at most for two levels to be worth it.
+BLOCK = 64
+SHARE = 1 / 4
 
 
 class Seen(NamedTuple):
@@ -45,7 +54,9 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
       num_rows: rows of the user matrix that will be ranked.
       num_items: catalogue size `N`.
       seen: `int[P, 2]` (row, item) pairs to leave out of the lists, in any order; None hides nothing.
-      byte_budget: upper bound in bytes for the scores alive at a time; at least one user is ranked at a time.
+      byte_budget: upper bound in bytes for a chunk's scores `[chunk, N]`; at least one user is ranked at a time. Two levels
+        add up to 63 items of padding a row, the maxima (1/64 of the scores) and the candidates (at most a quarter of
+        the scores); one copy of the item table and the lists themselves are beside the budget.
     """
     chunk = int(np.clip(byte_budget // (4 * num_items), 1, max(1, num_rows)))
     chunks = max(1, -(-num_rows // chunk))
@@ -59,22 +70,74 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
     return Plan(num_rows, num_items, chunk, Seen(*columns, jnp.asarray(edges[:-1], jnp.int32), width))
 
 
-@partial(jax.jit, static_argnames=("k", "chunk", "width"))
-def _top_k(user: Array, item: Array, rows: Array, item_ids: Array, starts: Array, *, k: int, chunk: int, width: int):
-    num_items = item.shape[0]
-    if item.shape[1] == 1:
+def block_of(num_items: int, k: int) -> int:
+    """Items a block for lists of `k`; 0 where whole rows are sorted, because `k` blocks would be much of the catalogue."""
+    return BLOCK if k * BLOCK <= SHARE * num_items else 0
+
+
+def _maximum(array: Array, axis: int) -> Array:
+    """The maximum along an axis; not a number counts as minus infinity (and unlike `jnp.max` needs no test of its own)."""
+    return jax.lax.reduce(array, np.float32(-np.inf), lambda a, b: jax.lax.select(b > a, b, a), (axis,))
+
+
+def _best_of_blocks(scores: Array, k: int) -> tuple[Array, Array]:
+    """`jax.lax.top_k` of each row in two levels.
+
+    Args:
+      scores: `f32[rows, B, blocks]`, item `i` at `[:, i % B, i // B]`: the maxima of blocks are taken over whole vectors of
+        neighbours, and still a block is a range of ids.
+
+    Returns:
+      `(scores f32[rows, k], item_ids i32[rows, k])`.
+    """
+    _, block, blocks = scores.shape
+    _, chosen = jax.lax.top_k(_maximum(scores, 1), min(k, blocks))
+    # In ascending order; top_k is much faster than a sort for such short rows, on float32 only (exact below 2 ** 24).
+    chosen = -jax.lax.top_k(-chosen.astype(jnp.float32), chosen.shape[1])[0].astype(jnp.int32)
+    rows, inside = jnp.arange(len(scores))[:, None, None], jnp.arange(block)
+    candidates = scores.at[rows, inside, chosen[:, :, None]].get(mode="promise_in_bounds")
+    candidates = jnp.where(jnp.isnan(candidates), -jnp.inf, candidates).reshape(len(scores), -1)
+    best, place = jax.lax.top_k(candidates, k)
+    ids = jnp.take_along_axis(chosen, place // block, axis=1, mode="promise_in_bounds")
+    return best, ids * block + place % block
+
+
+@partial(jax.jit, static_argnames=("k", "chunk", "width", "block"))
+def _top_k(
+    user: Array,
+    item: Array,
+    rows: Array,
+    item_ids: Array,
+    starts: Array,
+    *,
+    k: int,
+    chunk: int,
+    width: int,
+    block: int | None = None,
+) -> tuple[Array, Array]:
+    """`top_k` of a plan's arrays; `block` items a block, 0 for whole rows, by default as `block_of` says."""
+    num_items, dim = item.shape
+    block = block_of(num_items, k) if block is None else block
+    if dim == 1:
         # A product alone may be -0.0, which top_k ranks below the 0.0 that it equals; a sum of two never is.
         user, item = (jnp.pad(table, ((0, 0), (0, 1))) for table in (user, item))
+    # Whole rows are blocks of one.
+    size = max(1, block)
+    blocks = -(-num_items // size)
+    padding = blocks * size - num_items
+    item = jnp.pad(item, ((0, padding), (0, 0))).reshape(blocks, size, -1).swapaxes(0, 1).reshape(blocks * size, -1)
     padded = jnp.pad(user, ((0, starts.shape[0] * chunk - user.shape[0]), (0, 0)))
 
     def rank(index: Array) -> tuple[Array, Array]:
         vectors = jax.lax.dynamic_slice_in_dim(padded, index * chunk, chunk)
-        scores = jnp.matmul(vectors, item.T, precision=jax.lax.Precision.HIGHEST)
+        scores = jnp.matmul(vectors, item.T, precision=jax.lax.Precision.HIGHEST).reshape(chunk, size, blocks)
         row = jax.lax.dynamic_slice_in_dim(rows, starts[index], width) - index * chunk
         hidden = jax.lax.dynamic_slice_in_dim(item_ids, starts[index], width)
         row = jnp.where((row >= 0) & (row < chunk), row, chunk)
-        scores = scores.at[row, hidden].set(-jnp.inf, mode="drop")
-        best, ids = jax.lax.top_k(scores, k)
+        scores = scores.at[row, hidden % size, hidden // size].set(-jnp.inf, mode="drop")
+        if padding:
+            scores = scores.at[:, size - padding :, -1].set(-jnp.inf)
+        best, ids = _best_of_blocks(scores, k) if block else jax.lax.top_k(scores[:, 0], k)
         return best, jnp.where(best > -jnp.inf, ids, num_items)
 
     best, ids = jax.lax.map(rank, jnp.arange(starts.shape[0], dtype=jnp.int32))

@@ -30,6 +30,14 @@ def ranked(user, item, seen, k, byte_budget=ranking.DEFAULT_BYTES):
     return np.asarray(scores), np.asarray(items)
 
 
+def ranked_in_blocks(user, item, seen, k, block, byte_budget=ranking.DEFAULT_BYTES):
+    """`ranked` with so many items a block (0: whole rows), whatever the size of the catalogue."""
+    layout = plan(len(user), len(item), seen, byte_budget)
+    arrays = (jnp.asarray(user), jnp.asarray(item), layout.seen.rows, layout.seen.item_ids, layout.seen.starts)
+    sizes = {"k": min(k, len(item)), "chunk": layout.chunk, "width": layout.seen.width, "block": block}
+    return tuple(np.asarray(array) for array in ranking._top_k(*arrays, **sizes))
+
+
 def same_lists(found, expected):
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_array_equal(found[0], expected[0])
@@ -100,7 +108,70 @@ def test_a_chunk_stays_within_its_budget():
         assert chunk == 23 or budget_for(chunk + 1, 40) > budget
 
 
-def test_no_users_by_items_array_exists():
+@pytest.mark.parametrize("num_items", [499, 500, 501])
+@pytest.mark.parametrize("block", [1, 4, 7, 32, 64])
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1), values=st.integers(1, 3))
+def test_blocks_keep_ties_in_order(num_items, block, seed, values):
+    # Scores of a few values only, in tables long enough for many blocks: nearly every place is decided by a tie.
+    random = np.random.default_rng(seed)
+    user, item = (random.integers(0, values, (rows, 2)).astype(np.float32) for rows in (5, num_items))
+    seen = np.argwhere(random.random((5, num_items)) < 0.5)[:900]
+    seen = np.pad(seen, ((0, 900 - len(seen)), (0, 0)), mode="edge")
+    for k in (1, 20):
+        same_lists(ranked_in_blocks(user, item, seen, k, block), full_sort(user, item, seen, k))
+
+
+@pytest.mark.parametrize("k", [1, 3, 8, 40])
+@pytest.mark.parametrize("num_items", [31, 32, 33, 40])
+@pytest.mark.parametrize("block", [1, 3, 8, 16, 64])
+def test_blocks_give_the_same_lists_at_every_size(num_items, block, k):
+    # More wanted than there are blocks, all wanted, a last block with one item or one missing, one block for all.
+    user, item = integer_tables(11, num_items=num_items)
+    seen = random_seen(11, num_items=num_items, share=0.7)
+    seen = np.concatenate([seen, [(22, i) for i in range(num_items)]])  # the last user has seen everything
+    found = ranked_in_blocks(user, item, seen, k, block, budget_for(4, num_items))
+    same_lists(found, full_sort(user, item, seen, k))
+    assert (found[1][22] == num_items).all()
+
+
+def test_blocks_with_negative_scores_only_list_no_padding():
+    user, item = -np.ones((3, 2), np.float32), np.ones((33, 2), np.float32)
+    scores, items = ranked_in_blocks(user, item, None, 5, 8)
+    assert (scores == -2).all() and (items == np.arange(5)).all()
+
+
+def test_blocks_never_list_a_score_that_is_not_a_number():
+    user, item = integer_tables(12)
+    item[[5, 6, 17]] = np.nan, -np.nan, np.nan
+    hidden = np.array([(row, i) for row in range(23) for i in (5, 6, 17)])
+    expected = full_sort(user, np.nan_to_num(item), hidden, 10)
+    same_lists(ranked_in_blocks(user, item, None, 10, 4), expected)
+    user[3] = np.nan
+    scores, items = ranked_in_blocks(user, item, None, 10, 4)
+    assert (items[3] == 40).all()
+    others = np.delete(np.arange(23), 3)
+    same_lists((scores[others], items[others]), (expected[0][others], expected[1][others]))
+
+
+def test_zeros_of_either_sign_are_equal_in_blocks():
+    item = np.array([[-0.0], [0.0], [1.0], [0.0], [-0.0]], np.float32)
+    user = np.array([[1.0], [-1.0]], np.float32)
+    _, items = ranked_in_blocks(user, item, None, 4, 2)
+    assert items.tolist() == [[2, 0, 1, 3], [0, 1, 3, 4]]
+
+
+def test_blocks_are_for_catalogues_much_larger_than_the_list():
+    assert ranking.block_of(1682, 20) == 0
+    assert ranking.block_of(40981, 20) == ranking.BLOCK
+    assert ranking.block_of(40981, 40981) == 0
+    for k in (1, 20, 1000):
+        edge = next(n for n in range(k, 10**6, k) if ranking.block_of(n, k))
+        assert k * ranking.BLOCK <= ranking.SHARE * edge
+
+
+@pytest.mark.parametrize("block", [0, 4])
+def test_no_users_by_items_array_exists(block):
     num_users, num_items, users_a_chunk = 96, 500, 4
     layout = plan(
         num_users, num_items, random_seen(0, num_users, num_items, 0.02), budget_for(users_a_chunk, num_items)
@@ -108,7 +179,7 @@ def test_no_users_by_items_array_exists():
     seen = layout.seen
     tables = [jnp.zeros((rows, 3)) for rows in (num_users, num_items)]
     lowered = ranking._top_k.lower(
-        *tables, seen.rows, seen.item_ids, seen.starts, k=20, chunk=layout.chunk, width=seen.width
+        *tables, seen.rows, seen.item_ids, seen.starts, k=20, chunk=layout.chunk, width=seen.width, block=block
     )
     shapes = re.findall(r"\b(?:pred|[suf]\d+)\[([\d,]+)\]", lowered.compile().as_text())
     sizes = {int(np.prod([int(number) for number in shape.split(",")])) for shape in shapes}

@@ -1,0 +1,48 @@
+"""Times the top-k lists of all users, beside another library that makes the same lists from the same vectors.
+
+    python -m launch.benchmark_ranking --dataset=gowalla
+    python -m launch.benchmark_ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
+
+Random vectors; each user's training pairs are left out; medians of calls in turn, compile time apart; ratio = seconds /
+peer_seconds. What the columns mean: onebp_jax/benchmark_ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
+Exit status: 0 done, 2 bad flags or data, or a peer that is not installed.
+"""
+
+import os
+
+# Before NumPy is loaded. implicit has threads of its own, and is slow where BLAS adds more; XLA takes all cores.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ.setdefault("NPROC", str(os.cpu_count()))
+
+from pathlib import Path  # noqa: E402
+
+from absl import flags  # noqa: E402
+
+from onebp_jax import cli, data, report, run_folder  # noqa: E402
+from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking, machine  # noqa: E402
+from onebp_jax.train import versions  # noqa: E402
+
+_DATASET = flags.DEFINE_string("dataset", None, 'A name of the catalogue, "synthetic", or a path.')
+_DIM = flags.DEFINE_integer("dim", 64, "Width of the random vectors.", lower_bound=1)
+_K = flags.DEFINE_integer("k", 20, "Length of the lists.", lower_bound=1)
+_PEER = flags.DEFINE_enum("peer", "implicit", [*PEERS, "none"], "What to compare with.")
+_REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "Also write the row to this JSON file.")
+cli.define_data_dir()
+
+
+def main() -> None:
+    dataset = data.load(cli.need("dataset", _DATASET.value, "gowalla"), flags.FLAGS.data_dir)
+    row = benchmark_ranking(dataset, _DIM.value, _K.value, _PEER.value, _REPEATS.value)
+    print(f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} pairs left out;")
+    print(f"dim {_DIM.value}, k {_K.value}, peer {_PEER.value}, {_REPEATS.value} calls each\n")
+    print(report.table([(dataset.name, [row])], tuple(row), digits=4))
+    if _OUT.value:
+        shape = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
+        asked = {"dim": _DIM.value, "k": _K.value, "peer": _PEER.value, "repeats": _REPEATS.value}
+        value = [{**shape, **asked, **row, "versions": versions(), "machine": machine()}]
+        run_folder.write_json(Path(_OUT.value), value)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

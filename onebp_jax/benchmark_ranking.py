@@ -1,0 +1,140 @@
+"""How long the lists of all users take, beside another library that makes the same lists from the same vectors.
+
+    ratio = seconds / peer_seconds            (medians; the two take turns in one process, compile time apart)
+
+The vectors are random, the pairs left out are the training pairs of a data set. `same` is the share of places of the lists at
+which both name the same item; scores that differ by rounding only may change places.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import UserError
+from onebp_jax.evaluation import ranking
+
+# Below this share of equal places the two do not compute the same thing, and their times are not worth a ratio.
+ENOUGH = 0.999
+
+Lists = Callable[[], np.ndarray]
+
+
+def random_tables(num_users: int, num_items: int, dim: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """`(user f32[M, d], item f32[N, d])` of independent standard normal numbers."""
+    random = np.random.default_rng(seed)
+    return tuple(random.standard_normal((rows, dim), np.float32) for rows in (num_users, num_items))
+
+
+def ours(user: np.ndarray, item: np.ndarray, seen: np.ndarray, k: int) -> Lists:
+    """A function that makes the lists `int[M, k]` with `ranking.top_k`; the layout is made once, as in an evaluation."""
+    layout = ranking.plan(len(user), len(item), seen)
+    tables = jnp.asarray(user), jnp.asarray(item)
+    return lambda: np.asarray(ranking.top_k(*tables, layout, k)[1])
+
+
+def numpy_lists(user: np.ndarray, item: np.ndarray, seen: np.ndarray, k: int, rows: int = 256) -> Lists:
+    """The same in NumPy, some rows at a time: product, `argpartition`, a sort of what is left."""
+    seen = seen[np.argsort(seen[:, 0], kind="stable")]
+
+    def chunk(start: int) -> np.ndarray:
+        scores = user[start : start + rows] @ item.T
+        first, last = np.searchsorted(seen[:, 0], (start, start + rows))
+        scores[seen[first:last, 0] - start, seen[first:last, 1]] = -np.inf
+        chosen = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        best = np.take_along_axis(scores, chosen, 1)
+        order = np.argsort(-best, axis=1, kind="stable")
+        listed = np.take_along_axis(best, order, 1) > -np.inf
+        return np.where(listed, np.take_along_axis(chosen, order, 1), len(item))
+
+    return lambda: np.concatenate([chunk(start) for start in range(0, len(user), rows)])
+
+
+def implicit_lists(user: np.ndarray, item: np.ndarray, seen: np.ndarray, k: int) -> Lists:
+    """The same by `recommend` of the package implicit, on all cores; raises `UserError` if it is not installed."""
+    try:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from scipy.sparse import csr_matrix
+    except ImportError as error:
+        raise UserError(
+            f"--peer=implicit needs the package {error.name}: python -m pip install -e '.[bench]', or --peer=numpy"
+        ) from error
+    model = AlternatingLeastSquares(factors=user.shape[1], num_threads=os.cpu_count())
+    model.user_factors, model.item_factors = user, item
+    shape = len(user), len(item)
+    liked = csr_matrix((np.ones(len(seen), np.float32), (seen[:, 0], seen[:, 1])), shape)
+    users = np.arange(len(user))
+
+    def lists() -> np.ndarray:
+        ids, scores = model.recommend(users, liked, N=k, filter_already_liked_items=True)
+        # Where nothing is left it names items with the lowest score there is.
+        return np.where(scores > np.finfo(np.float32).min, ids, len(item))
+
+    return lists
+
+
+PEERS = {"implicit": implicit_lists, "numpy": numpy_lists}
+
+
+def _seconds(function: Lists) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def benchmark_ranking(dataset: Dataset, dim: int, k: int, peer: str, repeats: int) -> dict[str, float]:
+    """Times the lists of all users of a data set, ours and a peer's in turn.
+
+    Args:
+      dim: width of the random vectors. k: length of the lists. peer: a name of `PEERS`, or "none".
+
+    Returns:
+      `seconds` (median over `repeats`), `compile_s` (what the first call takes above that), and with a peer `peer_seconds`,
+      `ratio` and `same`.
+
+    Raises:
+      UserError: `k` above the catalogue, a peer that is unknown or not installed, or lists that are not the same.
+    """
+    if k > dataset.num_items:
+        raise UserError(f"--k={k}: {dataset.name} has {dataset.num_items} items; expected at most that many")
+    if peer not in (*PEERS, "none"):
+        raise UserError(f"--peer={peer}: expected one of {', '.join((*PEERS, 'none'))}")
+    tables = random_tables(dataset.num_users, dataset.num_items, dim)
+    theirs = PEERS[peer](*tables, dataset.train, k) if peer in PEERS else None
+    mine = ours(*tables, dataset.train, k)
+    first = _seconds(mine)
+    same = float((mine() == theirs()).mean()) if theirs else None
+    if theirs and same < ENOUGH:
+        raise UserError(f"--peer={peer}: only {same:.4f} of the places of the lists are the same; nothing to compare")
+    times = [(_seconds(mine), _seconds(theirs) if theirs else 0.0) for _ in range(repeats)]
+    seconds, peer_seconds = (statistics.median(column) for column in zip(*times, strict=True))
+    row = {"seconds": seconds, "compile_s": max(0.0, first - seconds)}
+    return row | ({"peer_seconds": peer_seconds, "ratio": seconds / peer_seconds, "same": same} if theirs else {})
+
+
+def machine() -> dict[str, object]:
+    """What the times depend on beside our own versions: processor, cores, device, the peers' versions."""
+    found = {"processor": _processor(), "cores": os.cpu_count(), "device": jax.devices()[0].device_kind}
+    for name in ("implicit", "scipy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
