@@ -86,6 +86,7 @@ def _datasets(base):
 
 
 def main() -> None:
+    cli.check_out(_OUT.value)
     base = _base()
     rows = []
     configs = list(_configs(base))

@@ -1,7 +1,7 @@
 """Trains several methods with several seeds on one data set and prints one table: mean and standard deviation.
 
     python -m launch.compare --config=configs/quickstart.py --workdir=runs/quickstart
-    python -m launch.compare --config=configs/ml100k.py --workdir=runs/ml100k --config.protocol=paper_oracle \
+    python -m launch.compare --config=configs/ml100k.py --workdir=runs/ml100k --config.protocol=paper_oracle \\
         --methods=onebp,onebp:duplicates=last,twobp,user_only --seeds=0,1,2,3,4
 
 Each run has a folder of its own below --workdir and may be stopped and gone on with like any other. Exit status as launch.train.
@@ -30,6 +30,7 @@ def main() -> None:
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
     seeds = [int(seed) for seed in _SEEDS.value]
+    cli.check_out(_OUT.value)
     text = compare(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds)
     print("\n" + text)
     if _OUT.value:

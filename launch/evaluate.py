@@ -20,6 +20,7 @@ cli.define_data_dir()
 
 
 def main() -> None:
+    cli.check_out(_OUT.value)
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
     metrics = serving.evaluate(run, cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value)
     print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")

@@ -26,9 +26,12 @@ cli.define_data_dir()
 
 
 def main() -> None:
+    cli.check_out(_OUT.value)
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
     if _K.value < 1:
         raise UserError(f"--k={_K.value}: expected at least 1")
+    if _USERS.value is not None and not all(_USERS.value or [""]):
+        raise UserError(f"--users={','.join(_USERS.value)}: an id is empty; leave the flag out for all users")
     rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
     seen = None
     if _EXCLUDE.value != "none":

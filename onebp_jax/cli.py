@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from logging import WARNING, Formatter
@@ -56,8 +57,18 @@ def define_data_dir() -> None:
     )
 
 
+def check_out(*paths: str | None) -> None:
+    """Raises `UserError` for an output file whose folder cannot be written to: before the work, not after it."""
+    for path in filter(None, paths):
+        folder = Path(path).parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(f"cannot write {path}: {folder} is not a folder that can be written to")
+
+
 def load_data(config, data_dir: str | None) -> data.Dataset:
     """The data set that a config names."""
+    if not config.dataset:
+        raise UserError("dataset is empty: give the name of a data set or a path")
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns)
@@ -103,7 +114,11 @@ def run(main: Callable[[], None], doc: str) -> None:
     except Interrupted as error:
         status = _say(error, 128 + error.number)
     except KeyboardInterrupt:
-        status = _say("stopped by SIGINT", 130)
+        _say("stopped by SIGINT", 130)
+        sys.stdout.flush()
+        os._exit(130)  # the compiler may be at work in other threads: taking the process down in order can crash it
+    except BrokenPipeError:
+        os._exit(128 + signal.SIGPIPE)  # nobody reads on, `| head` for one
     except OSError as error:
         status = _say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", 2)
     sys.exit(status)
@@ -146,7 +161,11 @@ def _parse(argv: list[str]) -> None:
         raise UserError(
             f"unknown flag --{error.flagname}{nearest(error.flagname, flags.FLAGS)}; --help lists them"
         ) from error
-    except (flags.Error, OSError, AttributeError, KeyError, TypeError, ValueError, SyntaxError, ImportError) as error:
+    except SyntaxError as error:
+        raise UserError(f"bad flags: --config is not a Python file: {error}") from error
+    except KeyError as error:
+        raise UserError(f"bad flags: {' '.join(str(error.args[0]).split())}") from error
+    except (flags.Error, OSError, AttributeError, TypeError, ValueError, ImportError) as error:
         raise UserError(f"bad flags: {error}") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value; --help lists them")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import methods, report, run_folder
+from onebp_jax import methods, report
 from onebp_jax.config import check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
@@ -40,6 +40,9 @@ def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_colle
 
 def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], say=print) -> str:
     """Trains every variant with every seed in `workdir/VARIANT-seedS` (a run that has ended is read back); returns Markdown."""
+    for what, given in (("methods", specs), ("seeds", seeds)):
+        if not given or len(set(given)) < len(given):
+            raise UserError(f"--{what}={','.join(map(str, given))}: expected one or more, each of them once")
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     rows, timing = [], []
     for spec in specs:
@@ -49,15 +52,6 @@ def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds
             results.append(train(one, dataset, workdir / f"{spec.replace(':', '-')}-seed{one.seed}"))
         rows.append((spec, [result["metrics"] for result in results]))
         timing.append((spec, [_timing(result) for result in results]))
-    summary = {
-        "dataset": config.dataset,
-        "split": dataset.split,
-        "protocol": config.protocol,
-        "selection": protocols.SELECTION[config.protocol],
-        "seeds": list(seeds),
-        "rows": {spec: metrics for spec, metrics in rows},
-    }
-    run_folder.write_json(workdir / "compare.json", summary)
     first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."
     count = f"{len(seeds)} seeds, mean ± sd." if len(seeds) > 1 else f"1 seed ({seeds[0]})."
     return "\n".join(

@@ -94,14 +94,28 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
             )
         return
     theirs = _origin(workdir)
-    _same(workdir, "configuration", as_plain(config), theirs["config"], OPERATIONAL)
+    if not any((workdir / name).exists() for name in OURS):
+        return  # it ended before there was anything to keep
+    # A run that is older than a field was made with the field's default.
+    _same(workdir, "configuration", as_plain(config), as_plain(default_config()) | theirs["config"], OPERATIONAL)
     _same(workdir, "data", data, theirs["data"])
 
 
 def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
     """Writes `config.json`: from here on the folder belongs to this run."""
-    if not (workdir / "config.json").exists():
+    if not any((workdir / name).exists() for name in OURS):
         write_json(workdir / "config.json", {"config": as_plain(config), "data": data})
+
+
+def read_result(workdir: Path) -> dict:
+    """What `result.json` holds; raises `UserError` if it is not the result of a run."""
+    path = workdir / "result.json"
+    result = read_json(path)
+    if missing := {"method", "dataset", "epoch", "metrics", "seconds"} - set(result):
+        raise UserError(
+            f"{path} is damaged: it has no {sorted(missing)[0]!r}; restore it, or start again in another --workdir"
+        )
+    return result
 
 
 def check_data(workdir: Path, data: dict) -> None:
@@ -180,4 +194,4 @@ def read_run(workdir: str | Path) -> Trained:
             arrays = [tables[name] for name in ("user", "item", "user_ids", "item_ids")]
     except Exception as error:  # whatever a damaged file makes NumPy and zipfile raise
         raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
-    return Trained(config, read_json(workdir / "result.json"), *arrays)
+    return Trained(config, read_result(workdir), *arrays)

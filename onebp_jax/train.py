@@ -55,7 +55,7 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
     with run_folder.locked(workdir):
         run_folder.check(workdir, config, data)
         if (workdir / "result.json").exists():
-            return run_folder.read_json(workdir / "result.json")
+            return run_folder.read_result(workdir)
         if isinstance(method, methods.Baseline):
             run_folder.begin(workdir, config, data)
             tables = method.tables(dataset.train, dataset.num_users, dataset.num_items)

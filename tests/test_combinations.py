@@ -13,11 +13,13 @@ from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 from onebp_jax import losses
 from onebp_jax.data.device import steps_per_epoch, to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.rows import NARROW
 from onebp_jax.runner import make_scan
 from onebp_jax.samplers import shared, uniform
 from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method
 from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
+from onebp_jax.updaters.rounding import narrow
 
 UPDATERS = {
     "average": moving_average(0.9),
@@ -59,7 +61,7 @@ def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
     dim, users = 4096, jnp.array([0, NUM_USERS])
     slowly = rowwise(optax.stateless(lambda grads, params: jnp.full_like(params, 1e-5)))
     encoder = embedding(dim, dtype="bfloat16")
-    start = tuple(jnp.full((rows, dim), 0.75, jnp.bfloat16) for rows in (NUM_USERS, NUM_ITEMS))
+    start = tuple(narrow(jnp.full((rows, dim), 0.75), NARROW) for rows in (NUM_USERS, NUM_ITEMS))
     data = to_device(np.array([[0, 0], [1, 3]]), NUM_USERS, NUM_ITEMS)
     method = Method(encoder._replace(init=lambda key, data: start), shared(2), LOSSES["bpr"], slowly, slowly)
     init, step = make_step(method)
@@ -67,7 +69,7 @@ def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
     for _ in range(2):
         state, info = step(states[-1], Batch(users, jnp.array([0, NUM_ITEMS])))
         states.append(state)
-        assert np.isfinite(info.loss) and state.user.dtype == state.item.dtype == jnp.bfloat16
+        assert np.isfinite(info.loss) and state.user.dtype == state.item.dtype == NARROW
     moved = [np.asarray(one.user[0] != two.user[0]) for one, two in zip(states, states[1:], strict=False)]
     moved.append(np.asarray(states[1].item[0] != start[1][0]))
     # Numbers from 1/2 to 1 are 2^-8 apart: 1e-5 has a chance of 0.00256, 10.5 of 4096 numbers.

@@ -11,6 +11,7 @@ from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
 from onebp_jax.errors import UserError
 from onebp_jax.methods import Baseline, build
+from onebp_jax.rows import NARROW
 from onebp_jax.types import Batch, Method, Signal
 from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
 
@@ -132,7 +133,7 @@ def test_row_counts_reach_the_gradient_steps():
 def test_normalize_and_table_dtype_reach_the_encoder():
     encoder = build(config_of("onebp", normalize=True, table_dtype="bfloat16")).encoder
     tables = encoder.init(jax.random.key(0), DATA)
-    assert [table.dtype for table in tables] == [jnp.bfloat16] * 2
+    assert [table.dtype for table in tables] == [NARROW] * 2
     for vectors in encoder.tables(*tables, DATA):
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
 

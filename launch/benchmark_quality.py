@@ -1,0 +1,81 @@
+"""Wall time against test NDCG@20: OneBP and TwoBP beside implicit's ALS and BPR, on the same cores in one run.
+
+    python -m launch.benchmark_quality --config=configs/gowalla.py --method=onebp,twobp --out=quality.json --plot=quality.png
+    python -m launch.benchmark_quality --config=configs/gowalla.py --config.epochs=20 --als=64:100:40,256:100:40 --bpr=64:0.02:300
+
+Our rows are those of --method (NAME or NAME:FIELD=VALUE); --als takes FACTORS:REGULARIZATION:ALPHA, --bpr takes
+FACTORS:LEARNING_RATE:EPOCHS. Every curve is measured on the test set; the best point of each is chosen there, for all alike.
+Needs the extra `bench`. Exit status: 0 done, 2 bad flags, config or data.
+"""
+
+import os
+import platform
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
+
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import benchmark_quality as quality
+from onebp_jax import cli, report, run_folder
+from onebp_jax.compare import variant
+from onebp_jax.errors import UserError
+from onebp_jax.peers import load_implicit
+from onebp_jax.train import versions
+
+_METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE.")
+_ALS = flags.DEFINE_list("als", "64:100:40,256:100:40", "implicit ALS: FACTORS:REGULARIZATION:ALPHA.")
+_BPR = flags.DEFINE_list("bpr", "64:0.02:300", "implicit BPR: FACTORS:LEARNING_RATE:EPOCHS.")
+_OUT = flags.DEFINE_string("out", None, "Also write every point to this JSON file.")
+_PLOT = flags.DEFINE_string("plot", None, "Also draw the curves into this PNG file.")
+cli.define_config()
+
+
+def _numbers(flag: str, text: str) -> tuple[int, float, float]:
+    try:
+        first, second, third = text.split(":")
+        return int(first), float(second), float(third)
+    except ValueError as error:
+        raise UserError(f"--{flag}={text}: expected three numbers separated by colons; see --help") from error
+
+
+def main() -> None:
+    cli.check_out(_OUT.value, _PLOT.value)
+    config = cli.read_config()
+    als = [_numbers("als", text) for text in _ALS.value]
+    bpr = [_numbers("bpr", text) for text in _BPR.value]
+    if als or bpr:
+        load_implicit()
+    dataset = cli.load_data(config, flags.FLAGS.data_dir)
+    say = lambda line: print(line, flush=True)
+    curves = [quality.own_curve(variant(config, spec, config.seed), dataset, spec, say) for spec in _METHOD.value]
+    for factors, regularization, alpha in als:
+        settings = {"factors": factors, "regularization": regularization, "alpha": alpha, "iterations": 15}
+        curves.append(quality.implicit_curve("als", dataset, 1, say, **settings))
+    for factors, rate, epochs in bpr:
+        settings = {"factors": factors, "learning_rate": rate, "iterations": int(epochs)}
+        curves.append(quality.implicit_curve("bpr", dataset, max(1, int(epochs) // 20), say, **settings))
+    rivals = [curve.best[2] for curve in curves if curve.label.startswith("implicit BPR")]
+    rows = []
+    for curve in curves:
+        epoch, seconds, value = curve.best
+        row = {"best NDCG@20": value, "at epoch": epoch, "after s": seconds, "train s": curve.points[-1][1]}
+        past = curve.seconds_to(max(rivals)) if rivals else None
+        row |= {"past BPR's best after s": past} if past is not None else {}
+        rows.append((curve.label, [row | {"compile s": curve.compile_s}]))
+    columns = ("best NDCG@20", "at epoch", "after s", "train s", "past BPR's best after s", "compile s")
+    print(f"\n{dataset.name} ({dataset.split}): curves on the test set, the best point of each chosen there. 1 seed.\n")
+    print(report.table(rows, columns))
+    if _PLOT.value:
+        quality.plot(curves, f"{dataset.name}: quality against time, {os.cpu_count()} CPU cores", _PLOT.value)
+    if _OUT.value:
+        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        value = [
+            curve._asdict() | {"dataset": dataset.name, "machine": machine, "versions": versions()} for curve in curves
+        ]
+        run_folder.write_json(Path(_OUT.value), value)
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

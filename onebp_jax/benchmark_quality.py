@@ -1,0 +1,109 @@
+"""Wall time against test NDCG@20: our methods and the models of `implicit`, on the same cores, one after the other.
+
+Every point is a model as it stands after so many seconds of training, measured on the test set by one evaluator; time spent on
+evaluation and compilation is not counted (compilation is reported apart). These are curves, not results: the best point of a
+curve is chosen on the test set, for every model alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax import methods, runner
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.evaluation import evaluator
+from onebp_jax.evaluation.protocols import CRITERION
+from onebp_jax.peers import load_implicit, user_items
+
+
+class Curve(NamedTuple):
+    """One model: `label`, seconds of compilation, and its points `(epochs or iterations, training seconds, test NDCG@20)`."""
+
+    label: str
+    compile_s: float
+    points: list[tuple[int, float, float]]
+
+    @property
+    def best(self) -> tuple[int, float, float]:
+        return max(self.points, key=lambda point: point[2])
+
+    def seconds_to(self, quality: float) -> float | None:
+        """Training seconds until the curve first passes `quality`; None if it never does."""
+        return next((seconds for _, seconds, value in self.points if value > quality), None)
+
+
+def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None]) -> Curve:
+    """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
+    config.protocol = "paper_oracle"  # nothing held out: every point is measured on the test set, as the peers' are
+    job, run = runner.prepare(config, methods.build(config), dataset)
+    run, points = job.compile(run, runner.next_length(job, run)), []
+    while not runner.is_done(job, run):
+        run = job.advance(run, runner.next_length(job, run))
+        epoch, rest = divmod(run.step, job.epoch_steps)
+        if not rest and epoch % config.eval_every == 0:
+            run, metrics = runner.evaluate(job, run)
+            points.append((epoch, run.progress["seconds"]["train"], metrics[CRITERION]))
+            say(f"{label}: epoch {epoch}, {points[-1][1]:.1f} s, {CRITERION} {points[-1][2]:.4f}")
+    return Curve(label, run.progress["seconds"]["compile"], points)
+
+
+def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str], None], **settings) -> Curve:
+    """Fits implicit's `als` or `bpr` with `settings` (of its constructor), measured every `every` iterations."""
+    load_implicit()
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    shape = dataset.num_users, dataset.num_items
+    measure = evaluator(dataset.train, dataset.test, shape, np.bincount(dataset.train[:, 1], minlength=shape[1]))
+    alpha = settings.pop("alpha", 1.0)
+    model = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}[kind](random_state=0, **settings)
+    label = f"implicit {kind.upper()} " + " ".join(f"{name}={value}" for name, value in settings.items())
+    points, away = [], 0.0
+    matrix = user_items(dataset) * alpha
+    started = time.perf_counter()
+
+    def note(iteration: int, *_) -> None:
+        nonlocal away
+        paused = time.perf_counter()
+        if (iteration + 1) % every == 0:
+            value = measure(jnp.asarray(model.user_factors), jnp.asarray(model.item_factors))[CRITERION]
+            points.append((iteration + 1, paused - started - away, value))
+            say(f"{label}: iteration {iteration + 1}, {points[-1][1]:.1f} s, {CRITERION} {value:.4f}")
+        away += time.perf_counter() - paused
+
+    model.fit(matrix, show_progress=False, callback=note)
+    return Curve(label, 0.0, points)
+
+
+def plot(curves: list[Curve], title: str, path) -> None:
+    """Writes the curves as a picture: seconds (logarithmic) against NDCG@20."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for curve in curves:
+        _, seconds, values = zip(*curve.points, strict=True)
+        axes.plot(
+            seconds,
+            values,
+            marker=".",
+            linestyle="--" if curve.label.startswith("implicit") else "-",
+            label=curve.label,
+        )
+    axes.set(
+        xscale="log",
+        xlabel="training seconds (compilation and evaluation apart)",
+        ylabel=f"test {CRITERION}",
+        title=title,
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
