@@ -29,8 +29,9 @@ def dataset():
 def test_both_sides_make_the_same_lists(dataset, peer, k):
     # k = 40: every user runs out of items, and both say so in the same way.
     tables = bench.random_tables(60, 40, 8)
-    mine, theirs = (make(*tables, dataset.train, k)() for make in (bench.ours, bench.PEERS[peer]))
-    np.testing.assert_array_equal(mine, theirs)
+    mine, compile_s = bench.ours(*tables, dataset.train, k)
+    np.testing.assert_array_equal(mine(), bench.PEERS[peer](*tables, dataset.train, k)())
+    assert compile_s > 0
 
 
 def test_a_row_has_its_columns(dataset):
