@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from onebp_jax.types import Array
 
 # One array of a block; an update has some eight of them, and a core some 2 MB of cache of its own.
-_CACHED_BYTES = 2**17
+_CACHED_BYTES = 2**16
 
 # A bfloat16 table is kept as the bits of its numbers: XLA:CPU would read and write rows of bfloat16 by way of a float32 copy of
 # the whole table.

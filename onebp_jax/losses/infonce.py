@@ -16,7 +16,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_temperature, scores
+from onebp_jax.losses.scores import check_temperature, columns, scores
 from onebp_jax.types import Array, Loss
 
 
@@ -27,10 +27,10 @@ def infonce(temperature: float = 1.0) -> Loss:
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         of_positive, of_negatives = scores(user, positive, negatives, temperature, extra.get("hidden"))
         if extra.get("log_q") is not None:
-            of_negatives = of_negatives - extra["log_q"]
+            of_negatives = of_negatives - columns(extra["log_q"])
         if extra.get("positive_log_q") is not None:
             of_positive = of_positive - extra["positive_log_q"]
-        return jax.nn.softplus(jax.nn.logsumexp(of_negatives, axis=1) - of_positive)
+        return jax.nn.softplus(jax.nn.logsumexp(of_negatives, axis=0) - of_positive)
 
     return loss
 
@@ -42,9 +42,9 @@ def bpr(temperature: float = 1.0) -> Loss:
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         hidden = extra.get("hidden")
         of_positive, of_negatives = scores(user, positive, negatives, temperature, hidden)
-        each = jax.nn.softplus(of_negatives - of_positive[:, None])
+        each = jax.nn.softplus(of_negatives - of_positive)
         if hidden is None:
-            return jnp.mean(each, axis=1)
-        return jnp.sum(each, axis=1) / jnp.maximum(1, jnp.sum(~hidden, axis=1))
+            return jnp.mean(each, axis=0)
+        return jnp.sum(each, axis=0) / jnp.maximum(1, jnp.sum(~hidden, axis=1))
 
     return loss

@@ -29,12 +29,18 @@ def scores(
       hidden: `bool[b, k]`, negatives that do not count; their score is `HIDDEN`.
 
     Returns:
-      `(f32[b], f32[b, k])`: the scores of the positive and of the negatives.
+      `(f32[b], f32[k, b])`: the scores of the positive, and of the negatives, one *column* a row of the batch: sums over
+      negatives then run over whole vectors, and the backward pass of shared ones is a plain product of `[k, b]` and `[b, d]`.
     """
     exact = jax.lax.Precision.HIGHEST
     of_positive = jnp.einsum("bd,bd->b", user, positive, precision=exact) / temperature
-    shape = "bd,kd->bk" if negatives.ndim == 2 else "bd,bkd->bk"
-    of_negatives = jnp.einsum(shape, user, negatives, precision=exact) / temperature
+    shape = "kd,bd->kb" if negatives.ndim == 2 else "bkd,bd->kb"
+    of_negatives = jnp.einsum(shape, negatives, user, precision=exact) / temperature
     if hidden is not None:
-        of_negatives = jnp.where(hidden, HIDDEN, of_negatives)
+        of_negatives = jnp.where(hidden.T, HIDDEN, of_negatives)
     return of_positive, of_negatives
+
+
+def columns(of_negatives: Array) -> Array:
+    """Numbers of negatives, `[b, k]` or shared `[k]`, in the layout of their scores: `[k, b]` or `[k, 1]`."""
+    return of_negatives[:, None] if of_negatives.ndim == 1 else of_negatives.T
