@@ -116,7 +116,10 @@ def test_bad_input_is_one_line_and_status_2(refusals, name):
     assert not workdir.exists() or not list(workdir.iterdir())
 
 
-@pytest.mark.parametrize("program", ["train", "compare", "evaluate", "recommend", "export", "benchmark_step"])
+BENCHMARKS = ("benchmark_step", "benchmark_ranking", "benchmark_quality")
+
+
+@pytest.mark.parametrize("program", ["train", "compare", "evaluate", "recommend", "export", *BENCHMARKS])
 def test_help_reads_and_ends_well(program):
     process = run(program, "--help")
     assert process.returncode == 0 and not process.stderr
@@ -185,12 +188,36 @@ def test_compare_prints_one_table_and_reads_finished_runs_back(tmp_path):
 
 
 def test_benchmark_step_prints_and_writes(tmp_path):
-    process = run("benchmark_step", *SMALL, "--methods=onebp,twobp", "--repeats=1", f"--out={tmp_path / 'step.json'}")
+    out = f"--out={tmp_path / 'step.json'}"
+    process = run(
+        "benchmark_step", *SMALL, "--method=onebp,twobp", "--optimizer=dense,rowwise:row_adagrad", "--repeats=1", out
+    )
     assert process.returncode == 0, process.stderr
-    one, two = json.loads((tmp_path / "step.json").read_text())
-    assert one["flops_per_step"] < two["flops_per_step"] and one["mbytes_per_step"] < two["mbytes_per_step"]
-    assert one["floor_share"] > 0 and one["compile_s"] > 0
-    assert_one_line(run("benchmark_step", *SMALL, "--methods=popularity"), 2, "no training step")
+    rows = json.loads((tmp_path / "step.json").read_text())
+    assert [row["row"] for row in rows] == [
+        f"{method}:{optimizer}"
+        for method in ("onebp", "twobp")
+        for optimizer in ("optimizer=dense", "optimizer=rowwise:transform=row_adagrad")
+    ]
+    dense, lazy, two, _ = rows
+    assert dense["flops"] < two["flops"] and lazy["mbytes_per_step"] < dense["mbytes_per_step"] < two["mbytes_per_step"]
+    # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
+    assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
+    assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
+    assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
+    lost = tmp_path / "missing" / "out.json"
+    for program, arguments in (("benchmark_step", SMALL), ("compare", (*SMALL, f"--workdir={tmp_path / 'runs'}"))):
+        assert_one_line(run(program, *arguments, f"--out={lost}"), 2, str(lost))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["--methods=", "--seeds=", "--seeds=0,0", "--methods=popularity,popularity"])
+def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
+    assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
+    assert not (tmp_path / "runs").exists()
 
 
 LONG = (

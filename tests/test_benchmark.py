@@ -1,0 +1,82 @@
+"""Benchmarks: what counts as moved, the floor's program, and curves of quality against time."""
+
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from onebp_jax import benchmark, benchmark_quality, methods
+from onebp_jax.config import default_config
+from onebp_jax.data import generate
+
+INSTALLED = importlib.util.find_spec("implicit") is not None
+
+
+def config_of(**fields):
+    config = default_config()
+    config.update({"dim": 4, "batch_size": 8, "num_negatives": 3, **fields})
+    return config
+
+
+@pytest.mark.parametrize(
+    "fields, rows",
+    [
+        ({"method": "onebp"}, {"user": 8, "item": 0}),
+        ({"method": "twobp"}, {"user": 0, "item": 0}),
+        ({"method": "onebp", "optimizer": "rowwise"}, {"user": 8, "item": 32}),
+        ({"method": "twobp", "optimizer": "rowwise", "shared_negatives": 5}, {"user": 8, "item": 13}),
+        ({"method": "user_only", "optimizer": "rowwise"}, {"user": 8, "item": 8}),
+    ],
+)
+def test_rows_that_a_step_updates(fields, rows):
+    config = config_of(**fields)
+    assert benchmark.touched_rows(methods.build(config), config) == rows
+
+
+def test_bytes_that_a_step_moves():
+    """Rows once each way; a table that goes whole once each way, and its dense gradient."""
+    arrays = {"user": [jnp.zeros((10, 4))], "item": [jnp.zeros((20, 4)), jnp.zeros(20)]}
+    by_rows = 2 * (8 * 16 + 32 * 16 + 32 * 4)
+    assert benchmark.bytes_per_step(arrays, {"user": 8, "item": 32}) == by_rows
+    whole = 2 * 8 * 16 + 2 * (20 * 16 + 20 * 4) + 2 * 20 * 16
+    assert benchmark.bytes_per_step(arrays, {"user": 8, "item": 0}) == whole
+
+
+def test_the_floor_touches_the_rows_of_the_step_and_no_others():
+    rows = {"user": 2, "item": 3}
+    ids = {"user": jnp.array([[1, 2]]), "item": jnp.array([[0, 4, 5]])}
+    arrays = {"user": [jnp.zeros((4, 2))], "item": [jnp.zeros((6, 2)), jnp.zeros(6)]}
+    touched = benchmark.floor_program(rows)(arrays, ids)
+    for tower, moved in (("user", [1, 2]), ("item", [0, 4, 5])):
+        for array in touched[tower]:
+            assert np.flatnonzero(np.asarray(array).reshape(len(array), -1)[:, 0]).tolist() == moved
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return generate(num_users=60, num_items=40, seed=1)
+
+
+def test_our_curve_has_a_point_an_evaluation(dataset):
+    config = config_of(method="onebp", epochs=4, eval_every=2, batch_size=256)
+    curve = benchmark_quality.own_curve(config, dataset, "onebp", lambda line: None)
+    assert [epoch for epoch, _, _ in curve.points] == [2, 4]
+    assert 0 < curve.points[0][1] < curve.points[1][1] and curve.compile_s > 0
+    value = curve.best[2]
+    assert curve.seconds_to(value) is None and curve.seconds_to(0.0) == curve.points[0][1]
+
+
+@pytest.mark.skipif(not INSTALLED, reason="the package implicit (extra `bench`) is not installed")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["als", "bpr"])
+def test_a_peers_curve(kind, dataset):
+    curve = benchmark_quality.implicit_curve(kind, dataset, 2, lambda line: None, factors=4, iterations=4)
+    assert [count for count, _, _ in curve.points] == [2, 4] and 0 < curve.best[2] <= 1
+
+
+def test_the_median_leaves_out_the_first_call():
+    calls = []
+    seconds, carry = benchmark.median_seconds(lambda carry: (calls.append(None), carry + 1)[1], jnp.int32(0), 3)
+    assert len(calls) == 4 and int(jax.device_get(carry)) == 4 and seconds > 0
