@@ -12,15 +12,16 @@ from onebp_jax.config import default_config
 def get_config():
     config = default_config()
     config.dataset = "yelp2018"
-    config.epochs = 100
+    config.epochs = 40
     config.batch_size = 2048
     config.dim = 64
-    config.learning_rate = 1e-3
+    config.normalize = True
+    config.temperature = 0.1
+    config.shared_negatives = 512
+    config.optimizer = "rowwise"
+    config.learning_rate = 3e-3
     config.l2 = 0.0
-    config.beta = 0.99
-    config.num_negatives = 5
+    config.beta = 0.97
     config.patience = 10
-    config.steps_per_call = 100
-    config.cpu_threads = 0
     config.eval_every = 5
     return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ def block_rows(table: Array, count: int) -> int:
     return min(count, max(64, _CACHED_BYTES // (4 * math.prod(table.shape[1:]))))
 
 
+@partial(jax.jit, inline=True)
 def take(table: Array, ids: Array) -> Array:
     """`[n, ...]`: the rows `ids i32[n]` of a table, in float32 at least; an id out of range reads the last row."""
     count, size = ids.shape[0], block_rows(table, ids.shape[0])

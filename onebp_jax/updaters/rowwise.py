@@ -83,7 +83,8 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
         table, leaves = jax.lax.fori_loop(0, -(-count // size), one_block, (table, list(leaves)))
         return table, (slots, jax.tree.unflatten(tree, leaves))
 
-    return Updater(init, update, reads=("grads",))
+    # Outside of a compiled step too it is compiled once, and not again at every call for the loop in it.
+    return Updater(init, jax.jit(update, inline=True), reads=("grads",))
 
 
 def _per_row(tx_init, shape: tuple[int, int]) -> list[bool]:

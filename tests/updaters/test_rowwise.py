@@ -190,3 +190,19 @@ def test_a_transformation_that_keeps_rows_apart_is_taken(tx):
     updater, before, signal = rowwise(tx), values(99, ROWS, DIM), some(1)
     after, _ = updater.update(signal, updater.init(before), jnp.asarray(before))
     assert (before != after).any(axis=1).tolist() == [False, True, True, False, True, True, False]
+
+
+@pytest.mark.parametrize("count", [64, 65, 128, 150])
+@pytest.mark.parametrize("row_counts", [False, True])
+def test_blocks_are_one_update(count, row_counts):
+    """Rows so wide that they are updated 64 at a time; every row is touched, so that the dense update is the same."""
+    random, rows, dim = np.random.default_rng(count), 40, 1024
+    table = jnp.asarray(random.normal(size=(rows, dim)), jnp.float32)
+    lazy, dense = rowwise(adam(0.01, 0.1), row_counts), gradient(adam(0.01, 0.1))
+    one, other = (table, lazy.init(table)), (table, dense.init(table))
+    for _ in range(2):
+        ids = np.concatenate([random.permutation(rows), random.integers(0, rows + 1, count - rows)])
+        signal = Signal(jnp.asarray(ids, jnp.int32), jnp.asarray(random.normal(size=(count, dim)), jnp.float32), None)
+        one = lazy.update(signal, one[1], one[0])
+        other = dense.update(signal, other[1], other[0])
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-5, atol=1e-6)
