@@ -68,7 +68,7 @@ def main() -> None:
     print(f"\n{dataset.name} ({dataset.split}): curves on the test set, the best point of each chosen there. 1 seed.\n")
     print(report.table(rows, columns))
     if _PLOT.value:
-        quality.plot(curves, f"{dataset.name}: quality against time, {os.cpu_count()} CPU cores", _PLOT.value)
+        quality.plot(curves, f"{dataset.name}: quality against time", _PLOT.value)
     if _OUT.value:
         machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
         value = [

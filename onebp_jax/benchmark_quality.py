@@ -60,9 +60,9 @@ def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str],
 
     shape = dataset.num_users, dataset.num_items
     measure = evaluator(dataset.train, dataset.test, shape, np.bincount(dataset.train[:, 1], minlength=shape[1]))
-    alpha = settings.pop("alpha", 1.0)
+    given, alpha = dict(settings), settings.pop("alpha", 1.0)
     model = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}[kind](random_state=0, **settings)
-    label = f"implicit {kind.upper()} " + " ".join(f"{name}={value}" for name, value in settings.items())
+    label = f"implicit {kind.upper()} " + " ".join(f"{name}={value:g}" for name, value in given.items())
     points, away = [], 0.0
     matrix = user_items(dataset) * alpha
     started = time.perf_counter()
@@ -87,7 +87,7 @@ def plot(curves: list[Curve], title: str, path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 6), layout="constrained")
     for curve in curves:
         _, seconds, values = zip(*curve.points, strict=True)
         axes.plot(
@@ -104,6 +104,6 @@ def plot(curves: list[Curve], title: str, path) -> None:
         title=title,
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside lower center", fontsize="small")
     figure.savefig(path, dpi=120)
     plt.close(figure)
