@@ -1,19 +1,15 @@
-"""The programs, started as a user starts them: results, exit statuses, one clear line for bad input, kill -9 and resume."""
+"""The programs, started as a user starts them: results, exit statuses, one clear line for bad input."""
 
 from __future__ import annotations
 
 import json
-import random
-import signal
-import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
+from programs import SMALL, assert_one_line, run, tables
 
 
 @pytest.fixture(scope="module")
@@ -170,115 +166,3 @@ def test_own_file_comes_back_with_its_own_ids(files, tmp_path):
     rows = [line.split(",") for line in process.stdout.splitlines()[1:]]
     own = pd.read_csv(files / "own.csv")
     assert {row[0] for row in rows} == {"u3"} and {row[2] for row in rows} <= set(own["item"])
-
-
-def test_compare_prints_one_table_and_reads_finished_runs_back(tmp_path):
-    arguments = (
-        *SMALL,
-        f"--workdir={tmp_path}",
-        "--config.epochs=2",
-        "--methods=onebp,onebp:duplicates=last,popularity",
-    )
-    first = run("compare", *arguments, "--seeds=0,1", f"--out={tmp_path / 'table.md'}")
-    assert first.returncode == 0, first.stderr
-    text = (tmp_path / "table.md").read_text()
-    assert text.strip() in first.stdout and "±" in text and "onebp:duplicates=last" in text
-    assert run("compare", *arguments, "--seeds=0,1").stdout == first.stdout
-    assert_one_line(run("compare", *arguments, "--seeds=0,x"), 2, "--seeds")
-
-
-def test_benchmark_step_prints_and_writes(tmp_path):
-    out = f"--out={tmp_path / 'step.json'}"
-    process = run(
-        "benchmark_step", *SMALL, "--method=onebp,twobp", "--optimizer=dense,rowwise:row_adagrad", "--repeats=1", out
-    )
-    assert process.returncode == 0, process.stderr
-    rows = json.loads((tmp_path / "step.json").read_text())
-    assert [row["row"] for row in rows] == [
-        f"{method}:{optimizer}"
-        for method in ("onebp", "twobp")
-        for optimizer in ("optimizer=dense", "optimizer=rowwise:transform=row_adagrad")
-    ]
-    dense, lazy, two, _ = rows
-    assert dense["flops"] < two["flops"] and dense["mbytes_per_step"] < two["mbytes_per_step"]
-    # 256 user rows and 1536 item rows of 8 numbers, and a number more for each of the latter, once each way.
-    assert lazy["mbytes_per_step"] == pytest.approx(2 * (256 * 32 + 1536 * (32 + 4)) / 1e6)
-    # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
-    assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
-    assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
-    assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
-
-
-def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
-    lost = tmp_path / "missing" / "out.json"
-    for program, arguments in (("benchmark_step", SMALL), ("compare", (*SMALL, f"--workdir={tmp_path / 'runs'}"))):
-        assert_one_line(run(program, *arguments, f"--out={lost}"), 2, str(lost))
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("flag", ["--methods=", "--seeds=0,0"])
-def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
-    assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
-    assert not (tmp_path / "runs").exists()
-
-
-LONG = (
-    *SMALL,
-    "--config.epochs=25",
-    "--config.steps_per_call=3",
-    "--config.checkpoint_seconds=0",
-    "--config.patience=0",
-)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("uninterrupted") / "run"
-    assert run("train", *LONG, f"--workdir={workdir}").returncode == 0
-    return workdir
-
-
-def start_and_signal(workdir: Path, number: int, delay: float) -> subprocess.Popen:
-    """Starts the long run, waits for its first checkpoint and a little more, and sends it a signal."""
-    arguments = command("train", *LONG, f"--workdir={workdir}")
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), **pipes)
-    deadline = time.monotonic() + 240
-    while not list(workdir.glob("checkpoints/[0-9]*")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(delay)
-    process.send_signal(number)
-    process.wait(240)
-    return process
-
-
-@pytest.mark.parametrize("trial", range(2))
-def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
-    process = start_and_signal(tmp_path / "run", signal.SIGKILL, random.uniform(0, 1.5))
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    process.stderr.close()
-    again = run("train", *LONG, f"--workdir={tmp_path / 'run'}")
-    assert again.returncode == 0, again.stderr
-    assert_ends_as(uninterrupted, tmp_path / "run")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_exits_with_one_line_and_resumes(uninterrupted, tmp_path, number):
-    process = start_and_signal(tmp_path / "run", number, 0.3)
-    said = process.stderr.read()
-    process.stderr.close()
-    assert process.returncode == 128 + number, said
-    assert "Traceback" not in said and signal.Signals(number).name in said.splitlines()[-1]
-    assert run("train", *LONG, f"--workdir={tmp_path / 'run'}").returncode == 0
-    assert_ends_as(uninterrupted, tmp_path / "run")
-
-
-def assert_ends_as(one: Path, other: Path) -> None:
-    for a, b in zip(tables(one), tables(other), strict=True):
-        np.testing.assert_array_equal(a, b)
-    results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
-    for result in results:
-        del result["seconds"]
-    assert results[0] == results[1]
-    counts = [len((folder / "metrics.jsonl").read_text().splitlines()) for folder in (one, other)]
-    assert counts[0] == counts[1] == 25

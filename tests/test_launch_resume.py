@@ -1,0 +1,75 @@
+"""`launch.train` killed or stopped at some moment, and the same command once more: it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programs import ROOT, SMALL, command, environment, run, tables
+
+LONG = (
+    *SMALL,
+    "--config.epochs=25",
+    "--config.steps_per_call=3",
+    "--config.checkpoint_seconds=0",
+    "--config.patience=0",
+)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("uninterrupted") / "run"
+    assert run("train", *LONG, f"--workdir={workdir}").returncode == 0
+    return workdir
+
+
+def start_and_signal(workdir: Path, number: int, delay: float) -> subprocess.Popen:
+    """Starts the long run, waits for its first checkpoint and a little more, and sends it a signal."""
+    arguments = command("train", *LONG, f"--workdir={workdir}")
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), **pipes)
+    deadline = time.monotonic() + 240
+    while not list(workdir.glob("checkpoints/[0-9]*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(delay)
+    process.send_signal(number)
+    process.wait(240)
+    return process
+
+
+@pytest.mark.parametrize("trial", range(2))
+def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
+    process = start_and_signal(tmp_path / "run", signal.SIGKILL, random.uniform(0, 1.5))
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    process.stderr.close()
+    again = run("train", *LONG, f"--workdir={tmp_path / 'run'}")
+    assert again.returncode == 0, again.stderr
+    assert_ends_as(uninterrupted, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_exits_with_one_line_and_resumes(uninterrupted, tmp_path, number):
+    process = start_and_signal(tmp_path / "run", number, 0.3)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said and signal.Signals(number).name in said.splitlines()[-1]
+    assert run("train", *LONG, f"--workdir={tmp_path / 'run'}").returncode == 0
+    assert_ends_as(uninterrupted, tmp_path / "run")
+
+
+def assert_ends_as(one: Path, other: Path) -> None:
+    for a, b in zip(tables(one), tables(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+    results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
+    for result in results:
+        del result["seconds"]
+    assert results[0] == results[1]
+    counts = [len((folder / "metrics.jsonl").read_text().splitlines()) for folder in (one, other)]
+    assert counts[0] == counts[1] == 25

@@ -1,0 +1,58 @@
+"""The programs that print tables, started as a user starts them: `compare` and `benchmark_step`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from programs import SMALL, assert_one_line, run
+
+
+def test_compare_prints_one_table_and_reads_finished_runs_back(tmp_path):
+    arguments = (
+        *SMALL,
+        f"--workdir={tmp_path}",
+        "--config.epochs=2",
+        "--methods=onebp,onebp:duplicates=last,popularity",
+    )
+    first = run("compare", *arguments, "--seeds=0,1", f"--out={tmp_path / 'table.md'}")
+    assert first.returncode == 0, first.stderr
+    text = (tmp_path / "table.md").read_text()
+    assert text.strip() in first.stdout and "±" in text and "onebp:duplicates=last" in text
+    assert run("compare", *arguments, "--seeds=0,1").stdout == first.stdout
+    assert_one_line(run("compare", *arguments, "--seeds=0,x"), 2, "--seeds")
+
+
+def test_benchmark_step_prints_and_writes(tmp_path):
+    out = f"--out={tmp_path / 'step.json'}"
+    process = run(
+        "benchmark_step", *SMALL, "--method=onebp,twobp", "--optimizer=dense,rowwise:row_adagrad", "--repeats=1", out
+    )
+    assert process.returncode == 0, process.stderr
+    rows = json.loads((tmp_path / "step.json").read_text())
+    assert [row["row"] for row in rows] == [
+        f"{method}:{optimizer}"
+        for method in ("onebp", "twobp")
+        for optimizer in ("optimizer=dense", "optimizer=rowwise:transform=row_adagrad")
+    ]
+    dense, lazy, two, _ = rows
+    assert dense["flops"] < two["flops"] and dense["mbytes_per_step"] < two["mbytes_per_step"]
+    # 256 user rows and 1536 item rows of 8 numbers, and a number more for each of the latter, once each way.
+    assert lazy["mbytes_per_step"] == pytest.approx(2 * (256 * 32 + 1536 * (32 + 4)) / 1e6)
+    # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
+    assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
+    assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
+    assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
+    lost = tmp_path / "missing" / "out.json"
+    for program, arguments in (("benchmark_step", SMALL), ("compare", (*SMALL, f"--workdir={tmp_path / 'runs'}"))):
+        assert_one_line(run(program, *arguments, f"--out={lost}"), 2, str(lost))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("flag", ["--methods=", "--seeds=0,0"])
+def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
+    assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
+    assert not (tmp_path / "runs").exists()
