@@ -41,8 +41,9 @@ def take(table: Array, ids: Array) -> Array:
     if table.ndim < 2 or jax.default_backend() != "cpu" or count < 2:
         return wide(table.at[ids].get(mode="clip"))
     # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
-    # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one, which is exact, and write the
-    # product into a buffer piece by piece, or it would take the expression apart again where the rows are used twice.
+    # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one (exact, but for subnormal
+    # numbers, which may become zero), and write the product into a buffer piece by piece, or it would take the expression
+    # apart again where the rows are used twice.
     one = jax.lax.optimization_barrier(jnp.ones((), jax.eval_shape(wide, table).dtype))
     size = min(size, -(-count // 2))
 
