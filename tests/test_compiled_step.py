@@ -124,6 +124,9 @@ def test_a_copy_would_be_seen(data):
         assert table_copies(compiled)
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ >= (0, 11), reason="newer XLA:CPU reads and writes rows of bfloat16 as they are"
+)
 def test_a_conversion_would_be_seen(data):
     """Tables of bfloat16 kept as they are, not as bits: XLA:CPU converts the whole table to float32 and back."""
 
