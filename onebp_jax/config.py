@@ -64,6 +64,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.protocol = "honest"
     config.validation_fraction = 0.1
     config.eval_every = 1
+    config.eval_users = 0  # rank that many random users only, drawn by `seed`; 0 = everyone
     config.patience = 50
     return config
 
@@ -105,7 +106,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             )
     for field in ("dim", "num_negatives", "epochs", "batch_size", "eval_every"):
         _number(config, field, 1, whole=True)
-    for field in ("split_seed", "patience", "steps_per_call", "cpu_threads", "shared_negatives"):
+    for field in ("split_seed", "patience", "steps_per_call", "cpu_threads", "shared_negatives", "eval_users"):
         _number(config, field, 0, whole=True)
     # A random key is made of 32 bits: a larger seed would be another name for a smaller one.
     _number(config, "seed", 0, 2**32 - 1, whole=True)

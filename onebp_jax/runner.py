@@ -19,7 +19,7 @@ import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at, steps_per_epoch, to_device
-from onebp_jax.data.splits import hold_out_validation
+from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.rows import wide
@@ -100,6 +100,7 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     tables = jax.jit(method.encoder.tables)
     vectors = lambda state: tables(state.user, state.item, data)
     epoch_steps = steps_per_epoch(len(train), config.batch_size, config.drop_last)
+    held_out = of_some_users(held_out, config.eval_users, config.seed)
     measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
     programs = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
     progress = {

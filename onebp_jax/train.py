@@ -21,6 +21,7 @@ import numpy as np
 from onebp_jax import checkpoint, methods, run_folder, runner
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.splits import of_some_users
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.progress import progress
@@ -141,7 +142,8 @@ def _signals() -> Iterator[list[int]]:
 def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
     """Measures the chosen vectors on the test set and writes `embeddings.npz`, then `result.json`."""
     user, item = (np.asarray(table) for table in tables)
-    metrics = measure(dataset, dataset.train, dataset.test, user, item)
+    test = of_some_users(dataset.test, config.eval_users, config.seed)
+    metrics = measure(dataset, dataset.train, test, user, item)
     selection = progress.get("selection", protocols.start())
     seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
     result = {
@@ -155,6 +157,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "epochs_done": epochs_done,
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,
+        "test_users": len(np.unique(test[:, 0])),
         "dim": user.shape[1],
         "optimizer": config.optimizer,
         "metrics": metrics,

@@ -15,7 +15,7 @@ import numpy as np
 from onebp_jax.errors import UserError
 
 # One stream of random numbers a purpose, so that a test split and a validation split with one seed are unrelated.
-RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC = range(4)
+RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION = range(5)
 
 
 def per_user_ratio(
@@ -55,6 +55,14 @@ def hold_out_validation(pairs: np.ndarray, fraction: float, seed: int) -> tuple[
     counts = _counts(pairs, fraction)
     at_least = (counts >= 5) & (fraction > 0)
     return _hold_out(pairs, np.maximum(np.rint(counts * fraction), at_least), _keys(pairs, seed, VALIDATION))
+
+
+def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The pairs of `count` random users among those who have any; all pairs for a count of 0 or no fewer than there are."""
+    users = np.unique(pairs[:, 0])
+    if not count or count >= len(users):
+        return pairs
+    return pairs[np.isin(pairs[:, 0], generator(seed, EVALUATION).choice(users, count, replace=False))]
 
 
 def generator(seed: int, purpose: int) -> np.random.Generator:

@@ -15,6 +15,7 @@ from onebp_jax.errors import UserError
 
 FEWEST = 5  # pairs a user has at least
 CHUNK = 2_000_000  # random numbers alive at once
+LARGE = 20_000  # items of a type from which on drawing again costs less than racing them all
 
 
 def generate(
@@ -74,23 +75,42 @@ def generate(
 
 
 def _draw(counts: np.ndarray, item_type: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """`counts[user, type]` distinct items of the type, by weight; `int32[P, 2]`, users ascending, items shuffled.
-
-    Successive draws without replacement take the items of the smallest `exponential / weight` (an exponential race).
-    """
-    users, items = [], []
+    """`counts[user, type]` distinct items of the type, by weight; `int32[P, 2]`, users ascending, items shuffled."""
+    found = []
     for kind in range(counts.shape[1]):
-        members = np.flatnonzero(item_type == kind)
-        askers = np.flatnonzero(counts[:, kind])
-        for some in np.array_split(askers, 1 + len(askers) * len(members) // CHUNK):
-            races = random.standard_exponential((len(some), len(members)), dtype=np.float32) / weights[members]
-            most = min(counts[some, kind].max(initial=0), len(members))
-            first = np.argsort(races, axis=1)[:, :most]
-            row, place = np.nonzero(np.arange(most) < counts[some, kind, None])
-            users.append(some[row])
-            items.append(members[first[row, place]])
-    pairs = np.stack([np.concatenate(users), np.concatenate(items)], axis=1).astype(np.int32)
+        members = np.flatnonzero(item_type == kind).astype(np.int32)
+        askers = np.flatnonzero(counts[:, kind]).astype(np.int32)
+        wanted = np.minimum(counts[askers, kind], len(members))
+        again = len(members) >= LARGE and wanted.max(initial=0) < len(members) // 10
+        cost, draw = (wanted.sum(), _draw_again) if again else (len(askers) * len(members), _race)
+        for part in np.array_split(np.arange(len(askers)), 1 + int(cost) // CHUNK):
+            rows, places = draw(wanted[part], weights[members], random)
+            found.append(np.stack([askers[part][rows], members[places]], axis=1))
+    pairs = np.concatenate(found)
     return pairs[np.lexsort((random.random(len(pairs)), pairs[:, 0]))]
+
+
+def _race(wanted: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """`(rows, places)`: `wanted[r]` distinct places of row `r`, drawn one after another by weight without replacement.
+
+    Such draws take the places of the smallest `exponential / weight`, an exponential race.
+    """
+    races = random.standard_exponential((len(wanted), len(weights)), dtype=np.float32) / weights
+    first = np.argsort(races, axis=1)[:, : wanted.max(initial=0)]
+    rows, place = np.nonzero(np.arange(first.shape[1]) < wanted[:, None])
+    return rows, first[rows, place]
+
+
+def _draw_again(wanted: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """As `_race`, at a cost that does not grow with the number of places: draws with replacement, and again for repeats."""
+    edges = np.cumsum(weights)
+    kept, missing = np.empty(0, np.int64), wanted
+    while missing.any():
+        rows = np.repeat(np.arange(len(wanted)), missing)
+        places = np.minimum(np.searchsorted(edges, random.random(len(rows)) * edges[-1], "right"), len(edges) - 1)
+        kept = np.unique(np.concatenate([kept, rows * len(weights) + places]))
+        missing = wanted - np.bincount(kept // len(weights), minlength=len(wanted))
+    return np.divmod(kept, len(weights))
 
 
 def _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onebp_jax.data import hold_out_validation, leave_one_out, per_user_ratio
+from onebp_jax.data.splits import of_some_users
 from onebp_jax.errors import UserError
 
 some_pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1, max_size=80, unique=True).map(
@@ -150,3 +151,13 @@ def test_speed():
     start = time.perf_counter()
     hold_out_validation(pairs, 0.1, 0)
     assert time.perf_counter() - start < 5  # about 0.6 s on an idle core
+
+
+def test_pairs_of_some_users():
+    pairs = np.array([(user, item) for user in range(50) for item in range(user % 4)], np.int32)
+    some = of_some_users(pairs, 10, seed=3)
+    users = np.unique(some[:, 0])
+    assert len(users) == 10
+    assert rows(some) == rows(pairs[np.isin(pairs[:, 0], users)])
+    assert rows(some) == rows(of_some_users(pairs, 10, seed=3)) != rows(of_some_users(pairs, 10, seed=4))
+    assert of_some_users(pairs, 0, seed=3) is pairs and of_some_users(pairs, 10_000, seed=3) is pairs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onebp_jax.data import check, generate
+from onebp_jax.data import check, generate, synthetic
 from onebp_jax.errors import UserError
 
 
@@ -75,6 +75,26 @@ def test_popularity_follows_zipf(zipf):
     ranks = np.arange(10, 300)
     slope = np.polyfit(np.log(ranks + 1), np.log(counts[ranks]), 1)[0]
     assert slope == pytest.approx(-zipf, abs=0.08)
+
+
+def test_a_large_catalogue_is_drawn_alike(monkeypatch):
+    """Both ways to draw give the same law: drawing again for repeats is what a race computes."""
+    sizes = {"num_users": 4000, "num_items": 400, "num_types": 1, "interactions_per_user": 12, "minority_types": 0}
+    raced = np.bincount(everything(generate(**sizes))[:, 1], minlength=400)
+    monkeypatch.setattr(synthetic, "LARGE", 1)
+    pairs = everything(generate(**sizes))
+    assert len(np.unique(pairs, axis=0)) == len(pairs)
+    assert np.array_equal(np.bincount(pairs[:, 0]), np.bincount(everything(generate(**sizes))[:, 0]))
+    again = np.bincount(pairs[:, 1], minlength=400)
+    assert raced.sum() == again.sum()
+    # Counts of one item differ by chance, with a variance of at most raced + again; the items' roles are the same by seed.
+    assert np.mean((raced - again) ** 2 / (raced + again)) < 1.2
+
+
+def test_a_large_catalogue_costs_what_it_draws():
+    dataset = generate(num_users=200, num_items=3_000_000)
+    check(dataset)
+    assert dataset.num_items == 3_000_000 and len(dataset.train) > 5000
 
 
 def test_same_seed_same_set():
