@@ -19,6 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; bef
 
 from pathlib import Path
 
+import ml_collections
 from absl import flags
 
 from onebp_jax import cli, report, run_folder
@@ -81,7 +82,7 @@ def _datasets(base):
         users = _USERS.value or 30_000
         sizes = {"num_users": users, "num_items": int(items), "interactions_per_user": _PAIRS.value / users}
         base.dataset = "synthetic"
-        base.synthetic = base.synthetic | sizes
+        base.synthetic = ml_collections.ConfigDict(base.synthetic.to_dict() | sizes)
         yield cli.load_data(base, None)
 
 

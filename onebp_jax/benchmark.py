@@ -87,15 +87,16 @@ def floor_program(rows: dict[str, int]) -> Callable:
     return jax.jit(lambda arrays, ids: jax.lax.scan(body, arrays, ids)[0], donate_argnums=0)
 
 
-def median_seconds(call: Callable, carry, repeats: int):
-    """Runs `carry = call(carry)` once to warm up and `repeats` times; `(median seconds, carry)`."""
-    carry = jax.block_until_ready(call(carry))
-    times = []
+def median_seconds(calls: list[Callable], carries: list, repeats: int) -> list[float]:
+    """Runs `carry = call(carry)` of every call once to warm up, then `repeats` times in turn; the median seconds of each."""
+    carries = [jax.block_until_ready(call(carry)) for call, carry in zip(calls, carries, strict=True)]
+    times = [[] for _ in calls]
     for _ in range(repeats):
-        started = time.perf_counter()
-        carry = jax.block_until_ready(call(carry))
-        times.append(time.perf_counter() - started)
-    return statistics.median(times), carry
+        for number, call in enumerate(calls):
+            started = time.perf_counter()
+            carries[number] = jax.block_until_ready(call(carries[number]))
+            times[number].append(time.perf_counter() - started)
+    return [statistics.median(each) for each in times]
 
 
 def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, float]:
@@ -124,11 +125,9 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     started = time.perf_counter()
     compiled = make_scan(step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started
-    seconds, state = median_seconds(lambda state: compiled(state, data)[0], state, repeats)
-    ids = _draw_ids(data, rows, length)
-    touch, arrays = floor_program(rows), _floor_arrays(state)
-    del state
-    floor, _ = median_seconds(lambda arrays: touch(arrays, ids), arrays, repeats)
+    ids, touch = _draw_ids(data, rows, length), floor_program(rows)
+    calls = [lambda state: compiled(state, data)[0], lambda arrays: touch(arrays, ids)]
+    seconds, floor = median_seconds(calls, [state, jax.tree.map(jnp.copy, arrays)], repeats)
     costs, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     seconds, floor = seconds / length, floor / length
     return {

@@ -53,3 +53,8 @@ def take(table: Array, ids: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(buffer, rows * one, start, 0)
 
     return jax.lax.fori_loop(0, -(-count // size), piece, jnp.empty((count, *table.shape[1:]), one.dtype))
+
+
+def row_sums(rows: Array) -> Array:
+    """`f32[..., 1]`: the sums over the last axis, as a product with ones: XLA:CPU adds up a row one number after another otherwise."""
+    return jnp.matmul(rows, jnp.ones((rows.shape[-1], 1), rows.dtype), precision=jax.lax.Precision.HIGHEST)

@@ -68,7 +68,8 @@ def make_step(method: Method) -> tuple[Init, Step]:
         def mean_loss(variable: dict[str, Array]) -> Array:
             values = constant | variable
             user, item = encoder.encode(values["user"], values["item"], batch.user_ids, items, state.data)
-            positive, negative = item[:count], item[count:]
+            # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
+            positive, negative = jnp.split(item, [count])
             if not shared:
                 negative = negative.reshape(-1, count, *item.shape[1:]).swapaxes(0, 1)
             extra = {name: value for name, value in negatives._asdict().items() if name != "ids"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import NARROW, take, wide
+from onebp_jax.rows import NARROW, row_sums, take, wide
 from onebp_jax.types import Array, Encoder, Interactions, Rows
 
 DTYPES = ("float32", "bfloat16")
@@ -16,9 +16,31 @@ def xavier_normal(key: Array, rows: int, dim: int) -> Array:
     return jax.random.normal(key, (rows, dim)) * (2.0 / (rows + dim)) ** 0.5
 
 
+@jax.custom_vjp
 def unit_norm(vectors: Array) -> Array:
     """`f32[n, d]`, every row divided by its Euclidean length (a row of zeros stays one)."""
-    return vectors * jax.lax.rsqrt(jnp.maximum(jnp.sum(vectors * vectors, axis=-1, keepdims=True), 1e-24))
+    return vectors * _inverse_length(vectors)
+
+
+def _inverse_length(vectors: Array) -> Array:
+    return jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
+
+
+def _unit_norm_forward(vectors: Array) -> tuple[Array, tuple[Array, Array]]:
+    inverse = _inverse_length(vectors)
+    return vectors * inverse, (vectors, inverse)
+
+
+def _unit_norm_backward(kept: tuple[Array, Array], grads: Array) -> tuple[Array]:
+    # By hand, because the automatic one would sum rows number by number.
+    vectors, inverse = kept
+    unit = vectors * inverse
+    # A row shorter than the smallest length is scaled by a constant.
+    long = inverse < 1e12
+    return (inverse * (grads - jnp.where(long, unit * row_sums(grads * unit), 0)),)
+
+
+unit_norm.defvjp(_unit_norm_forward, _unit_norm_backward)
 
 
 def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Encoder:
