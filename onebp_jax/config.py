@@ -26,7 +26,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.test_fraction = 0.2
     config.split_seed = 0
     config.user_column = config.item_column = config.time_column = ""
-    config.synthetic = ml_collections.ConfigDict({"num_users": 1000, "num_items": 500, "seed": 0})
+    sizes = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
+    config.synthetic = ml_collections.ConfigDict(sizes)
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
     config.method = ml_collections.config_dict.placeholder(object)
     config.method = "onebp"

@@ -1,0 +1,1 @@
+"""Two-tower recommenders in JAX with one backpropagation. Rooms and data flow: WORKSPACE.md; the contracts: `onebp_jax.types`."""
