@@ -56,5 +56,5 @@ def take(table: Array, ids: Array) -> Array:
 
 
 def row_sums(rows: Array) -> Array:
-    """`f32[..., 1]`: the sums over the last axis, as a product with ones: XLA:CPU adds up a row one number after another otherwise."""
+    """`f32[..., 1]`: sums over the last axis, by a product with ones: XLA:CPU would add up a row number by number."""
     return jnp.matmul(rows, jnp.ones((rows.shape[-1], 1), rows.dtype), precision=jax.lax.Precision.HIGHEST)
