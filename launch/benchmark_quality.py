@@ -8,8 +8,8 @@ FACTORS:LEARNING_RATE:EPOCHS. Every curve is measured on the test set; the best 
 Needs the extra `bench`. Exit status: 0 done, 2 bad flags, config or data.
 """
 
+import math
 import os
-import platform
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
 
@@ -20,8 +20,10 @@ from absl import flags
 from onebp_jax import benchmark_quality as quality
 from onebp_jax import cli, report, run_folder
 from onebp_jax.compare import variant
+from onebp_jax.config import as_plain
 from onebp_jax.errors import UserError
-from onebp_jax.peers import load_implicit
+from onebp_jax.evaluation.protocols import CRITERION
+from onebp_jax.peers import load_implicit, machine
 from onebp_jax.train import versions
 
 _METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE.")
@@ -34,10 +36,13 @@ cli.define_config()
 
 def _numbers(flag: str, text: str) -> tuple[int, float, float]:
     try:
-        first, second, third = text.split(":")
-        return int(first), float(second), float(third)
+        factors, second, third = text.split(":")
+        factors, second, third = int(factors), float(second), float(third)
     except ValueError as error:
         raise UserError(f"--{flag}={text}: expected three numbers separated by colons; see --help") from error
+    if factors < 1 or not 0 <= second < math.inf or not 0 < third < math.inf:
+        raise UserError(f"--{flag}={text}: expected one factor or more, then a number from 0 on and one above 0")
+    return factors, second, third
 
 
 def main() -> None:
@@ -45,6 +50,9 @@ def main() -> None:
     config = cli.read_config()
     als = [_numbers("als", text) for text in _ALS.value]
     bpr = [_numbers("bpr", text) for text in _BPR.value]
+    for text, (_, rate, epochs) in zip(_BPR.value, bpr, strict=True):
+        if not (rate > 0 and epochs >= 1):
+            raise UserError(f"--bpr={text}: expected a learning rate above 0 and one epoch or more")
     if als or bpr:
         load_implicit()
     dataset = cli.load_data(config, flags.FLAGS.data_dir)
@@ -70,9 +78,15 @@ def main() -> None:
     if _PLOT.value:
         quality.plot(curves, f"{dataset.name}: quality against time", _PLOT.value)
     if _OUT.value:
-        machine = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        made_by = {"machine": machine(), "versions": versions()}
+        shared = {"dataset": dataset.name, "split": dataset.split, "config": as_plain(config)}
+        names = ("epoch", "train_s", CRITERION)
         value = [
-            curve._asdict() | {"dataset": dataset.name, "machine": machine, "versions": versions()} for curve in curves
+            {"label": curve.label, "compile_s": curve.compile_s}
+            | {"points": [dict(zip(names, point, strict=True)) for point in curve.points]}
+            | shared
+            | made_by
+            for curve in curves
         ]
         run_folder.write_json(Path(_OUT.value), value)
 

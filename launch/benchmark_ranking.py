@@ -19,7 +19,8 @@ from pathlib import Path  # noqa: E402
 from absl import flags  # noqa: E402
 
 from onebp_jax import cli, data, report, run_folder  # noqa: E402
-from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking, machine  # noqa: E402
+from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking  # noqa: E402
+from onebp_jax.peers import machine  # noqa: E402
 from onebp_jax.train import versions  # noqa: E402
 
 _DATASET = flags.DEFINE_string("dataset", None, 'A name of the catalogue, "synthetic", or a path.')

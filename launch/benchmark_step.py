@@ -13,7 +13,6 @@ Exit status: 0 done, 2 bad flags, config or data.
 
 import itertools
 import os
-import platform
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
 
@@ -25,8 +24,9 @@ from absl import flags
 from onebp_jax import cli, report, run_folder
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.compare import variant
-from onebp_jax.config import default_config
+from onebp_jax.config import as_plain, default_config
 from onebp_jax.errors import UserError
+from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.train import versions
 
 _METHOD = flags.DEFINE_list("method", "onebp", "Methods: NAME or NAME:FIELD=VALUE.")
@@ -36,13 +36,23 @@ _LISTS = {
     field: flags.DEFINE_list(field, [], f"Values of the config field {field}.")
     for field in ("dim", "batch_size", "num_negatives", "shared_negatives", "table_dtype")
 }
-_USERS = flags.DEFINE_integer("num_users", None, "A synthetic set with that many users.", lower_bound=1)
-_ITEMS = flags.DEFINE_list("num_items", [], "Items of the synthetic set.")
-_PAIRS = flags.DEFINE_integer("num_pairs", 1_000_000, "Pairs of the synthetic set, about.", lower_bound=1)
+_USERS = flags.DEFINE_integer(
+    "num_users", None, "A synthetic set with that many users, 30000 if only items are given.", lower_bound=1
+)
+_ITEMS = flags.DEFINE_list("num_items", [], "Items of the synthetic set, 40000 if only users are given.")
+_PAIRS = flags.DEFINE_integer(
+    "num_pairs", None, "Pairs of the synthetic set, about; a million if not given.", lower_bound=1
+)
 _PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls a row, of up to 100 steps each.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file.")
 cli.define_config()
+
+# What a row says of its configuration, beside its label.
+_FIELDS = (
+    *("method", "optimizer", "transform", "batch_size", "dim", "num_negatives", "shared_negatives", "normalize"),
+    *("table_dtype", "cpu_threads"),
+)
 
 
 def _base():
@@ -54,6 +64,8 @@ def _base():
         config.update({"dataset": "gowalla", "batch_size": 2048, "dim": 64, "l2": 0.0, "cpu_threads": 0})
     if _DATASET.value and (_USERS.value or _ITEMS.value):
         raise UserError("--dataset and --num_users / --num_items exclude each other")
+    if _PAIRS.value and not (_USERS.value or _ITEMS.value):
+        raise UserError("--num_pairs is for a synthetic set: give --num_users or --num_items too")
     if _DATASET.value:
         config.dataset = _DATASET.value
     return config
@@ -78,9 +90,13 @@ def _datasets(base):
         return
     for items in _ITEMS.value or ["40000"]:
         if not items.isdecimal():
-            raise UserError(f"--num_items={items}: expected whole numbers, comma separated")
+            raise UserError(f"--num_items={items}: expected positive whole numbers, comma separated")
         users = _USERS.value or 30_000
-        sizes = {"num_users": users, "num_items": int(items), "interactions_per_user": _PAIRS.value / users}
+        sizes = {
+            "num_users": users,
+            "num_items": int(items),
+            "interactions_per_user": (_PAIRS.value or 1_000_000) / users,
+        }
         base.dataset = "synthetic"
         base.synthetic = ml_collections.ConfigDict(base.synthetic.to_dict() | sizes)
         yield cli.load_data(base, None)
@@ -88,6 +104,8 @@ def _datasets(base):
 
 def main() -> None:
     cli.check_out(_OUT.value)
+    if _PEER.value == "implicit":
+        load_implicit()
     base = _base()
     rows = []
     configs = list(_configs(base))
@@ -97,17 +115,14 @@ def main() -> None:
         )
         found = [(label, benchmark_step(config, dataset, _REPEATS.value)) for label, config in configs]
         if _PEER.value == "implicit":
-            from onebp_jax.peers import implicit_bpr_rate
-
             found.append(("implicit BPR", implicit_bpr_rate(dataset, configs[0][1].dim)))
         print(report.table([(label, [row]) for label, row in found], tuple(found[0][1]), digits=3) + "\n", flush=True)
         sizes = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
-        rows += [{"row": label, **sizes, **row} for label, row in found]
+        sizes |= {"train_pairs": len(dataset.train), "repeats": _REPEATS.value}
+        asked = [{field: as_plain(config)[field] for field in _FIELDS} for _, config in configs] + [{}]
+        rows += [{"row": label, **sizes, **own, **row} for (label, row), own in zip(found, asked, strict=False)]
     if _OUT.value:
-        made_by = {
-            "versions": versions(),
-            "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        }
+        made_by = {"versions": versions(), "machine": machine()}
         run_folder.write_json(Path(_OUT.value), [row | made_by for row in rows])
 
 

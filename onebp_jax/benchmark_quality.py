@@ -16,6 +16,7 @@ import numpy as np
 
 from onebp_jax import methods, runner
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.peers import load_implicit, user_items
@@ -76,7 +77,10 @@ def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str],
             say(f"{label}: iteration {iteration + 1}, {points[-1][1]:.1f} s, {CRITERION} {value:.4f}")
         away += time.perf_counter() - paused
 
-    model.fit(matrix, show_progress=False, callback=note)
+    try:
+        model.fit(matrix, show_progress=False, callback=note)
+    except Exception as error:  # implicit's own: not finite numbers, a rate that is too high
+        raise UserError(f"{label}: {type(error).__name__}: {str(error)[:200]}; other settings may fit") from error
     return Curve(label, 0.0, points)
 
 

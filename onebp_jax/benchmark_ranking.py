@@ -8,9 +8,7 @@ which both name the same item; scores that differ by rounding only may change pl
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -126,22 +124,3 @@ def benchmark_ranking(dataset: Dataset, dim: int, k: int, peer: str, repeats: in
     seconds, peer_seconds = (statistics.median(column) for column in zip(*times, strict=True))
     row = {"seconds": seconds, "compile_s": compile_s}
     return row | ({"peer_seconds": peer_seconds, "ratio": seconds / peer_seconds, "same": same} if theirs else {})
-
-
-def machine() -> dict[str, object]:
-    """What the times depend on beside our own versions: processor, cores, device, the peers' versions."""
-    found = {"processor": _processor(), "cores": os.cpu_count(), "device": jax.devices()[0].device_kind}
-    for name in ("implicit", "scipy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -61,6 +61,8 @@ def check_out(*paths: str | None) -> None:
     """Raises `UserError` for an output file whose folder cannot be written to: before the work, not after it."""
     for path in filter(None, paths):
         folder = Path(path).parent
+        if Path(path).is_dir():
+            raise UserError(f"cannot write {path}: it is a folder, give a file in it")
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UserError(f"cannot write {path}: {folder} is not a folder that can be written to")
 
@@ -110,7 +112,9 @@ def run(main: Callable[[], None], doc: str) -> None:
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        status = _say(f"out of memory: lower dim, batch_size or num_negatives ({str(error)[:200]})", 1)
+        status = _say(
+            f"out of memory: lower dim, batch_size, num_negatives or the size of the data ({str(error)[:200]})", 1
+        )
     except Interrupted as error:
         status = _say(error, 128 + error.number)
     except KeyboardInterrupt:

@@ -71,6 +71,9 @@ def _two_towers(config, user: Updater, item: Updater) -> Method:
 def _sampler(config) -> Sampler:
     if config.shared_negatives:
         return shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
+    for field in ("negative_alpha", "hide_touched"):
+        if config[field]:
+            raise UserError(f"{field}={config[field]!r} is for negatives that a batch shares: set shared_negatives too")
     return uniform(config.num_negatives)
 
 
@@ -79,7 +82,11 @@ def _gradient(config) -> Updater:
     tx = tx(config) if callable(tx) else _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
     if not (hasattr(tx, "init") and hasattr(tx, "update")):
         raise UserError(f"transform: the function returned {tx!r}, expected an optax transformation")
-    return rowwise(tx, config.row_counts) if config.optimizer == "rowwise" else gradient(tx)
+    if config.optimizer == "rowwise":
+        return rowwise(tx, config.row_counts)
+    if config.row_counts:
+        raise UserError("row_counts=True is for optimizer='rowwise': the dense one counts the steps of the whole table")
+    return gradient(tx)
 
 
 def _loss(config) -> Loss:

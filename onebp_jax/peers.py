@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
 import time
 
+import jax
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
@@ -17,9 +21,28 @@ def load_implicit():
         import scipy.sparse
     except ImportError as error:
         raise UserError(
-            f"{error.name} is not installed: python -m pip install 'onebp-jax[bench]', or --peer=none"
+            f"{error.name} is not installed: python -m pip install -e '.[bench]', or --peer=none"
         ) from error
     return implicit, scipy.sparse
+
+
+def machine() -> dict[str, object]:
+    """What the times depend on beside our own versions: processor, cores, device, the peers' versions."""
+    found = {"processor": _processor(), "cores": os.cpu_count(), "device": jax.devices()[0].device_kind}
+    for name in ("implicit", "scipy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def user_items(dataset: Dataset):

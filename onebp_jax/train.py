@@ -160,6 +160,8 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "test_users": len(np.unique(test[:, 0])),
         "dim": user.shape[1],
         "optimizer": config.optimizer,
+        "transform": as_plain(config)["transform"],
+        "table_dtype": config.table_dtype,
         "metrics": metrics,
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),

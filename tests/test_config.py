@@ -200,7 +200,7 @@ def test_as_plain_is_the_config_in_json():
     config = default_config()
     plain = as_plain(config)
     assert plain.keys() == set(config.keys())
-    assert plain["synthetic"] == {"num_users": 1000, "num_items": 500, "seed": 0}
+    assert plain["synthetic"] == {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     assert json.loads(json.dumps(plain)) == plain
     assert ml_collections.ConfigDict(plain).dim == config.dim
 

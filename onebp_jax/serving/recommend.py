@@ -12,7 +12,7 @@ import pandas as pd
 
 from onebp_jax import run_folder
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.splits import hold_out_validation
+from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.run_folder import Trained
@@ -109,4 +109,5 @@ def evaluate(run: Trained, dataset: Dataset, split: str) -> dict[str, float]:
         raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
-    return measure(dataset, seen, wanted, run.user, run.item)
+    # As the run's own result: of as many users, where it ranked a sample.
+    return measure(dataset, seen, of_some_users(wanted, run.config.eval_users, run.config.seed), run.user, run.item)
