@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,14 @@ def command(program: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"launch.{program}", *arguments]
 
 
+# Programs that tests start compile the same things again and again: they share a cache, made anew by each process of the tests.
+_COMPILED = tempfile.mkdtemp(prefix="onebp-tests-")
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+
+
 def environment(**extra: str) -> dict[str, str]:
-    return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | extra
+    cache = {"JAX_COMPILATION_CACHE_DIR": _COMPILED, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+    return os.environ | cache | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | extra
 
 
 def run(program: str, *arguments: str, **extra: str) -> subprocess.CompletedProcess:
