@@ -17,23 +17,26 @@ import numpy as np
 
 from onebp_jax import methods
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import steps_per_epoch, to_device
+from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.errors import UserError
 from onebp_jax.runner import make_scan
-from onebp_jax.step import make_step
-from onebp_jax.types import Array, Interactions, Method, State, Updater
+from onebp_jax.step import make_step, view_of
+from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
 LONGEST = 100  # steps in a timed call
 
 
-def touched_rows(method: Method, config) -> dict[str, int]:
-    """Rows of each table that one step updates (0 = all of them, by a dense optimiser), repeats counted."""
-    negatives = config.shared_negatives or config.batch_size * config.num_negatives
+def touched_rows(method: Method, config, state: State, data: Interactions) -> dict[str, int]:
+    """Rows of each table that one step updates (0 = all of them, by a dense optimiser or a graph), repeats counted."""
+    view = view_of(method.encoder, state.tables, data)
+    batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
+    drawn, _ = jax.eval_shape(lambda: method.sampler.sample(state.key, state.sampler, batch, data, view))
+    negatives = drawn.ids.size
 
     def rows(updater: Updater, gradient_rows: int) -> int:
         if "grads" not in updater.reads:
             return config.batch_size
-        return gradient_rows if config.optimizer == "rowwise" else 0
+        return gradient_rows if config.optimizer == "rowwise" and not method.encoder.whole else 0
 
     return {
         "user": rows(method.user_updater, config.batch_size),
@@ -114,12 +117,13 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     try:
         init, step = make_step(method)
         data = to_device(dataset.train, dataset.num_users, dataset.num_items)
-        state = init(jax.random.key(config.seed), data)._replace(data=None)
+        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
     except ValueError as error:
         raise UserError(str(error)) from error
+    data, state = state.data, state._replace(data=None)
     epoch = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     length = min(epoch, LONGEST)
-    rows, arrays = touched_rows(method, config), _floor_arrays(state)
+    rows, arrays = touched_rows(method, config, state, data), _floor_arrays(state)
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
     started = time.perf_counter()

@@ -24,6 +24,7 @@ from onebp_jax.types import Tree
 
 KEPT = 2
 _FIELDS = ("user", "item", "user_opt", "item_opt", "sampler", "step")
+_OPTIONAL = ("params", "params_opt", "before")  # saved where there is something in them
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
@@ -33,7 +34,8 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
 
 def _arrays(run: Run) -> dict:
     """What of a run is saved as arrays: all but the data and the root key, which the command gives again."""
-    return {name: getattr(run.state, name) for name in _FIELDS} | {"best": list(run.best)}
+    more = [name for name in _OPTIONAL if jax.tree.leaves(getattr(run.state, name))]
+    return {name: getattr(run.state, name) for name in (*_FIELDS, *more)} | {"best": list(run.best)}
 
 
 def _digest(arrays: Tree, progress: dict) -> int:

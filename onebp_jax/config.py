@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 from onebp_jax.encoders.embedding import DTYPES
 from onebp_jax.errors import UserError
@@ -15,6 +16,10 @@ from onebp_jax.evaluation.protocols import PROTOCOLS
 
 # Fields that change how a run proceeds but not what it computes: a run may be resumed with other values.
 OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
+
+
+PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
+OPTIONS = {}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -29,10 +34,15 @@ def default_config() -> ml_collections.ConfigDict:
     sizes = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     config.synthetic = ml_collections.ConfigDict(sizes)
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
-    config.method = ml_collections.config_dict.placeholder(object)
+    config.method = placeholder(object)
     config.method = "onebp"
-    config.loss = ml_collections.config_dict.placeholder(object)
-    config.loss = "infonce"  # a name from `onebp_jax.losses`, or a `Loss` of your own
+    # Its parts; empty for the method's own. A name from `onebp_jax.parts`, or a function of the config that returns the part
+    # (for the loss, the `Loss` itself).
+    for part in PARTS:
+        config[part] = placeholder(object)
+        config[part] = ""
+    # What only some methods know, see `onebp_jax.methods`; empty for the method's own default.
+    config.options = ml_collections.ConfigDict({name: placeholder(kind) for name, kind in OPTIONS.items()})
     config.dim = 32
     config.beta = 0.99
     config.duplicates = "expected"
@@ -46,7 +56,7 @@ def default_config() -> ml_collections.ConfigDict:
     config.temperature = 1.0
     # "dense" passes the whole table through optax at each step, as the paper; "rowwise" only the rows of the batch.
     config.optimizer = "dense"
-    config.transform = ml_collections.config_dict.placeholder(object)
+    config.transform = placeholder(object)
     config.transform = "adam"  # a name from `onebp_jax.updaters.TRANSFORMS`, or a function of the config: an optax one
     config.row_counts = False  # rowwise: every row counts its own steps
     config.learning_rate = 5e-4

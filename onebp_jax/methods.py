@@ -15,6 +15,7 @@ rows of the batch (`optimizer="rowwise"`). Negatives are each row's own, or shar
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,9 +25,8 @@ from onebp_jax import losses
 from onebp_jax.config import nearest
 from onebp_jax.encoders import embedding
 from onebp_jax.errors import UserError
-from onebp_jax.samplers import shared, uniform
-from onebp_jax.types import Loss, Method, Sampler, Updater
-from onebp_jax.updaters import TRANSFORMS, gradient, moving_average, rowwise
+from onebp_jax.parts import average, by_gradient, exchange, own_or_shared
+from onebp_jax.types import Method, Updater
 
 __all__ = ["Baseline", "build", "onebp", "popularity", "twobp", "user_only"]
 
@@ -39,17 +39,17 @@ class Baseline(NamedTuple):
 
 def onebp(config) -> Method:
     """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched."""
-    return _two_towers(config, user=moving_average(config.beta, config.duplicates), item=_gradient(config))
+    return _two_towers(config, user=average(config), item=by_gradient(config))
 
 
 def twobp(config) -> Method:
     """Both towers learn by gradients: matrix factorisation as everyone trains it."""
-    return _two_towers(config, user=_gradient(config), item=_gradient(config))
+    return _two_towers(config, user=by_gradient(config), item=by_gradient(config))
 
 
 def user_only(config) -> Method:
     """The user tower learns by gradients, an item is a moving average of the users who touched it."""
-    return _two_towers(config, user=_gradient(config), item=moving_average(config.beta, config.duplicates))
+    return _two_towers(config, user=by_gradient(config), item=average(config))
 
 
 def popularity(config) -> Baseline:
@@ -65,40 +65,7 @@ def popularity(config) -> Baseline:
 
 def _two_towers(config, user: Updater, item: Updater) -> Method:
     encoder = embedding(config.dim, config.normalize, config.table_dtype)
-    return Method(encoder, _sampler(config), _loss(config), user, item)
-
-
-def _sampler(config) -> Sampler:
-    if config.shared_negatives:
-        return shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
-    for field in ("negative_alpha", "hide_touched"):
-        if config[field]:
-            raise UserError(f"{field}={config[field]!r} is for negatives that a batch shares: set shared_negatives too")
-    return uniform(config.num_negatives)
-
-
-def _gradient(config) -> Updater:
-    tx = config.transform
-    tx = tx(config) if callable(tx) else _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
-    if not (hasattr(tx, "init") and hasattr(tx, "update")):
-        raise UserError(f"transform: the function returned {tx!r}, expected an optax transformation")
-    if config.optimizer == "rowwise":
-        return rowwise(tx, config.row_counts)
-    if config.row_counts:
-        raise UserError("row_counts=True is for optimizer='rowwise': the dense one counts the steps of the whole table")
-    return gradient(tx)
-
-
-def _loss(config) -> Loss:
-    if callable(config.loss):
-        return config.loss
-    return _named("loss", config.loss, {name: getattr(losses, name) for name in losses.__all__})(config.temperature)
-
-
-def _named(field: str, name: str, known: dict[str, Callable]) -> Callable:
-    if name not in known:
-        raise UserError(f"{field}={name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
-    return known[name]
+    return Method(encoder, own_or_shared(config), losses.infonce(config.temperature), user, item)
 
 
 NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity)}
@@ -110,9 +77,20 @@ def build(config) -> Method | Baseline:
     if function is None:
         lines = "; ".join(f"{name}: {f.__doc__.splitlines()[0]}" for name, f in NAMED.items())
         raise UserError(f"method={config.method!r} is unknown{nearest(config.method, NAMED)}. Known: {lines}")
+    accepted = [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    given = {name: value for name, value in config.options.items() if value is not None}
+    for name in given:
+        if name not in accepted:
+            known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
+            raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
     try:
-        return function(config)
+        method = function(config, **given)
+        return exchange(method, config) if isinstance(method, Method) else method
     except UserError:
         raise
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", type(function).__name__)

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import batch_at, steps_per_epoch, to_device
+from onebp_jax.data.device import batch_at, one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.rows import wide
 from onebp_jax.step import Step, make_step
-from onebp_jax.types import Array, Info, Interactions, Method, State
+from onebp_jax.types import Array, Batch, Info, Interactions, Method, State
 
 
 class Run(NamedTuple):
@@ -94,12 +94,17 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     try:
         init, step = make_step(method)
         data = to_device(train, *shape)
-        state = init(jax.random.key(config.seed), data)._replace(data=None)
+        if method.each == "user":
+            data = one_pair_a_user(data)
+        state = init(jax.random.key(config.seed), data)
+        # Parts that do not fit each other say so here, before anything is compiled.
+        jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))))
     except ValueError as error:
         raise UserError(str(error)) from error
-    tables = jax.jit(method.encoder.tables)
-    vectors = lambda state: tables(state.user, state.item, data)
-    epoch_steps = steps_per_epoch(len(train), config.batch_size, config.drop_last)
+    data, state = state.data, state._replace(data=None)
+    all_vectors = jax.jit(method.encoder.vectors)
+    vectors = lambda state: all_vectors(state.tables, data)
+    epoch_steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     held_out = of_some_users(held_out, config.eval_users, config.seed)
     measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
     programs = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
@@ -178,5 +183,5 @@ def next_length(job: Job, run: Run) -> int:
 
 
 def is_finite(run: Run) -> bool:
-    """Whether both tables hold finite numbers only."""
-    return all(bool(jnp.isfinite(wide(table)).all()) for table in (run.state.user, run.state.item))
+    """Whether the tables and the encoder's parameters hold finite numbers only."""
+    return all(bool(jnp.isfinite(wide(table)).all()) for table in jax.tree.leaves(run.state.tables))

@@ -1,7 +1,8 @@
 """One training step, pure: `make_step(method) -> (init, step)` and `step(state, batch) -> (state, info)`.
 
     draw negatives -> read rows -> one loss, one backward pass, only to the towers that read gradients
-    -> the tower that needs no partner is updated -> the other sees its partner's *new* rows and is updated
+    -> the encoder's parameters, then the tower that needs no partner are updated
+    -> the other tower sees its partner's *new* rows and is updated
 
 Everything that reads a table comes before the one scatter that writes it, so that a donated table is never copied.
 """
@@ -12,23 +13,75 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from onebp_jax.rows import take
-from onebp_jax.types import Array, Batch, Info, Interactions, Method, Purpose, Signal, State, stream
+from onebp_jax import geometry
+from onebp_jax.rows import take, wide
+from onebp_jax.types import (
+    Array,
+    Batch,
+    Encoder,
+    Info,
+    Interactions,
+    Method,
+    Negatives,
+    Purpose,
+    Signal,
+    State,
+    Tables,
+    View,
+    stream,
+)
 
 Init = Callable[[Array, Interactions], State]
 Step = Callable[[State, Batch], tuple[State, Info]]
+TOWERS = ("user", "item")
 
 
-def _order(reads: dict[str, tuple[str, ...]]) -> tuple[str, str]:
-    """Which tower moves first: the one whose updater needs no partner rows; the items where neither does."""
-    waits = [tower for tower in ("user", "item") if "targets" in reads[tower]]
+def check_method(method: Method) -> tuple[str, str]:
+    """Which tower moves first: the one whose updater needs no partner rows; the items where neither does.
+
+    Raises:
+      ValueError: two updaters that would wait for each other; a loss that compares other vectors than the encoder makes.
+    """
+    waits = [tower for tower in TOWERS if "targets" in getattr(method, f"{tower}_updater").reads]
     if len(waits) == 2:
         raise ValueError(
             "both updaters read targets, so each tower would have to wait for the other: give one of them "
             'an updater that reads gradients only (reads=("grads",)), such as gradient(adam(1e-3))'
         )
+    compared = getattr(method.loss, "geometry", None)
+    if compared not in (None, method.encoder.geometry):
+        raise ValueError(
+            f"the loss compares vectors by {compared!r} and the encoder's are ranked by {method.encoder.geometry!r}: what is "
+            "trained would not be what is ranked; use a loss and an encoder of one geometry"
+        )
     return ("user", "item") if waits == ["item"] else ("item", "user")
+
+
+def read(encoder: Encoder, tables: Tables, user_ids: Array, item_ids: Array) -> Tables:
+    """What `encoder.encode` needs of the tables for these ids: their rows, or everything, in float32."""
+    if encoder.whole:
+        return tables._replace(user=wide(tables.user), item=wide(tables.item))
+    # A padded id reads the last row; the step masks what is computed from it.
+    return tables._replace(user=take(tables.user, user_ids), item=take(tables.item, item_ids))
+
+
+def view_of(encoder: Encoder, tables: Tables, data: Interactions) -> View:
+    """The model as it stands, for samplers; constants to every gradient."""
+    tables = jax.lax.stop_gradient(tables)
+
+    def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
+        return encoder.encode(read(encoder, tables, user_ids, item_ids), user_ids, item_ids, data, None)
+
+    return View(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
+
+
+def partner_rows(encoder: Encoder, tables: Tables, tower: str, ids: Array, data: Interactions) -> Array:
+    """`[b, ...]`: what the updater of the other tower averages."""
+    if encoder.partner is None:
+        return take(getattr(tables, tower), ids)
+    return encoder.partner(tables, tower, ids, data)
 
 
 def make_step(method: Method) -> tuple[Init, Step]:
@@ -38,72 +91,131 @@ def make_step(method: Method) -> tuple[Init, Step]:
       method: encoder, sampler, loss and the two updaters.
 
     Returns:
-      `init(key, data) -> State`; it raises ValueError where the data make the method impossible.
+      `init(key, data) -> State`; it raises ValueError where the data make the method impossible. Its
+      `data` is the given one with what the encoder prepared.
       `step(state, batch) -> (State, Info)`; jit, scan, vmap and donate it as you like, it holds no Python state.
 
     Raises:
-      ValueError: two updaters that would wait for each other.
+      ValueError: two updaters that would wait for each other; a loss that does not fit the encoder.
     """
-    encoder, sampler, loss_fn = method.encoder, method.sampler, method.loss
-    updaters = {"user": method.user_updater, "item": method.item_updater}
-    order = _order({tower: updater.reads for tower, updater in updaters.items()})
-    with_gradient = [tower for tower in order if "grads" in updaters[tower].reads]
+    encoder, sampler, updaters = method.encoder, method.sampler, (method.user_updater, method.item_updater)
+    updaters = dict(zip(TOWERS, updaters, strict=True))
+    order = check_method(method)
+    inner = make_step(method.before)[1] if method.before else None
 
     def init(key: Array, data: Interactions) -> State:
         sampler.check(data)
-        user, item = encoder.init(stream(key, Purpose.INIT, 0), data)
-        opts = updaters["user"].init(user), updaters["item"].init(item)
-        return State(user, item, *opts, sampler.init(data), key, jnp.int32(0), data)
-
-    def backward(state: State, batch: Batch, negatives) -> tuple[Info, dict[str, Array], dict[str, Array]]:
-        """The loss, and per tower the ids of the rows it was read from and (where asked for) their gradients."""
-        count, shared = batch.user_ids.shape[0], negatives.ids.ndim == 1
-        # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
-        items = jnp.concatenate([batch.positive_ids, negatives.ids.T.reshape(-1)])
-        rows = {"user": encoder.read(state.user, batch.user_ids), "item": encoder.read(state.item, items)}
-        constant = {tower: row.values for tower, row in rows.items()}
-        valid = batch.user_ids < state.data.num_users
-        examples = jnp.sum(valid, dtype=jnp.int32)
-
-        def mean_loss(variable: dict[str, Array]) -> Array:
-            values = constant | variable
-            user, item = encoder.encode(values["user"], values["item"], batch.user_ids, items, state.data)
-            # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
-            positive, negative = jnp.split(item, [count])
-            if not shared:
-                negative = negative.reshape(-1, count, *item.shape[1:]).swapaxes(0, 1)
-            extra = {name: value for name, value in negatives._asdict().items() if name != "ids"}
-            per_row = loss_fn(user, positive, negative, **extra)
-            return jnp.sum(jnp.where(valid, per_row, 0)) / jnp.maximum(examples, 1)
-
-        # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.
-        loss, grads = jax.value_and_grad(mean_loss)({tower: constant[tower] for tower in with_gradient})
-        return Info(loss, examples), {tower: row.ids for tower, row in rows.items()}, grads
+        data = data.replace(prepared=encoder.prepare(data))
+        tables = encoder.init(stream(key, Purpose.INIT, 0), data)
+        has_params = bool(jax.tree.leaves(tables.params))
+        if has_params and method.tx is None:
+            raise ValueError(
+                "the encoder has parameters of its own, and the method no transformation for them: give it a tx"
+            )
+        opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
+        carried = sampler.init(data, view_of(encoder, tables, data))
+        params_opt = method.tx.init(tables.params) if has_params else ()
+        state = State(*tables[:2], *opts, carried, key, jnp.int32(0), data, tables.params, params_opt)
+        if method.before:
+            first = make_step(method.before._replace(encoder=method.before.encoder._replace(init=lambda *_: tables)))[0]
+            first = first(key, data)
+            state = state._replace(before=(first.user_opt, first.item_opt, first.sampler))
+        return state
 
     def step(state: State, batch: Batch) -> tuple[State, Info]:
-        key = stream(state.key, Purpose.NEGATIVES, state.step)
-        negatives, sampler_state = sampler.sample(key, state.sampler, batch, state.data)
-        info, touched, grads = backward(state, batch, negatives)
-        interacted = {"user": batch.user_ids, "item": batch.positive_ids}
+        if inner:
+            state = _step_before(inner, state, batch)
+        key, data = stream(state.key, Purpose.NEGATIVES, state.step), state.data
+        negatives, carried = sampler.sample(key, state.sampler, batch, data, view_of(encoder, state.tables, data))
+        with_gradient = [tower for tower in order if "grads" in updaters[tower].reads]
+        info, touched, grads, old = _backward(method, state, batch, negatives, with_gradient)
         tables = {"user": state.user, "item": state.item}
+        params, params_opt = state.params, state.params_opt
+        if "params" in grads:
+            updates, params_opt = method.tx.update(grads["params"], params_opt, params)
+            params = optax.apply_updates(params, updates)
+        interacted = {"user": batch.user_ids, "item": batch.positive_ids}
         opts = {"user": state.user_opt, "item": state.item_opt}
         for tower, partner in (order, order[::-1]):
-            reads = updaters[tower].reads
-            ids = touched[tower] if "grads" in reads else interacted[tower]
-            targets = take(tables[partner], interacted[partner]) if "targets" in reads else None
-            signal = Signal(ids, grads.get(tower), targets)
-            rounding = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
-            tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], key=rounding)
-        new = State(
-            tables["user"],
-            tables["item"],
-            opts["user"],
-            opts["item"],
-            sampler_state,
-            state.key,
-            state.step + 1,
-            state.data,
+            extra, signal = {}, Signal(touched[tower], grads.get(tower), None)
+            if "targets" in updaters[tower].reads:
+                extra["old_targets"] = old[partner]
+                new = Tables(tables["user"], tables["item"], params)
+                targets = partner_rows(encoder, new, partner, interacted[partner], data)
+                signal = _with_targets(signal, interacted[tower], targets, encoder.whole)
+            extra["key"] = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
+            tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], **extra)
+        new = state._replace(
+            **tables, user_opt=opts["user"], item_opt=opts["item"], sampler=carried, step=state.step + 1
         )
-        return new, info
+        return new._replace(params=params, params_opt=params_opt), info
 
     return init, step
+
+
+def _step_before(step: Step, state: State, batch: Batch) -> State:
+    """`state` with its tables, and what `before` keeps, after the step that comes first; the number of steps stays."""
+    user_opt, item_opt, sampler = state.before
+    first, _ = step(
+        state._replace(user_opt=user_opt, item_opt=item_opt, sampler=sampler, params=(), params_opt=()), batch
+    )
+    return state._replace(user=first.user, item=first.item, before=(first.user_opt, first.item_opt, first.sampler))
+
+
+def _with_targets(signal: Signal, ids: Array, targets: Array, whole: bool) -> Signal:
+    """The signal of a tower that reads targets: the rows that interacted come first in it."""
+    if signal.grads is None:
+        return Signal(ids, None, targets)
+    if whole:
+        none = jnp.zeros((ids.shape[0], *signal.grads.shape[1:]), signal.grads.dtype)
+        return Signal(jnp.concatenate([ids, signal.ids]), jnp.concatenate([none, signal.grads]), targets)
+    return signal._replace(targets=targets)
+
+
+def _backward(method: Method, state: State, batch: Batch, negatives: Negatives, towers: list[str]):
+    """The loss; per tower the ids of the rows it was read from; the gradients of `towers` and of the parameters; and per
+    tower the rows that interacted, before any update."""
+    encoder, data = method.encoder, state.data
+    count, shared = batch.user_ids.shape[0], negatives.ids.ndim == 1
+    # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
+    items = jnp.concatenate([batch.positive_ids, negatives.ids.T.reshape(-1)])
+    constant = read(encoder, state.tables, batch.user_ids, items)
+    valid = batch.user_ids < data.num_users
+    examples = jnp.sum(valid, dtype=jnp.int32)
+    dropout = stream(state.key, Purpose.DROPOUT, state.step)
+
+    def split(rows: Array) -> tuple[Array, Array]:
+        # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
+        positive, negative = jnp.split(rows, [count])
+        return positive, negative if shared else negative.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1)
+
+    def mean_loss(variable: dict[str, Array]) -> Array:
+        rows = constant._replace(**variable)
+        user, item = encoder.encode(rows, batch.user_ids, items, data, dropout)
+        positive, negative = split(item)
+        if negatives.vectors is not None:
+            negative = jnp.concatenate([negative, jax.lax.stop_gradient(negatives.vectors)])
+        extra = {name: value for name, value in negatives._asdict().items() if name not in ("ids", "vectors")}
+        if encoder.whole:
+            rows = rows._replace(user=_at(rows.user, batch.user_ids), item=_at(rows.item, items))
+        extra |= {"valid": valid, "num_items": data.num_items, "inputs": (rows.user, *split(rows.item))}
+        per_row = method.loss(user, positive, negative, **extra)
+        return jnp.sum(jnp.where(valid, per_row, 0)) / jnp.maximum(examples, 1)
+
+    # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.
+    names = [*towers, *(["params"] if jax.tree.leaves(constant.params) else [])]
+    loss, grads = jax.value_and_grad(mean_loss)({name: getattr(constant, name) for name in names})
+    ids = {"user": batch.user_ids, "item": items}
+    if encoder.whole:
+        ids = {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
+        old = {"user": _at(constant.user, batch.user_ids), "item": _at(constant.item, batch.positive_ids)}
+    else:
+        old = {"user": constant.user, "item": constant.item[:count]}
+    if encoder.partner is not None:
+        interacted = {"user": batch.user_ids, "item": batch.positive_ids}
+        old = {tower: encoder.partner(state.tables, tower, interacted[tower], data) for tower in TOWERS}
+    return Info(loss, examples), ids, grads, old
+
+
+def _at(table: Array, ids: Array) -> Array:
+    return table.at[ids].get(mode="clip")

@@ -37,6 +37,7 @@ class Purpose(enum.IntEnum):
     SHUFFLE = 1
     NEGATIVES = 2
     ROUNDING = 3
+    DROPOUT = 4
 
 
 def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
@@ -57,6 +58,8 @@ class Interactions:
       row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       sorted_items: `i32[P]`.
       num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user.
+      user_features, item_features: side information, a pytree of arrays with a row a user or item; None without any.
+      prepared: what the encoder's `prepare` made of all this; constant.
     """
 
     user_ids: Array
@@ -66,6 +69,9 @@ class Interactions:
     num_users: int = struct.field(pytree_node=False)
     num_items: int = struct.field(pytree_node=False)
     max_row: int = struct.field(pytree_node=False)
+    user_features: Tree = None
+    item_features: Tree = None
+    prepared: Tree = None
 
     @property
     def num_pairs(self) -> int:
@@ -85,22 +91,26 @@ class Negatives(NamedTuple):
     Attributes:
       ids: `i32[b, k]`, each row's own negatives, or `i32[k]`, the same negatives for every row (shared).
       log_q: the log of the probability with which each was drawn, of the shape of `ids`; None where it is the same for all.
-      positive_log_q: `f32[b]`, that of each row's positive; None with `log_q`.
+      positive_log_q: `f32[b]`, that of each row's positive; None where that is not to be corrected.
       hidden: `bool[b, k]`, true where a negative does not count for a row (it is the row's own positive, say); None for
         nowhere.
+      vectors: `f32[q, d]`, further shared negatives as vectors, constants to the loss; then `ids` is `i32[k]`, and `log_q
+        [k + q]` and `hidden [b, k + q]` speak of both. None for none.
     """
 
     ids: Array
     log_q: Array | None = None
     positive_log_q: Array | None = None
     hidden: Array | None = None
+    vectors: Array | None = None
 
 
-class Rows(NamedTuple):
-    """Rows of one table that a loss depends on: `ids i32[n]`, `values f32[n, d]`."""
+class Tables(NamedTuple):
+    """What is learned: a row a user `[M, ...]`, a row an item `[N, ...]`, and an encoder's other parameters."""
 
-    ids: Array
-    values: Array
+    user: Array
+    item: Array
+    params: Tree = ()
 
 
 class Signal(NamedTuple):
@@ -129,7 +139,8 @@ class UpdateRows(Protocol):
     """`update(signal, state, table, **extra) -> (table, state)`: pure; new table of the same shape and dtype.
 
     The step passes `key`, a random key of this step and tower, which an updater of a table in a narrow type needs to
-    round without bias; without it the updater rounds to the nearest.
+    round without bias (without it the updater rounds to the nearest), and to one that reads targets `old_targets`, the
+    same partner rows before their update.
 
     Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do); a signal of
     padding alone is the identity for an updater that reads only targets; unknown `extra` is accepted and ignored;
@@ -155,17 +166,38 @@ class Encoder(NamedTuple):
     """Turns table rows into the vectors that are scored.
 
     Attributes:
-      init: `init(key, data) -> (user_table [M, d], item_table [N, d])`.
-      read: `read(table, ids i32[n]) -> Rows`: the rows that the vectors of `ids` depend on; the loss is
-        differentiated with respect to their values. The first `n` ids returned are `ids` themselves.
-      encode: `encode(user_rows, item_rows, user_ids, item_ids, data) -> (f32[b, d], f32[n, d])`, from read values.
-      tables: `tables(user_table, item_table, data) -> (f32[M, d], f32[N, d])`: every vector, to rank or export.
+      init: `init(key, data) -> Tables`.
+      encode: `encode(tables, user_ids i32[b], item_ids i32[n], data, key) -> (f32[b, d], f32[n, d])`, differentiable in
+        `tables`, which holds the rows of these ids, or, for an encoder that reads `whole` tables (a graph's), all rows. A user
+        may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches that off.
+      vectors: `vectors(tables, data) -> (f32[M, e] or f32[M, K, e], f32[N, e])`: every vector, to rank by the (largest) dot
+        product and to export.
+      whole: whether a vector depends on other rows than its own.
+      geometry: how its vectors are compared: "dot", "distance" (squared, Euclidean), or a name that a loss shares.
+      prepare: `prepare(data) -> tree`, on the host: constants that it will find in `data.prepared`.
+      partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the updater of the other tower averages, "user" or
+        "item" rows; None for the table rows themselves.
     """
 
-    init: Callable[[Array, Interactions], tuple[Array, Array]]
-    read: Callable[[Array, Array], Rows]
+    init: Callable[[Array, Interactions], Tables]
     encode: Callable[..., tuple[Array, Array]]
-    tables: Callable[[Array, Array, Interactions], tuple[Array, Array]]
+    vectors: Callable[[Tables, Interactions], tuple[Array, Array]]
+    whole: bool = False
+    geometry: str = "dot"
+    prepare: Callable[[Interactions], Tree] = lambda data: None
+    partner: Callable[..., Array] | None = None
+
+
+class View(NamedTuple):
+    """The model as it stands before a step, for samplers that look at scores; no gradient flows back.
+
+    Attributes:
+      encode: `encode(user_ids i32[b], item_ids i32[n]) -> (f32[b, d] or f32[b, K, d], f32[n, d])`.
+      score: `score(user, item [b, c, d] or [c, d]) -> f32[b, c]`, higher is better; the encoder's geometry.
+    """
+
+    encode: Callable[[Array, Array], tuple[Array, Array]]
+    score: Callable[[Array, Array], Array]
 
 
 class Sampler(NamedTuple):
@@ -173,42 +205,55 @@ class Sampler(NamedTuple):
 
     Attributes:
       check: `check(data) -> None`, on the host, before anything is compiled: raises when a draw is impossible.
-      init: `init(data) -> state`, what it carries from step to step (`()` for a stateless one).
-      sample: `sample(key, state, batch, data) -> (Negatives, state)`; negatives of a padded row have the id `N`.
+      init: `init(data, view) -> state`, what it carries from step to step (`()` for a stateless one).
+      sample: `sample(key, state, batch, data, view) -> (Negatives, state)`; negatives of a padded row have the id `N`.
     """
 
     check: Callable[[Interactions], None]
-    init: Callable[[Interactions], Tree]
-    sample: Callable[[Array, Tree, Batch, Interactions], tuple[Negatives, Tree]]
+    init: Callable[[Interactions, View], Tree]
+    sample: Callable[[Array, Tree, Batch, Interactions, View], tuple[Negatives, Tree]]
 
 
 class Loss(Protocol):
     """`loss(user [b, d], positive [b, d], negatives [b, k, d] or [k, d], **extra) -> f32[b]`, one number a row, no state.
 
-    Negatives `[k, d]` are shared by every row. `extra` holds the other fields of `Negatives` (`log_q`, `positive_log_q`,
-    `hidden`); a loss may ignore `log_q`, but nothing that is `hidden` may reach its result. The step takes the mean.
+    Negatives `[k, d]` are shared by every row; a user may have several vectors, `[b, K, d]`. The step takes the mean.
+    `extra` holds the other fields of `Negatives`, which a loss may ignore but for `hidden`: nothing hidden may reach its result;
+    `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the table rows `(user [b,
+    ...], positive [b, ...], negatives)` behind the vectors, for a penalty. An attribute `geometry` of the function says what
+    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...
 
 
 class Method(NamedTuple):
-    """A named method: four parts, nothing else."""
+    """A named method: four parts (an updater a tower), and where it needs them three things more.
+
+    Attributes:
+      tx: the optax transformation of the encoder's parameters; needed where it has any.
+      before: a method whose step on the same tables comes first, each time.
+      each: what an epoch goes through: every training "pair", or every "user" once (for losses over a user's whole row).
+    """
 
     encoder: Encoder
     sampler: Sampler
     loss: Loss
     user_updater: Updater
     item_updater: Updater
+    tx: Any = None
+    before: Method | None = None
+    each: str = "pair"
 
 
 class State(NamedTuple):
     """All that the next step needs, and nothing else.
 
     Attributes:
-      user, item: the two tables, `f32[M, d]` and `f32[N, d]`.
-      user_opt, item_opt: the states of the two updaters.
+      user, item, params: what is learned, see `Tables`.
+      user_opt, item_opt, params_opt: the states of the two updaters and of the optimiser of the parameters.
       sampler: the sampler's state.
+      before: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
       key: the run's root key (typed); constant.
       step: `i32[]`, steps done.
       data: the training interactions; constant, not part of a checkpoint.
@@ -222,6 +267,13 @@ class State(NamedTuple):
     key: Array
     step: Array
     data: Interactions | None
+    params: Tree = ()
+    params_opt: Tree = ()
+    before: Tree = ()
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.user, self.item, self.params)
 
 
 class Info(NamedTuple):

@@ -110,8 +110,8 @@ def run(method, user, item, batches, user_step, item_step, beta=0.9, rule="expec
 def given_negatives(stack):
     """A sampler that draws nothing: it hands out `stack i32[steps, b, k]` step by step."""
 
-    def sample(key, state, batch, data):
-        del key, batch, data
+    def sample(key, state, batch, data, view=None):
+        del key, batch, data, view
         return Negatives(state[0]), jnp.roll(state, -1, axis=0)
 
-    return Sampler(lambda data: None, lambda data: jnp.asarray(stack, jnp.int32), sample)
+    return Sampler(lambda data: None, lambda data, view=None: jnp.asarray(stack, jnp.int32), sample)

@@ -17,7 +17,7 @@ from onebp_jax.rows import NARROW
 from onebp_jax.runner import make_scan
 from onebp_jax.samplers import shared, uniform
 from onebp_jax.step import make_step
-from onebp_jax.types import Batch, Method
+from onebp_jax.types import Batch, Method, Tables
 from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
 from onebp_jax.updaters.rounding import narrow
 
@@ -63,7 +63,7 @@ def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
     encoder = embedding(dim, dtype="bfloat16")
     start = tuple(narrow(jnp.full((rows, dim), 0.75), NARROW) for rows in (NUM_USERS, NUM_ITEMS))
     data = to_device(np.array([[0, 0], [1, 3]]), NUM_USERS, NUM_ITEMS)
-    method = Method(encoder._replace(init=lambda key, data: start), shared(2), LOSSES["bpr"], slowly, slowly)
+    method = Method(encoder._replace(init=lambda key, data: Tables(*start)), shared(2), LOSSES["bpr"], slowly, slowly)
     init, step = make_step(method)
     step, states = jax.jit(step), [init(jax.random.key(0), data)]
     for _ in range(2):

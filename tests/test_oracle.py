@@ -13,7 +13,7 @@ from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
 from onebp_jax.samplers import shared
 from onebp_jax.step import make_step
-from onebp_jax.types import Batch, Method, Purpose, stream
+from onebp_jax.types import Batch, Method, Purpose, Tables, stream
 from onebp_jax.updaters import adam, gradient, moving_average
 
 RATE, DECAY, BETA = 0.01, 0.1, 0.9
@@ -30,7 +30,7 @@ COMPILED = [variant for variant in VARIANTS if variant[1:] in (("expected", "inf
 def library(user, item, batches, loss, user_updater, item_updater, compiled=False):
     """What the library makes of what `oracle.run` is given: tables, losses and counts after each batch."""
     stack = np.stack([negatives for _, _, negatives in batches])
-    encoder = embedding(user.shape[1])._replace(init=lambda key, data: (jnp.asarray(user), jnp.asarray(item)))
+    encoder = embedding(user.shape[1])._replace(init=lambda key, data: Tables(jnp.asarray(user), jnp.asarray(item)))
     init, step = make_step(Method(encoder, oracle.given_negatives(stack), loss, user_updater, item_updater))
     state = init(jax.random.key(0), to_device(np.array([[0, 0]]), len(user), len(item)))
     step, history = jax.jit(step) if compiled else step, []
@@ -117,7 +117,7 @@ def test_a_step_with_shared_negatives_agrees_with_the_oracle(method, loss, alpha
     pairs = np.array([(row, one) for row, own in enumerate(touched) for one in sorted(own)])
     data = to_device(pairs, NUM_USERS, NUM_ITEMS)
     sampler, key = shared(5, alpha, hide), jax.random.key(4)
-    encoder = embedding(DIM)._replace(init=lambda key, data: (jnp.asarray(user), jnp.asarray(item)))
+    encoder = embedding(DIM)._replace(init=lambda key, data: Tables(jnp.asarray(user), jnp.asarray(item)))
     init, step = make_step(Method(encoder, sampler, getattr(losses, loss)(0.7), *updaters(method, "expected")))
     state = init(key, data)
     popularity = np.bincount(pairs[:, 1], minlength=NUM_ITEMS)

@@ -136,7 +136,7 @@ def test_a_tower_that_reads_no_gradient_has_no_backward_pass(data, batch):
         return through
 
     user_gate, item_gate = gate("user"), gate("item")
-    encoder = embedding(DIM)._replace(encode=lambda user, item, *rest: (user_gate(user), item_gate(item)))
+    encoder = embedding(DIM)._replace(encode=lambda tables, *rest: (user_gate(tables.user), item_gate(tables.item)))
     for user, item, expected in (
         (AVERAGE, DESCENT, {"item"}),
         (DESCENT, DESCENT, {"user", "item"}),

@@ -36,6 +36,14 @@ def to_device(pairs: np.ndarray, num_users: int, num_items: int) -> Interactions
     return Interactions(*(jnp.asarray(x, jnp.int32) for x in arrays), num_users, num_items, int(counts.max()))
 
 
+def one_pair_a_user(data: Interactions) -> Interactions:
+    """The same interactions, of which an epoch visits each user once: with the first pair of his sorted row."""
+    starts = np.asarray(data.row_starts)
+    users = np.flatnonzero(np.diff(starts))
+    pairs = users, np.asarray(data.sorted_items)[starts[users]]
+    return data.replace(user_ids=jnp.asarray(pairs[0], jnp.int32), item_ids=jnp.asarray(pairs[1], jnp.int32))
+
+
 def steps_per_epoch(num_pairs: int, batch_size: int, drop_last: bool) -> int:
     """Batches in an epoch: the last partial one counts unless it is dropped (a set smaller than a batch never is)."""
     whole = num_pairs // batch_size

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import NARROW, row_sums, take, wide
-from onebp_jax.types import Array, Encoder, Interactions, Rows
+from onebp_jax.rows import NARROW, row_sums, wide
+from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 DTYPES = ("float32", "bfloat16")
 
@@ -59,25 +59,21 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
         raise ValueError(f"dim must be a positive whole number, got {dim}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    vectors = unit_norm if normalize else lambda rows: rows
+    form = unit_norm if normalize else lambda rows: rows
 
-    def init(key: Array, data: Interactions) -> tuple[Array, Array]:
+    def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)
         tables = xavier_normal(user_key, data.num_users, dim), xavier_normal(item_key, data.num_items, dim)
-        if dtype == "float32":
-            return tables
-        return tuple(jax.lax.bitcast_convert_type(table.astype(dtype), NARROW) for table in tables)
+        if dtype != "float32":
+            tables = (jax.lax.bitcast_convert_type(table.astype(dtype), NARROW) for table in tables)
+        return Tables(*tables)
 
-    def read(table: Array, ids: Array) -> Rows:
-        # A padded id reads the last row; the step masks what is computed from it.
-        return Rows(ids, take(table, ids))
+    def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:
+        del user_ids, item_ids, data, key
+        return form(tables.user), form(tables.item)
 
-    def encode(user_rows, item_rows, user_ids, item_ids, data) -> tuple[Array, Array]:
-        del user_ids, item_ids, data
-        return vectors(user_rows), vectors(item_rows)
-
-    def tables(user_table, item_table, data) -> tuple[Array, Array]:
+    def vectors(tables: Tables, data) -> tuple[Array, Array]:
         del data
-        return vectors(wide(user_table)), vectors(wide(item_table))
+        return form(wide(tables.user)), form(wide(tables.item))
 
-    return Encoder(init, read, encode, tables)
+    return Encoder(init, encode, vectors)

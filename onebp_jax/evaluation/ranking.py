@@ -117,20 +117,25 @@ def _top_k(
 ) -> tuple[Array, Array]:
     """`top_k` of a plan's arrays; `block` items a block, 0 for whole rows, by default as `block_of` says."""
     num_items, dim = item.shape
+    # Several vectors a user are rows of their own until their scores meet.
+    several = user.shape[1] if user.ndim == 3 else 1
     block = block_of(num_items, k) if block is None else block
     if dim == 1:
         # A product alone may be -0.0, which top_k ranks below the 0.0 that it equals; a sum of two never is.
-        user, item = (jnp.pad(table, ((0, 0), (0, 1))) for table in (user, item))
+        user, item = (jnp.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, 1)]) for table in (user, item))
     # Whole rows are blocks of one.
     size = max(1, block)
     blocks = -(-num_items // size)
     padding = blocks * size - num_items
     item = jnp.pad(item, ((0, padding), (0, 0))).reshape(blocks, size, -1).swapaxes(0, 1).reshape(blocks * size, -1)
-    padded = jnp.pad(user, ((0, starts.shape[0] * chunk - user.shape[0]), (0, 0)))
+    padded = jnp.pad(user, [(0, starts.shape[0] * chunk - user.shape[0])] + [(0, 0)] * (user.ndim - 1))
 
     def rank(index: Array) -> tuple[Array, Array]:
         vectors = jax.lax.dynamic_slice_in_dim(padded, index * chunk, chunk)
-        scores = jnp.matmul(vectors, item.T, precision=jax.lax.Precision.HIGHEST).reshape(chunk, size, blocks)
+        vectors = vectors.reshape(chunk * several, -1)
+        scores = jnp.matmul(vectors, item.T, precision=jax.lax.Precision.HIGHEST)
+        scores = scores.reshape(chunk, several, size, blocks)
+        scores = scores[:, 0] if several == 1 else _maximum(scores, 1)
         row = jax.lax.dynamic_slice_in_dim(rows, starts[index], width) - index * chunk
         hidden = jax.lax.dynamic_slice_in_dim(item_ids, starts[index], width)
         row = jnp.where((row >= 0) & (row < chunk), row, chunk)
@@ -148,7 +153,8 @@ def top_k(user: Array, item: Array, layout: Plan, k: int) -> tuple[Array, Array]
     """The `k` best items of every user by dot product.
 
     Args:
-      user: `f32[rows, d]`. item: `f32[N, d]`. layout: from `plan(rows, N, seen)`. k: list length, capped at `N`.
+      user: `f32[rows, d]`, or `f32[rows, K, d]`: of several vectors the best counts.
+      item: `f32[N, d]`. layout: from `plan(rows, N, seen)`. k: list length, capped at `N`.
 
     Returns:
       `(scores f32[rows, k], item_ids i32[rows, k])`, best first. Where a user has fewer than `k` items left, the rest

@@ -16,7 +16,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_temperature, columns, scores
+from onebp_jax.losses.scores import check_negatives, check_temperature, columns, compares, scores
 from onebp_jax.types import Array, Loss
 
 
@@ -24,7 +24,9 @@ def infonce(temperature: float = 1.0) -> Loss:
     """The InfoNCE loss of a row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
     check_temperature(temperature)
 
+    @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        check_negatives(negatives, "infonce")
         of_positive, of_negatives = scores(user, positive, negatives, temperature, extra.get("hidden"))
         if extra.get("log_q") is not None:
             of_negatives = of_negatives - columns(extra["log_q"])
@@ -39,7 +41,9 @@ def bpr(temperature: float = 1.0) -> Loss:
     """The BPR loss of a row, a mean over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
     check_temperature(temperature)
 
+    @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        check_negatives(negatives, "bpr")
         hidden = extra.get("hidden")
         of_positive, of_negatives = scores(user, positive, negatives, temperature, hidden)
         each = jax.nn.softplus(of_negatives - of_positive)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
-from onebp_jax.types import Array
+from onebp_jax.geometry import dots, paired_dots
+from onebp_jax.types import Array, Loss
 
 # A score that never counts: so low that its exponential is zero, yet finite, so that gradients are.
 HIDDEN = -1e30
+
+
+def compares(geometry: str) -> Callable[[Loss], Loss]:
+    """Marks a loss with the geometry of the vectors that it compares; `make_step` refuses an encoder of another one."""
+
+    def mark(loss: Loss) -> Loss:
+        loss.geometry = geometry
+        return loss
+
+    return mark
 
 
 def check_temperature(temperature: float) -> None:
@@ -19,23 +30,27 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature must be a positive number, got {temperature}")
 
 
+def check_negatives(negatives: Array, name: str) -> None:
+    """Raises ValueError where a loss that needs negatives has none."""
+    if negatives.shape[-2] == 0:
+        raise ValueError(f"{name} compares a positive with negatives, and this sampler draws none: use another sampler")
+
+
 def scores(
     user: Array, positive: Array, negatives: Array, temperature: float, hidden: Array | None = None
 ) -> tuple[Array, Array]:
     """Dot products over the temperature, in full float32 on any device.
 
     Args:
-      user: `f32[b, d]`. positive: `f32[b, d]`. negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
+      user: `f32[b, d]`, or `f32[b, K, d]`: of several vectors the best counts.
+      positive: `f32[b, d]`. negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
       hidden: `bool[b, k]`, negatives that do not count; their score is `HIDDEN`.
 
     Returns:
-      `(f32[b], f32[k, b])`: the scores of the positive, and of the negatives, one *column* a row of the batch: sums over
-      negatives then run over whole vectors, and the backward pass of shared ones is a plain product of `[k, b]` and `[b, d]`.
+      `(f32[b], f32[k, b])`: the scores of the positive, and of the negatives, one *column* a row of the batch.
     """
-    exact = jax.lax.Precision.HIGHEST
-    of_positive = jnp.einsum("bd,bd->b", user, positive, precision=exact) / temperature
-    shape = "kd,bd->kb" if negatives.ndim == 2 else "bkd,bd->kb"
-    of_negatives = jnp.einsum(shape, negatives, user, precision=exact) / temperature
+    of_positive = paired_dots(user, positive) / temperature
+    of_negatives = dots(user, negatives) / temperature
     if hidden is not None:
         of_negatives = jnp.where(hidden.T, HIDDEN, of_negatives)
     return of_positive, of_negatives

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.samplers.uniform import random_words, scale_words
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 
 def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
@@ -50,7 +50,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
     if not (math.isfinite(alpha) and alpha >= 0):
         raise ValueError(f"alpha must be zero or a positive number, got {alpha}")
 
-    def init(data: Interactions) -> Tree:
+    def init(data: Interactions, view: View | None = None) -> Tree:
         if alpha == 0:
             return ()
         popularity = np.bincount(np.asarray(data.item_ids), minlength=data.num_items).astype(np.float64)
@@ -61,7 +61,9 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
         with np.errstate(divide="ignore"):
             return jnp.asarray(edges), jnp.asarray(np.log(share), jnp.float32)
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions) -> tuple[Negatives, Tree]:
+    def sample(
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+    ) -> tuple[Negatives, Tree]:
         words = random_words(key, num_negatives)
         if alpha == 0:
             ids, log_q, positive_log_q = scale_words(words, jnp.uint32(data.num_items)), None, None

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 
 def scale_words(words: Array, bound: Array) -> Array:
@@ -84,11 +84,13 @@ def uniform(num_negatives: int) -> Sampler:
                 f"left untouched: lower num_negatives to at most {untouched[user]} or drop such users"
             )
 
-    def init(data: Interactions) -> Tree:
-        del data
+    def init(data: Interactions, view: View | None = None) -> Tree:
+        del data, view
         return ()
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions) -> tuple[Negatives, Tree]:
+    def sample(
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+    ) -> tuple[Negatives, Tree]:
         # Work is done in [k, b]: the long axis last.
         rows = batch.user_ids.shape[0]
         words = random_words(key, num_negatives * rows).reshape(num_negatives, rows)

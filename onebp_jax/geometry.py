@@ -1,0 +1,88 @@
+"""How vectors are compared: by the dot product or the squared Euclidean distance; of several vectors a user the best counts.
+
+    dot        s = max_k <u_k, v>          distance   s = -min_k |u_k - v|^2
+
+Scores lie in columns, `[k, b]`: sums over the negatives of a row then run over whole vectors, and the backward pass of shared
+negatives is a plain product of `[k, b]` and `[b, d]`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.types import Array
+
+_EXACT = jax.lax.Precision.HIGHEST
+
+
+def _products(user: Array, items: Array) -> Array:
+    """`f32[k, b]`, or `f32[k, b, K]` for several vectors a user: dot products in full float32 on any device."""
+    shared, several = items.ndim == 2, user.ndim == 3
+    shape = ("kd" if shared else "bkd") + (",bmd->kbm" if several else ",bd->kb")
+    return jnp.einsum(shape, items, user, precision=_EXACT)
+
+
+def each_dot(user: Array, items: Array) -> Array:
+    """`f32[k, b, K]` from `user [b, K, d]` and `items [b, k, d]` or `[k, d]`: the dot product with each vector of a user."""
+    return _products(user, items)
+
+
+def each_distance(user: Array, items: Array) -> Array:
+    """`f32[k, b]`, or `[k, b, K]` for several vectors a user: squared Euclidean distances."""
+    if items.ndim == 2:
+        # Shared items: by products, since `b x k` differences would be `d` times as much memory.
+        of_items, of_user = jnp.sum(items * items, -1), jnp.sum(user * user, -1)
+        squares = of_items.reshape(-1, *[1] * of_user.ndim) + of_user - 2 * _products(user, items)
+        return jnp.maximum(squares, 0)
+    columns = items.swapaxes(0, 1)
+    if user.ndim == 3:
+        columns, user = columns[:, :, None], user[None]
+    return jnp.sum((columns - user) ** 2, -1)
+
+
+def dots(user: Array, items: Array) -> Array:
+    """`f32[k, b]`: the (largest) dot product of `user [b, d]` or `[b, K, d]` with `items [b, k, d]`, or shared `[k, d]`."""
+    products = _products(user, items)
+    return products.max(-1) if user.ndim == 3 else products
+
+
+def distances(user: Array, items: Array) -> Array:
+    """`f32[k, b]`: the (smallest) squared Euclidean distance, arguments as in `dots`."""
+    squares = each_distance(user, items)
+    return squares.min(-1) if user.ndim == 3 else squares
+
+
+def paired_dots(user: Array, item: Array) -> Array:
+    """`f32[b]`: the (largest) dot product of `user [b, d]` or `[b, K, d]` with the one `item [b, d]` of its row."""
+    if user.ndim == 3:
+        return dots(user, item[:, None])[0]
+    return jnp.einsum("bd,bd->b", user, item, precision=_EXACT)
+
+
+def paired_distances(user: Array, item: Array) -> Array:
+    """`f32[b]`: the (smallest) squared distance of `user [b, d]` or `[b, K, d]` to the one `item [b, d]` of its row."""
+    return distances(user, item[:, None])[0]
+
+
+def score(geometry: str, user: Array, items: Array) -> Array:
+    """`f32[b, k]`, higher is better, arguments as in `dots`; raises ValueError for a geometry that is not of this module."""
+    if geometry == "dot":
+        return dots(user, items).T
+    if geometry == "distance":
+        return -distances(user, items).T
+    raise ValueError(f"vectors of geometry {geometry!r} have no score for single items: use a sampler that reads none")
+
+
+def ranked_by_dot(user: Array, item: Array) -> tuple[Array, Array]:
+    """Vectors one number longer whose dot products rank as the distances of `user [M, (K,) d]` and `item [N, d]` do.
+
+    `-|u - v|^2 = 2 <u, v> - |v|^2 - |u|^2`; with several vectors a user the last term counts, so it goes in as a second number.
+    """
+    ones = jnp.ones((*user.shape[:-1], 1), user.dtype)
+    size = -jnp.sum(user * user, -1, keepdims=True)
+    lengths = -jnp.sum(item * item, -1, keepdims=True)
+    return (
+        jnp.concatenate([2 * user, ones, size], -1),
+        jnp.concatenate([item, lengths, jnp.ones_like(lengths)], -1),
+    )
