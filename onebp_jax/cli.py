@@ -16,7 +16,7 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from onebp_jax import data, run_folder
+from onebp_jax import data, methods, run_folder
 from onebp_jax.config import check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.train import fingerprint
@@ -148,6 +148,9 @@ def _help(doc: str) -> None:
     defined = flags.FLAGS.flags_by_module_dict()
     own = {flag.name: flag for module in ("__main__", sys.argv[0], __name__) for flag in defined.get(module, [])}
     lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]
+    if "config" in own:
+        lines += ["", "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):"]
+        lines += [f"  {line}" for line in methods.described()]
     print("\n".join([doc.strip(), "", "Flags:", *lines]))
 
 

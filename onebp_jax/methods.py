@@ -75,9 +75,10 @@ def build(config) -> Method | Baseline:
     """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
     function = config.method if callable(config.method) else NAMED.get(config.method)
     if function is None:
-        lines = "; ".join(f"{name}: {f.__doc__.splitlines()[0]}" for name, f in NAMED.items())
-        raise UserError(f"method={config.method!r} is unknown{nearest(config.method, NAMED)}. Known: {lines}")
-    accepted = [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+        raise UserError(
+            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}. Known: {'; '.join(described())}"
+        )
+    accepted = options_of(function)
     given = {name: value for name, value in config.options.items() if value is not None}
     for name in given:
         if name not in accepted:
@@ -90,6 +91,20 @@ def build(config) -> Method | Baseline:
         raise
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def options_of(function: Callable) -> list[str]:
+    """The names of the options of a method: its keyword-only arguments."""
+    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def described() -> list[str]:
+    """A line for each named method: what it is, and its options."""
+    lines = []
+    for name, function in NAMED.items():
+        options = f" [{', '.join(options_of(function))}]" if options_of(function) else ""
+        lines.append(f"{name}: {function.__doc__.splitlines()[0]}{options}")
+    return lines
 
 
 def _name(function: Callable) -> str:
