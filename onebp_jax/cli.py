@@ -17,7 +17,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from onebp_jax import data, methods, run_folder
-from onebp_jax.config import check_config, default_config, nearest
+from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.train import fingerprint
 
@@ -107,6 +107,7 @@ def run(main: Callable[[], None], doc: str) -> None:
         main()
     except UserError as error:
         status = _say(error, 2)
+        print("\n".join(error.choices), end="\n" if error.choices else "")
     except RunFailed as error:
         status = _say(error, 1)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -162,6 +163,10 @@ def _parse(argv: list[str]) -> None:
             field = name.removeprefix("config.").split(".")[0]
             if field not in default_config():
                 raise UserError(f"unknown config field {field!r}{nearest(field, default_config())}")
+            option = name.removeprefix("config.options.")
+            if option != name and option not in OPTIONS:
+                known = ", ".join(OPTIONS)
+                raise UserError(f"unknown option {option!r}{nearest(option, OPTIONS)}: expected one of {known}")
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:

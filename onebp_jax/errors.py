@@ -5,8 +5,13 @@ class UserError(ValueError):
     """Bad input: a flag, a config field, a data file or a folder.
 
     The message is one line that says what was given, what was expected and what to do.
-    The launch programs print it on standard error and exit with status 2, without a traceback.
+    The launch programs print it on standard error and exit with status 2, without a traceback; the `choices`, a line for
+    each thing that could have been given, they print on standard output.
     """
+
+    def __init__(self, message: str, choices: tuple[str, ...] = ()):
+        super().__init__(message)
+        self.choices = choices
 
 
 class RunFailed(RuntimeError):

@@ -76,7 +76,8 @@ def build(config) -> Method | Baseline:
     function = config.method if callable(config.method) else NAMED.get(config.method)
     if function is None:
         raise UserError(
-            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}. Known: {'; '.join(described())}"
+            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}: expected one of {', '.join(NAMED)}",
+            choices=described(),
         )
     accepted = options_of(function)
     given = {name: value for name, value in config.options.items() if value is not None}
@@ -98,13 +99,13 @@ def options_of(function: Callable) -> list[str]:
     return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
-def described() -> list[str]:
+def described() -> tuple[str, ...]:
     """A line for each named method: what it is, and its options."""
     lines = []
     for name, function in NAMED.items():
         options = f" [{', '.join(options_of(function))}]" if options_of(function) else ""
         lines.append(f"{name}: {function.__doc__.splitlines()[0]}{options}")
-    return lines
+    return tuple(lines)
 
 
 def _name(function: Callable) -> str:
