@@ -43,6 +43,12 @@ def _unit_norm_backward(kept: tuple[Array, Array], grads: Array) -> tuple[Array]
 unit_norm.defvjp(_unit_norm_forward, _unit_norm_backward)
 
 
+def check_whole(name: str, value: int) -> None:
+    """Raises ValueError for a width or a number of vectors that is no positive whole number."""
+    if int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a positive whole number, got {value}")
+
+
 def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Encoder:
     """Two embedding tables of width `dim`, Xavier-normal as in the paper's code; the score is the dot product.
 
@@ -55,8 +61,7 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
     Raises:
       ValueError: a width that is no positive whole number, or another dtype.
     """
-    if int(dim) != dim or dim < 1:
-        raise ValueError(f"dim must be a positive whole number, got {dim}")
+    check_whole("dim", dim)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     form = unit_norm if normalize else lambda rows: rows

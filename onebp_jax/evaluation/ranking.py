@@ -56,7 +56,8 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
       seen: `int[P, 2]` (row, item) pairs to leave out of the lists, in any order; None hides nothing.
       byte_budget: upper bound in bytes for a chunk's scores `[chunk, N]`; at least one user is ranked at a time. Two levels
         add up to 63 items of padding a row, the maxima (1/64 of the scores) and the candidates (at most a quarter of
-        the scores); one copy of the item table and the lists themselves are beside the budget.
+        the scores); one copy of the item table and the lists themselves are beside the budget. With several vectors a user
+        there are twice the scores, however many vectors.
     """
     chunk = int(np.clip(byte_budget // (4 * num_items), 1, max(1, num_rows)))
     chunks = max(1, -(-num_rows // chunk))
@@ -102,6 +103,21 @@ def _best_of_blocks(scores: Array, k: int) -> tuple[Array, Array]:
     return best, ids * block + place % block
 
 
+def _best_scores(vectors: Array, item: Array) -> Array:
+    """`f32[chunk, N]`: the largest dot product of `vectors [chunk, K, d]` with each item; one vector after the other, so
+    that no `K` times as many scores exist. Not a number counts as minus infinity where there are several."""
+    product = lambda k: jnp.matmul(vectors[:, k], item.T, precision=jax.lax.Precision.HIGHEST)
+    if vectors.shape[1] == 1:
+        return product(0)
+
+    def better(k: Array, best: Array) -> Array:
+        scores = product(k)
+        return jnp.where(scores > best, scores, best)
+
+    first = jnp.full((vectors.shape[0], item.shape[0]), -jnp.inf, vectors.dtype)
+    return jax.lax.fori_loop(0, vectors.shape[1], better, first)
+
+
 @partial(jax.jit, static_argnames=("k", "chunk", "width", "block"))
 def _top_k(
     user: Array,
@@ -132,10 +148,7 @@ def _top_k(
 
     def rank(index: Array) -> tuple[Array, Array]:
         vectors = jax.lax.dynamic_slice_in_dim(padded, index * chunk, chunk)
-        vectors = vectors.reshape(chunk * several, -1)
-        scores = jnp.matmul(vectors, item.T, precision=jax.lax.Precision.HIGHEST)
-        scores = scores.reshape(chunk, several, size, blocks)
-        scores = scores[:, 0] if several == 1 else _maximum(scores, 1)
+        scores = _best_scores(vectors.reshape(chunk, several, -1), item).reshape(chunk, size, blocks)
         row = jax.lax.dynamic_slice_in_dim(rows, starts[index], width) - index * chunk
         hidden = jax.lax.dynamic_slice_in_dim(item_ids, starts[index], width)
         row = jnp.where((row >= 0) & (row < chunk), row, chunk)

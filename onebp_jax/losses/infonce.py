@@ -37,6 +37,22 @@ def infonce(temperature: float = 1.0) -> Loss:
     return loss
 
 
+def sampled_softmax(temperature: float = 1.0) -> Loss:
+    """`infonce` that insists on the correction for how negatives were drawn; when traced, ValueError without a `log_q`."""
+    corrected = infonce(temperature)
+
+    @compares("dot")
+    def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        if extra.get("log_q") is None:
+            raise ValueError(
+                "sampled_softmax corrects for how likely each negative was drawn, and this sampler gives no log_q: use "
+                "one that does, such as shared(k, alpha=0.75), or infonce"
+            )
+        return corrected(user, positive, negatives, **extra)
+
+    return loss
+
+
 def bpr(temperature: float = 1.0) -> Loss:
     """The BPR loss of a row, a mean over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
     check_temperature(temperature)

@@ -6,6 +6,9 @@ still decays and still moves on old momentum. `rowwise` is the other method, who
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -14,11 +17,13 @@ from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import narrow
 
 
-def gradient(tx: optax.GradientTransformation) -> Updater:
+def gradient(tx: optax.GradientTransformation, penalty: Callable[[Array], Array] | None = None) -> Updater:
     """Any optax transformation over the dense gradient of the table (repeated ids are summed).
 
     Args:
       tx: an optax transformation; it sees `f32[rows, d]` gradients and the table as parameters.
+      penalty: `penalty(table f32[rows, ..]) -> f32[]`, whose slope over the whole table is added to the gradient (see
+        `onebp_jax.updaters.penalties`); None for none.
 
     Returns:
       An `Updater` that reads gradients only; its state is the optax state. All rows may change.
@@ -31,6 +36,8 @@ def gradient(tx: optax.GradientTransformation) -> Updater:
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
         rows = wide(table)
         dense = jnp.zeros_like(rows).at[signal.ids].add(signal.grads.astype(rows.dtype), mode="drop")
+        if penalty is not None:
+            dense = dense + jax.grad(penalty)(rows)
         updates, state = tx.update(dense, state, rows, **extra)
         return narrow(rows + updates, table.dtype, extra.get("key")), state
 

@@ -1,16 +1,15 @@
-"""InfoNCE and BPR: the contract of every loss, agreement with the oracle, and scores that overflow a textbook form."""
+"""InfoNCE and BPR: agreement with the oracle, and scores that overflow a textbook form."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from loss_examples import BATCH, DIM, LOG_Q, on_device, vectors
 
-from onebp_jax.losses import bpr, infonce
+from onebp_jax.losses import bpr, infonce, sampled_softmax
 from onebp_jax.types import Loss
 
-BATCH, WIDTH, DIM, SEEDS = 4, 3, 5, 2
-# The contract that every loss keeps; a new loss gets one row here.
 LOSSES: dict[str, Loss] = {
     "infonce": infonce(),
     "infonce 0.2": infonce(0.2),
@@ -19,52 +18,6 @@ LOSSES: dict[str, Loss] = {
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 both = pytest.mark.parametrize("kind, loss", [("infonce", infonce), ("bpr", bpr)])
-
-
-def vectors(seed=0, width=WIDTH):
-    """User, positive and negatives, as float64 numbers that float32 holds exactly."""
-    random = np.random.default_rng(seed)
-    shapes = (BATCH, DIM), (BATCH, DIM), (BATCH, width, DIM)
-    return [random.normal(size=shape).astype(np.float32).astype(np.float64) for shape in shapes]
-
-
-def on_device(arrays):
-    return [jnp.asarray(array, jnp.float32) for array in arrays]
-
-
-@every_loss
-def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(loss):
-    traces = []
-
-    def counted(*arrays):
-        traces.append(None)
-        return loss(*arrays)
-
-    examples = [on_device(vectors(seed)) for seed in range(SEEDS)]
-    plain = np.stack([loss(*arrays) for arrays in examples])
-    compiled = jax.jit(counted)
-    np.testing.assert_allclose(np.stack([compiled(*arrays) for arrays in examples]), plain, rtol=1e-6, atol=1e-8)
-    assert len(traces) == 1
-    together = jax.jit(jax.vmap(loss))(*(jnp.stack(column) for column in zip(*examples, strict=True)))
-    np.testing.assert_allclose(together, plain, rtol=1e-6, atol=1e-8)
-    # A row is a function of itself alone.
-    rows = [loss(*(array[row : row + 1] for array in examples[0]))[0] for row in range(BATCH)]
-    np.testing.assert_allclose(rows, plain[0], rtol=1e-6, atol=1e-8)
-
-
-@every_loss
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_shapes_and_types(loss, dtype):
-    shapes = (7, DIM), (7, DIM), (7, WIDTH, DIM)
-    result = jax.eval_shape(loss, *(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
-    assert result.shape == (7,) and result.dtype == dtype
-
-
-@every_loss
-def test_unknown_keywords_are_ignored(loss):
-    arrays = on_device(vectors())
-    extra = {"log_q": None, "positive_log_q": None, "hidden": None, "nobody_knows_this": 1}
-    np.testing.assert_array_equal(loss(*arrays, **extra), loss(*arrays))
 
 
 @both
@@ -123,9 +76,6 @@ def test_a_bad_temperature_is_refused(kind, loss, temperature):
 
 # Negatives that a batch shares, hidden ones, and the correction for how they were drawn.
 
-HIDDEN = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], bool)
-LOG_Q = {"log_q": jnp.log(jnp.array([0.5, 0.01, 0.2])), "positive_log_q": jnp.log(jnp.array([0.3, 0.1, 0.05, 0.02]))}
-
 
 def shared_vectors():
     user, positive, negatives = vectors()
@@ -136,44 +86,6 @@ def slopes(loss, arrays, **extra):
     """The value of every row, and the gradients of their sum."""
     total = lambda *arrays: loss(*arrays, **extra).sum()
     return [loss(*arrays, **extra), *jax.grad(total, argnums=(0, 1, 2))(*arrays)]
-
-
-@every_loss
-@pytest.mark.parametrize(
-    "extra", [{}, {"hidden": HIDDEN}, LOG_Q, {"hidden": HIDDEN, **LOG_Q}], ids=lambda x: "-".join(x)
-)
-def test_shared_negatives_are_those_of_every_row(loss, extra):
-    user, positive, negatives = shared_vectors()
-    own = jnp.broadcast_to(negatives, (BATCH, *negatives.shape))
-    of_shared, of_own = (slopes(loss, (user, positive, one), **extra) for one in (negatives, own))
-    of_own[-1] = of_own[-1].sum(0)
-    for one, two in zip(of_shared, of_own, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
-
-
-@every_loss
-@pytest.mark.parametrize("corrected", [False, True])
-def test_hidden_negatives_are_as_if_left_out(loss, corrected):
-    """Large ones, so that a trace of them would be seen; and what is hidden from a row has no gradient from it."""
-    user, positive, negatives = on_device(vectors())
-    extra = LOG_Q if corrected else {}
-    loud = jnp.where(HIDDEN[..., None], 100.0, negatives)
-    *found, of_negatives = map(np.asarray, slopes(loss, (user, positive, loud), hidden=jnp.asarray(HIDDEN), **extra))
-    if corrected:
-        extra = LOG_Q | {"log_q": jnp.broadcast_to(LOG_Q["log_q"], HIDDEN.shape)[~HIDDEN].reshape(BATCH, -1)}
-    *left, of_left = slopes(loss, (user, positive, negatives[~HIDDEN].reshape(BATCH, -1, DIM)), **extra)
-    for one, two in zip(found, left, strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(of_negatives[~HIDDEN], of_left.reshape(-1, DIM), rtol=1e-5, atol=1e-6)
-    assert (of_negatives[HIDDEN] == 0).all()
-
-
-@every_loss
-@pytest.mark.parametrize("extra", [{}, LOG_Q], ids=["plain", "corrected"])
-def test_where_all_are_hidden_there_is_nothing_to_learn(loss, extra):
-    for arrays in (shared_vectors(), on_device(vectors())):
-        for found in slopes(loss, arrays, hidden=jnp.ones((BATCH, WIDTH), bool), **extra):
-            assert (np.asarray(found) == 0).all()
 
 
 def test_ex_log_q():
@@ -201,3 +113,10 @@ def test_a_padded_row_without_a_probability_spoils_nothing():
     masked = lambda *arrays: jnp.where(jnp.arange(BATCH) < BATCH - 1, infonce()(*arrays, **impossible), 0).sum()
     for found in jax.grad(masked, argnums=(0, 1, 2))(*shared_vectors()):
         assert np.isfinite(found).all()
+
+
+def test_sampled_softmax_insists_on_the_correction():
+    arrays = shared_vectors()
+    np.testing.assert_array_equal(sampled_softmax(0.5)(*arrays, **LOG_Q), infonce(0.5)(*arrays, **LOG_Q))
+    with pytest.raises(ValueError, match="sampled_softmax corrects .* this sampler gives no log_q: use one that does"):
+        sampled_softmax()(*arrays, hidden=None, log_q=None)

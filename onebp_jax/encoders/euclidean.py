@@ -1,0 +1,65 @@
+"""Free vectors in Euclidean space, one per item and one or several per user: the nearest item ranks first."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.encoders.embedding import check_whole, unit_norm
+from onebp_jax.geometry import ranked_by_dot
+from onebp_jax.types import Array, Encoder, Interactions, Tables
+
+STARTS = ("free", "ball", "sphere")
+
+
+def euclidean(
+    dim: int, num_vectors: int = 1, user_std: float | None = None, item_std: float | None = None, start: str = "free"
+) -> Encoder:
+    """Tables `[M, (K,) d]` and `[N, d]` of normal numbers; the score is `-min_k |u_k - v|^2`.
+
+    Args:
+      dim: width of the vectors. num_vectors: `K`, vectors of a user; a table of 1 has no axis for it.
+      user_std, item_std: standard deviation of the first numbers; None is `1 / sqrt(dim)`, about length 1 (DPCML: users .01).
+      start: where vectors begin: "free", as drawn; cut to the unit "ball"; or rescaled to the unit "sphere". To stay there needs
+        the updater `constrained`.
+
+    Returns:
+      An `Encoder` of geometry "distance". What it ranks and exports by dot product is two numbers longer, see
+      `onebp_jax.geometry.ranked_by_dot`.
+
+    Raises:
+      ValueError: sizes that are no positive whole numbers, a deviation that is not positive, an unknown start.
+    """
+    check_whole("dim", dim)
+    check_whole("num_vectors", num_vectors)
+    stds = [1 / math.sqrt(dim) if std is None else std for std in (user_std, item_std)]
+    for name, std in zip(("user_std", "item_std"), stds, strict=True):
+        if not (math.isfinite(std) and std > 0):
+            raise ValueError(f"{name} must be a positive number, got {std}")
+    if start not in STARTS:
+        raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
+
+    def place(rows: Array) -> Array:
+        if start == "free":
+            return rows
+        short = jnp.sum(rows * rows, -1, keepdims=True) <= 1
+        return jnp.where(short, rows, unit_norm(rows)) if start == "ball" else unit_norm(rows)
+
+    def init(key: Array, data: Interactions) -> Tables:
+        user_key, item_key = jax.random.split(key)
+        of_user = (data.num_users, dim) if num_vectors == 1 else (data.num_users, num_vectors, dim)
+        user = jax.random.normal(user_key, of_user) * stds[0]
+        item = jax.random.normal(item_key, (data.num_items, dim)) * stds[1]
+        return Tables(place(user), place(item))
+
+    def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:
+        del user_ids, item_ids, data, key
+        return tables.user, tables.item
+
+    def vectors(tables: Tables, data) -> tuple[Array, Array]:
+        del data
+        return ranked_by_dot(tables.user, tables.item)
+
+    return Encoder(init, encode, vectors, geometry="distance")

@@ -1,0 +1,39 @@
+"""Several free vectors per user, one per item: an item's score is that of the user's best vector, in training as in use."""
+
+from __future__ import annotations
+
+import jax
+
+from onebp_jax.encoders.embedding import check_whole, unit_norm, xavier_normal
+from onebp_jax.types import Array, Encoder, Interactions, Tables
+
+
+def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Encoder:
+    """Tables `[M, K, d]` and `[N, d]`, Xavier-normal as `embedding`'s (a user's vectors differ); `s = max_k <u_k, v>`.
+
+    Args:
+      dim: width of the vectors. num_interests: `K`; with 1 the scores are those of `embedding`, to the bit.
+      normalize: score unit vectors; the tables themselves stay as they are.
+
+    Raises:
+      ValueError: sizes that are no positive whole numbers.
+    """
+    check_whole("dim", dim)
+    check_whole("num_interests", num_interests)
+    form = unit_norm if normalize else lambda rows: rows
+
+    def init(key: Array, data: Interactions) -> Tables:
+        user_key, item_key = jax.random.split(key)
+        # The fan is that of one vector, so that K does not change how long they are.
+        std = (2.0 / (data.num_users + dim)) ** 0.5
+        user = jax.random.normal(user_key, (data.num_users, num_interests, dim)) * std
+        return Tables(user, xavier_normal(item_key, data.num_items, dim))
+
+    def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:
+        del user_ids, item_ids, data, key
+        return form(tables.user), form(tables.item)
+
+    def vectors(tables: Tables, data) -> tuple[Array, Array]:
+        return encode(tables, None, None, data)
+
+    return Encoder(init, encode, vectors)

@@ -1,0 +1,95 @@
+"""Metric learning: the positive nearer than the negatives by a margin, in squared Euclidean distance, one number a row.
+
+With `d+ = |u - v_positive|^2` and `d_k = |u - v_k|^2`, each the smallest over the vectors of a user where he has several:
+
+    CML      l = log(1 + rank) max(0, m + d+ - min_k d_k),   rank = N * share of negatives with m + d+ - d_k > 0
+    DPCML2   l = max(0, m + d+ - min_k d_k)
+    DPCML1   l = mean_k max(0, m + d+ - d_k)                 with one negative: the library form of CML
+
+The rank is a constant to the gradient. The sources *sum* over a batch where the step takes the mean: multiply a learning rate of
+theirs by the batch size under plain SGD; adaptive optimisers do not mind. The vectors are kept in the unit ball, or on
+the sphere, by `onebp_jax.updaters.constrained`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.geometry import distances, paired_distances
+from onebp_jax.losses.scores import HIDDEN, check_negatives, compares
+from onebp_jax.types import Array, Loss
+
+
+def check_margin(margin: float) -> None:
+    """Raises ValueError for a margin that is not a positive number."""
+    if not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin must be a positive number, got {margin}")
+
+
+def _gaps(user: Array, positive: Array, negatives: Array, margin: float, hidden: Array | None) -> Array:
+    """`f32[k, b]`: `m + d+ - d_k`; positive where a negative is too near, far below zero where it is hidden."""
+    gaps = margin + paired_distances(user, positive) - distances(user, negatives)
+    return gaps if hidden is None else jnp.where(hidden.T, HIDDEN, gaps)
+
+
+def _share(which: Array, hidden: Array | None) -> Array:
+    """`f32[b]`: the sum of `which [k, b]` over the negatives of a row that count, by their number."""
+    number = which.shape[0] if hidden is None else jnp.maximum(1, jnp.sum(~hidden, 1))
+    return jnp.sum(which, 0) / number
+
+
+def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
+    """Collaborative metric learning, `user [b, (K,) d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`.
+
+    Args:
+      margin: `m` in squared distance, > 0.
+      rank_weight: whether to weigh a row by its estimated rank; the loss then reads `num_items` of the step.
+
+    Raises:
+      ValueError: a margin that is not positive; when traced, no negatives or no `num_items`.
+
+    Source: Hsieh et al. 2017, Collaborative Metric Learning, in the form of the authors' code (closest of the negatives).
+    """
+    check_margin(margin)
+
+    @compares("distance")
+    def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        check_negatives(negatives, "cml")
+        hidden = extra.get("hidden")
+        gaps = _gaps(user, positive, negatives, margin, hidden)
+        hinge = jax.nn.relu(jnp.max(gaps, 0))
+        if not rank_weight:
+            return hinge
+        if "num_items" not in extra:
+            raise ValueError("cml estimates ranks from num_items, and none was given: pass it, or rank_weight=False")
+        rank = extra["num_items"] * _share((gaps > 0).astype(gaps.dtype), hidden)
+        return jax.lax.stop_gradient(jnp.log1p(rank)).astype(gaps.dtype) * hinge
+
+    return loss
+
+
+def dpcml(margin: float = 1.0, hardest: bool = True) -> Loss:
+    """CML for several vectors a user; arguments and result as of `cml`, without the weight.
+
+    Args:
+      margin: `m` in squared distance, > 0.
+      hardest: whether the closest negative counts (DPCML2) or all of them alike (DPCML1).
+
+    Raises:
+      ValueError: a margin that is not positive; when traced, no negatives.
+
+    Source: Bao et al. 2022, The Minority Matters: A Diversity-Promoting Collaborative Metric Learning Algorithm.
+    """
+    check_margin(margin)
+
+    @compares("distance")
+    def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        check_negatives(negatives, "dpcml")
+        hidden = extra.get("hidden")
+        gaps = _gaps(user, positive, negatives, margin, hidden)
+        return jax.nn.relu(jnp.max(gaps, 0)) if hardest else _share(jax.nn.relu(gaps), hidden)
+
+    return loss

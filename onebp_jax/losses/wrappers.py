@@ -1,0 +1,118 @@
+"""Penalties added to any loss: between the vectors of a user, and on the size of what a batch reads."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.losses.scores import unit
+from onebp_jax.types import Array, Loss
+
+FORMS = ("hinge", "square")
+SIZES = ("inputs", "vectors")
+
+
+def _check_weight(weight: float) -> None:
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"weight must be zero or a positive number, got {weight}")
+
+
+def _as(original: Loss, loss: Loss) -> Loss:
+    """`loss` with the geometry of the one that it is made from, if that has one."""
+    if hasattr(original, "geometry"):
+        loss.geometry = original.geometry
+    return loss
+
+
+def repel(loss: Loss, weight: float, margin: float = 0.0, form: str = "hinge") -> Loss:
+    """Any loss, plus `weight` times how alike the `K` vectors of a row's user are.
+
+        R = 2 / (K (K - 1)) sum over a < b of max(0, cos(u_a, u_b) - margin), or of cos(u_a, u_b)^2
+
+    By the cosine, since under dot products a vector could flee by shrinking. With one vector a user there is nothing to add.
+
+    Args:
+      loss: on `user [b, K, d]`. weight: >= 0. margin: cosine up to which two vectors are left alone, in [-1, 1).
+      form: "hinge" or "square" (which has no margin, and makes vectors orthogonal rather than opposite).
+
+    Raises:
+      ValueError: a negative weight, a margin outside [-1, 1) or beside "square", an unknown form.
+    """
+    _check_weight(weight)
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    if not -1 <= margin < 1 or (margin and form == "square"):
+        raise ValueError(f"margin must be a cosine, at least -1 and below 1, and 0 for the form 'square', got {margin}")
+
+    def repelled(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        value = loss(user, positive, negatives, **extra)
+        if user.ndim < 3 or user.shape[1] < 2:
+            return value
+        return value + weight * _likeness(user, margin, form)
+
+    return _as(loss, repelled)
+
+
+def _likeness(user: Array, margin: float, form: str) -> Array:
+    """`f32[b]`: the mean over the pairs of a user's vectors `[b, K, d]`."""
+    vectors = unit(user)
+    cosines = jnp.einsum("bkd,bld->klb", vectors, vectors, precision=jax.lax.Precision.HIGHEST)
+    each = jax.nn.relu(cosines - margin) if form == "hinge" else cosines**2
+    pairs = jnp.triu_indices(user.shape[1], 1)
+    return jnp.mean(each[pairs], 0)
+
+
+def with_l2(loss: Loss, weight: float, of: str = "inputs") -> Loss:
+    """Any loss, plus `weight / 2 (|u|^2 + |v_positive|^2 + sum_k |v_k|^2)` of each row, averaged with it.
+
+    Negatives that the batch shares count once a batch, not once a row; hidden ones not at all (shared: those hidden from
+    every row).
+
+    Args:
+      loss: any. weight: >= 0.
+      of: "inputs", the table rows behind the vectors (LightGCN: before propagation; the step hands them over), or "vectors", what
+        is scored (NGCF).
+
+    Raises:
+      ValueError: a negative weight, an unknown `of`; when traced, "inputs" that were not handed over.
+    """
+    _check_weight(weight)
+    if of not in SIZES:
+        raise ValueError(f"of must be one of {', '.join(SIZES)}, got {of!r}")
+
+    def penalised(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        value = loss(user, positive, negatives, **extra)
+        sized = (user, positive, negatives) if of == "vectors" else extra.get("inputs")
+        if sized is None:
+            raise ValueError(
+                "with_l2(of='inputs') needs the table rows that the step passes as inputs; use of='vectors'"
+            )
+        of_negatives = _of_shared if negatives.ndim == positive.ndim else _of_own
+        rows = _squares(sized[0], 1) + _squares(sized[1], 1)
+        return value + weight / 2 * (rows + of_negatives(sized[2], len(user), extra))
+
+    return _as(loss, penalised)
+
+
+def _squares(values: Array, kept: int) -> Array:
+    """Sums of squares over all but the first `kept` axes."""
+    return jnp.sum(values * values, axis=tuple(range(kept, values.ndim)))
+
+
+def _of_own(negatives: Array, count: int, extra: dict) -> Array:
+    """`f32[b]`: over each row's own negatives `[b, k, ...]`."""
+    sizes, hidden = _squares(negatives, 2), extra.get("hidden")
+    return jnp.sum(sizes if hidden is None else jnp.where(hidden, 0, sizes), 1)
+
+
+def _of_shared(negatives: Array, count: int, extra: dict) -> Array:
+    """`f32[]`: over shared negatives `[k, ...]`, divided by the rows that count, so that their mean is the sum over the batch."""
+    sizes, hidden, valid = _squares(negatives, 1), extra.get("hidden"), extra.get("valid")
+    valid = jnp.ones(count, bool) if valid is None else valid
+    if hidden is not None:
+        # Beside table rows there may be further negatives, given as vectors.
+        counts = jnp.any(valid[:, None] & ~hidden[:, : len(sizes)], 0)
+        sizes = jnp.where(counts, sizes, 0)
+    return jnp.sum(sizes) / jnp.maximum(1, jnp.sum(valid))

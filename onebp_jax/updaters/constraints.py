@@ -1,0 +1,66 @@
+"""Updaters that keep the rows of a table inside a set: the unit ball of CML, the unit sphere of SFCML and DPCML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.rows import row_sums, take, wide
+from onebp_jax.types import Array, Signal, Tree, Updater
+from onebp_jax.updaters.rounding import narrow
+
+ROWS = ("all", "touched")
+
+
+def ball(radius: float = 1.0) -> Callable[[Array], Array]:
+    """`project(rows [.., d])`: vectors longer than `radius` are cut to it, others keep their bits."""
+    _check_radius(radius)
+
+    def project(rows: Array) -> Array:
+        squares = row_sums(rows * rows)
+        return jnp.where(squares > radius**2, rows * (radius * jax.lax.rsqrt(squares)), rows)
+
+    return project
+
+
+def sphere(radius: float = 1.0) -> Callable[[Array], Array]:
+    """`project(rows [.., d])`: every vector is rescaled to length `radius` (a vector of zeros stays one)."""
+    _check_radius(radius)
+    return lambda rows: rows * (radius * jax.lax.rsqrt(jnp.maximum(row_sums(rows * rows), 1e-24)))
+
+
+def _check_radius(radius: float) -> None:
+    if not (math.isfinite(radius) and radius > 0):
+        raise ValueError(f"radius must be a positive number, got {radius}")
+
+
+def constrained(updater: Updater, project: Callable[[Array], Array], rows: str = "all") -> Updater:
+    """Any updater, after whose every update the rows are projected.
+
+    Args:
+      updater: of a table `f32[rows, .., d]`. project: on vectors `f32[.., d]`, such as `ball()` and `sphere()`.
+      rows: "all", the whole table at each step, as the sources do, which also brings in rows that begin outside; or "touched",
+        those of the signal, enough where all rows begin inside and the updater moves no others.
+
+    Returns:
+      An `Updater` that reads what the given one reads and has its state.
+
+    Raises:
+      ValueError: an unknown `rows`.
+    """
+    if rows not in ROWS:
+        raise ValueError(f"rows must be one of {', '.join(ROWS)}, got {rows!r}")
+
+    def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
+        table, state = updater.update(signal, state, table, **extra)
+        if rows == "all":
+            return narrow(project(wide(table)), table.dtype), state
+        # Rows without a partner are not touched where only partners are read.
+        ids = signal.ids if "grads" in updater.reads else signal.ids[: signal.targets.shape[0]]
+        # A repeated row is written with the same bits each time.
+        return table.at[ids].set(narrow(project(take(table, ids)), table.dtype), mode="drop"), state
+
+    return Updater(updater.init, update, updater.reads)

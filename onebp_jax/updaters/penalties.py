@@ -1,0 +1,93 @@
+"""Penalties on a whole table, for `gradient(tx, penalty)`: `penalty(table) -> f32[]`, its slope added at every step.
+
+They stand beside the *mean* loss of a batch; a source that sums over its batch of `B` has a penalty `B` times weaker for the same
+weight. Divide such a weight by `B`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.rows import row_sums
+from onebp_jax.types import Array
+
+Penalty = Callable[[Array], Array]
+
+
+def _check(weight: float, form: str, forms: tuple[str, ...]) -> None:
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"weight must be zero or a positive number, got {weight}")
+    if form not in forms:
+        raise ValueError(f"form must be one of {', '.join(forms)}, got {form!r}")
+
+
+def dcrs(weight: float, low: float, high: float, form: str = "code") -> Penalty:
+    """Diversity control of DPCML: squared distances between the `K` vectors of a user are kept between two thresholds.
+
+        code    mean over users and K x K entries of  max(0, low - D_ab) + max(0, D_ab - high),   D_aa counted as 0
+        paper   mean over users of  max(0, low - delta) + max(0, delta - high),   delta = sum_{a,b} D_ab / (2 K (K - 1))
+
+    Args:
+      weight: >= 0. low, high: thresholds, `0 <= low <= high` (the source's code leaves the term out where they are equal).
+      form: "code" or "paper", whose formulas differ.
+
+    Returns:
+      A penalty on tables `f32[M, K, d]`; 0 where `K = 1`.
+
+    Raises:
+      ValueError: a negative weight, thresholds out of order, an unknown form; when traced, a table without vectors.
+
+    Source: Bao et al. 2022, The Minority Matters: A Diversity-Promoting Collaborative Metric Learning Algorithm.
+    """
+    _check(weight, form, ("code", "paper"))
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(f"thresholds must be 0 <= low <= high, got low={low}, high={high}")
+    outside = lambda values: jax.nn.relu(low - values) + jax.nn.relu(values - high)
+
+    def penalty(table: Array) -> Array:
+        if table.ndim != 3:
+            raise ValueError(f"dcrs is for several vectors a user, [M, K, d], and this table is {table.shape}")
+        rows, several, _ = table.shape
+        if several == 1:
+            return jnp.zeros(())
+        pairs = [(a, b) for a in range(several) for b in range(a)]
+        squares = [row_sums((table[:, a] - table[:, b]) ** 2)[:, 0] for a, b in pairs]
+        if form == "paper":
+            return weight * jnp.mean(outside(sum(squares) / (several * (several - 1))))
+        # Each pair is two of the K x K entries.
+        return weight * 2 * sum(jnp.sum(outside(one)) for one in squares) / (rows * several**2)
+
+    return penalty
+
+
+def covariance(weight: float, form: str = "squared") -> Penalty:
+    """Covariance of the dimensions of a table: `weight *` the sum over `i != j` of `C_ij^2`, or of `C_ij`.
+
+        C = (X - mean)^T (X - mean) / rows
+
+    Args:
+      weight: >= 0.
+      form: "squared", or "signed", the form of the authors' code (which may be negative, and so is no norm).
+
+    Returns:
+      A penalty on tables `f32[rows, .., d]`. The source takes the rows of both towers together, this one table.
+
+    Raises:
+      ValueError: a negative weight, an unknown form.
+
+    Source: Hsieh et al. 2017, Collaborative Metric Learning.
+    """
+    _check(weight, form, ("squared", "signed"))
+
+    def penalty(table: Array) -> Array:
+        rows = table.reshape(-1, table.shape[-1])
+        rows = rows - jnp.mean(rows, 0)
+        matrix = jnp.matmul(rows.T, rows, precision=jax.lax.Precision.HIGHEST) / len(rows)
+        matrix = jnp.where(jnp.eye(len(matrix), dtype=bool), 0, matrix)
+        return weight * jnp.sum(matrix**2 if form == "squared" else matrix)
+
+    return penalty

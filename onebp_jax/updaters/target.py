@@ -1,0 +1,40 @@
+"""A table whose rows hold a vector and a slow copy of it, which follows at its own pace (the target network of BUIR)."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+
+from onebp_jax.types import Array, Signal, Tree, Updater
+
+
+def with_target(updater: Updater, rho: float = 0.995) -> Updater:
+    """The updater on slot 0 of a table `[rows, 2, d]`; then slot 1 `<- rho slot 1 + (1 - rho) slot 0`, in every row.
+
+    Args:
+      updater: of a table `[rows, d]`; it sees the gradients and targets of slot 0 only.
+      rho: share of the copy that is kept, in [0, 1]; 1 freezes it.
+
+    Returns:
+      An `Updater` that reads what the given one reads and has its state. Copies move in rows outside of the batch too.
+
+    Raises:
+      ValueError: rho outside [0, 1].
+
+    Source: BUIR (Lee et al. 2021); the momentum encoder of BYOL and MoCo.
+    """
+    if not (math.isfinite(rho) and 0 <= rho <= 1):
+        raise ValueError(f"rho must be between 0 and 1, got {rho}")
+
+    def init(table: Array) -> Tree:
+        return updater.init(table[:, 0])
+
+    def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
+        first = lambda values: None if values is None else values[:, 0]
+        own = Signal(signal.ids, first(signal.grads), first(signal.targets))
+        online, state = updater.update(own, state, table[:, 0], **extra)
+        slow = rho * table[:, 1] + (1 - rho) * online
+        return jnp.stack([online, slow], 1), state
+
+    return Updater(init, update, updater.reads)
