@@ -15,8 +15,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.samplers.common import check_count, chosen, row_bounds, rows_of
+from onebp_jax.samplers.common import check_count, chosen, rows_of
 from onebp_jax.samplers.full_row import all_scores, count_below, not_better, scores_at, shares
+from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words, uniform
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 

@@ -8,7 +8,7 @@ With the scores x of all items for the user, the row's positive, and `F_l` the s
 
 from __future__ import annotations
 
-from onebp_jax.samplers.common import check_choice, check_count, chosen, row_bounds, rows_of
+from onebp_jax.samplers.common import check_choice, check_count, chosen, rows_of
 from onebp_jax.samplers.full_row import (
     all_scores,
     count_below,
@@ -17,6 +17,7 @@ from onebp_jax.samplers.full_row import (
     scores_at,
     shares,
 )
+from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 

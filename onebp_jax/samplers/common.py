@@ -1,4 +1,4 @@
-"""What several samplers need: popularity, membership in a user's row, cheap random words, the best of some candidates."""
+"""What several samplers need: popularity, the best of some candidates, cheap random words."""
 
 from __future__ import annotations
 
@@ -24,26 +24,6 @@ def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 def item_counts(data: Interactions) -> np.ndarray:
     """`i64[N]`, on the host: the number of users who touched each item in training."""
     return np.bincount(np.asarray(data.sorted_items), minlength=data.num_items)
-
-
-def row_bounds(user_ids: Array, data: Interactions) -> tuple[Array, Array]:
-    """Where the users' rows in `sorted_items` begin and end, `i32[b]` each; an empty row for padding."""
-    return tuple(data.row_starts.at[user_ids + i].get(mode="clip") for i in (0, 1))
-
-
-def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
-    """`bool[b, k]`: whether `user_ids i32[b]` touched `item_ids i32[b, k]` (or, shared, `[k]`) in training.
-
-    By binary search in sorted rows.
-    """
-    start, end = (bound[:, None] for bound in row_bounds(user_ids, data))
-    low = jnp.broadcast_to(start, (user_ids.shape[0], item_ids.shape[-1]))
-    for bit in reversed(range(data.max_row.bit_length())):
-        # Moves past `2^bit` items where all of them are smaller.
-        last = low + (1 << bit) - 1
-        smaller = (last < end) & (data.sorted_items.at[last].get(mode="clip") < item_ids)
-        low = jnp.where(smaller, last + 1, low)
-    return (low < end) & (data.sorted_items.at[low].get(mode="clip") == item_ids)
 
 
 def rows_of(ids: Array, batch: Batch, data: Interactions) -> Array:

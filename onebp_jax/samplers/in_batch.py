@@ -7,8 +7,8 @@ An item that is popular comes up as a negative often; without the correction the
 
 from __future__ import annotations
 
-from onebp_jax.samplers.common import touched
 from onebp_jax.samplers.frequency import frequency
+from onebp_jax.samplers.membership import touched
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 

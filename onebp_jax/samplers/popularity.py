@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.samplers.common import check_count, item_counts, row_bounds, rows_of
+from onebp_jax.samplers.common import check_count, item_counts, rows_of
+from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
