@@ -1,7 +1,29 @@
-"""Negative samplers, drawn inside the compiled step. See `onebp_jax.types.Sampler` for the contract."""
+"""Samplers of negatives, inside the compiled step. See `onebp_jax.types.Sampler` for the contract."""
 
+from onebp_jax.samplers.auc_optimal import auc_optimal
+from onebp_jax.samplers.bayesian import bayesian
+from onebp_jax.samplers.cross_batch import cross_batch
+from onebp_jax.samplers.dynamic import dynamic, hardest_distance
+from onebp_jax.samplers.in_batch import in_batch
+from onebp_jax.samplers.mixed import mixed
+from onebp_jax.samplers.popularity import popularity
 from onebp_jax.samplers.shared import shared
 from onebp_jax.samplers.trivial import full_catalogue, none
+from onebp_jax.samplers.two_stage import two_stage
 from onebp_jax.samplers.uniform import uniform
 
-__all__ = ["full_catalogue", "none", "shared", "uniform"]
+__all__ = [
+    "auc_optimal",
+    "bayesian",
+    "cross_batch",
+    "dynamic",
+    "full_catalogue",
+    "hardest_distance",
+    "in_batch",
+    "mixed",
+    "none",
+    "popularity",
+    "shared",
+    "two_stage",
+    "uniform",
+]

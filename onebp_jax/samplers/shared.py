@@ -13,21 +13,10 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.samplers.common import check_count, item_counts
+from onebp_jax.samplers.membership import touched
 from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
-
-
-def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
-    """`bool[b, k]`: whether `user_ids i32[b]` touched `item_ids i32[k]` in training, by binary search in sorted rows."""
-    start = data.row_starts.at[user_ids].get(mode="clip")[:, None]
-    end = data.row_starts.at[user_ids + 1].get(mode="clip")[:, None]
-    low = jnp.broadcast_to(start, (user_ids.shape[0], item_ids.shape[0]))
-    for bit in reversed(range(data.max_row.bit_length())):
-        # Moves past `2^bit` items where all of them are smaller.
-        last = low + (1 << bit) - 1
-        smaller = (last < end) & (data.sorted_items.at[last].get(mode="clip") < item_ids)
-        low = jnp.where(smaller, last + 1, low)
-    return (low < end) & (data.sorted_items.at[low].get(mode="clip") == item_ids)
 
 
 def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -> Sampler:
@@ -45,15 +34,14 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
     Raises:
       ValueError: `num_negatives < 1` or `alpha` negative or not finite.
     """
-    if int(num_negatives) != num_negatives or num_negatives < 1:
-        raise ValueError(f"num_negatives must be a positive whole number, got {num_negatives}")
+    check_count("num_negatives", num_negatives)
     if not (math.isfinite(alpha) and alpha >= 0):
         raise ValueError(f"alpha must be zero or a positive number, got {alpha}")
 
     def init(data: Interactions, view: View | None = None) -> Tree:
         if alpha == 0:
             return ()
-        popularity = np.bincount(np.asarray(data.item_ids), minlength=data.num_items).astype(np.float64)
+        popularity = item_counts(data).astype(np.float64)
         weight = np.where(popularity > 0, popularity**alpha, 0)
         share = weight / weight.sum()
         # Item j is drawn for the 32-bit words w with edges[j-1] <= w < edges[j].

@@ -1,0 +1,90 @@
+"""Cross-batch negatives (CBNS): the batch's own items, and the vectors of items of earlier batches from a bank.
+
+    p(i | u) = e^{s'(u, i)} / (e^{s'(u, i)} + sum_{j in batch and bank, not i} e^{s'(u, j)}),   s'(u, j) = <u, v_j> - log q_j
+
+The bank is a ring: each batch writes its vectors, constants from then on, over the oldest ones. Vectors move while training, so
+for the first `warmup` batches, when they move fast, the bank is filled but not used.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.samplers.common import check_count
+from onebp_jax.samplers.frequency import frequency
+from onebp_jax.samplers.in_batch import not_counting
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+
+
+class Bank(NamedTuple):
+    """State: `vectors f32[Q, d]`, their `ids i32[Q]` (`N`: an unfilled slot) and `log_q f32[Q]`; the slot that is written next;
+    the number of batches so far; what the frequency estimate keeps."""
+
+    vectors: Array
+    ids: Array
+    log_q: Array
+    pointer: Array
+    step: Array
+    frequency: Tree
+
+
+def cross_batch(
+    size: int, warmup: int, correction: str = "static", mask_known: bool = False, rate: float = 0.01
+) -> Sampler:
+    """The batch's positives and a bank of earlier ones as shared negatives.
+
+    Args:
+      size: slots of the bank; 2 to 16 batches are usual.
+      warmup: for how many batches the bank is only filled.
+      correction, mask_known, rate: as in `in_batch`.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b], log_q f32[b + Q], positive_log_q f32[b], hidden bool[b, b + Q], vectors f32[Q, d])`. A
+      row of padding fills a slot that never counts.
+
+    Raises:
+      ValueError: arguments out of range.
+
+    Source: Wang, Zhu and He 2021.
+    """
+    check_count("size", size)
+    check_count("warmup", warmup, 0)
+    estimate = frequency(correction, rate)
+
+    def init(data: Interactions, view: View) -> Bank:
+        one = jnp.zeros(1, jnp.int32)
+        width = jax.eval_shape(view.encode, one, one)[1].shape[-1]
+        ids = jnp.full(size, data.num_items, jnp.int32)
+        start = jnp.zeros((size, width), jnp.float32), ids, jnp.zeros(size, jnp.float32), jnp.int32(0), jnp.int32(0)
+        return Bank(*start, estimate.init(data))
+
+    def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Bank]:
+        del key
+        ids = batch.positive_ids
+        log_q, kept = estimate.read(state.frequency, ids, data)
+        both = jnp.concatenate([ids, state.ids])
+        early = (jnp.arange(both.shape[0]) >= ids.shape[0]) & (state.step < warmup)
+        hidden = not_counting(both, batch, data, mask_known) | early
+        of_both = None if log_q is None else jnp.concatenate([log_q, state.log_q])
+        vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, ids)[1])
+        new = _enqueue(state, vectors, ids, log_q)
+        new = new._replace(step=state.step + 1, frequency=kept)
+        return Negatives(ids, of_both, log_q, hidden, state.vectors), new
+
+    return Sampler(lambda data: None, init, sample)
+
+
+def _enqueue(bank: Bank, vectors: Array, ids: Array, log_q: Array | None) -> Bank:
+    """The bank with a batch over its oldest slots; of a batch larger than the bank the last rows."""
+    size, rows = bank.ids.shape[0], ids.shape[0]
+    slots = (bank.pointer + jnp.arange(rows, dtype=jnp.int32)) % size
+    last = slice(max(0, rows - size), None)
+    return bank._replace(
+        vectors=bank.vectors.at[slots[last]].set(vectors[last], unique_indices=True),
+        ids=bank.ids.at[slots[last]].set(ids[last], unique_indices=True),
+        log_q=bank.log_q if log_q is None else bank.log_q.at[slots[last]].set(log_q[last], unique_indices=True),
+        pointer=(bank.pointer + rows) % size,
+    )

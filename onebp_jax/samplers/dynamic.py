@@ -1,0 +1,88 @@
+"""Hard negatives of a row's own: of some uniform candidates those that the model as it stands takes for the best (DNS, HarS).
+
+DNS    candidates c_1 .. c_C; keep those of the largest score s(u, v_c)
+HarS   candidates c_1 .. c_C; keep those of the smallest Euclidean distance |u - v_c|
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax import geometry
+from onebp_jax.samplers.common import check_choice, check_count, chosen, encode_columns, rows_of
+from onebp_jax.samplers.uniform import uniform
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+
+
+def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") -> Sampler:
+    """`num_negatives` items a row: of uniform untouched candidates the ones that score highest (dynamic negative sampling).
+
+    Args:
+      num_negatives: how many a row.
+      num_candidates: of how many candidates; with "groups", in each group.
+      rule: "topk", the best of one set of distinct candidates; "groups", the best of each of `num_negatives` sets, drawn apart,
+        so that an item may come twice.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b, k])`, without state.
+
+    Raises:
+      ValueError: arguments out of range; from `check(data)`, a user with fewer untouched items than candidates; from `sample`,
+        an encoder whose vectors have no score for single items.
+
+    Source: Zhang, Chen, Wang and Yu 2013.
+    """
+    check_choice("rule", rule, ("topk", "groups"))
+    _check_candidates(num_negatives, num_candidates, 1 if rule == "groups" else num_negatives)
+    candidates = uniform(num_candidates)
+
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+        many = num_negatives if rule == "groups" else 1
+        # A group is a row of its own in one larger draw.
+        users, positives = (jnp.tile(ids, many) for ids in batch)
+        ids = candidates.sample(key, (), Batch(users, positives), data)[0].ids.T
+        user, item = encode_columns(view, users, ids)
+        best = chosen(ids, view.score(user, item).T, num_negatives if rule == "topk" else 1)
+        return Negatives(rows_of(best.reshape(num_negatives, -1), batch, data)), state
+
+    return Sampler(candidates.check, candidates.init, sample)
+
+
+def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
+    """`num_negatives` items a row: of distinct uniform untouched candidates the ones nearest to the user.
+
+    Args:
+      num_negatives: how many a row.
+      num_candidates: of how many candidates.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b, k])`, without state. Of several vectors of a user the nearest counts.
+
+    Raises:
+      ValueError: arguments out of range; from `check(data)`, a user with fewer untouched items than candidates; from `sample`,
+        an encoder whose vectors have no score for single items.
+
+    Source: after Hsieh et al. 2017, as arXiv 2403.18227 describes its rival "HarS".
+    """
+    _check_candidates(num_negatives, num_candidates, num_negatives)
+    candidates = uniform(num_candidates)
+
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+        ids = candidates.sample(key, (), batch, data)[0].ids.T
+        user, item = encode_columns(view, batch.user_ids, ids)
+        # Vectors that cannot be scored one by one have no distance of this kind either.
+        jax.eval_shape(view.score, user, item)
+        best = chosen(ids, -geometry.distances(user, item), num_negatives)
+        return Negatives(rows_of(best, batch, data)), state
+
+    return Sampler(candidates.check, candidates.init, sample)
+
+
+def _check_candidates(num_negatives: int, num_candidates: int, least: int) -> None:
+    check_count("num_negatives", num_negatives)
+    check_count("num_candidates", num_candidates)
+    if num_candidates < least:
+        raise ValueError(
+            f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}: nothing to choose from"
+        )

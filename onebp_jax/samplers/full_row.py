@@ -1,0 +1,63 @@
+"""Negatives chosen by where a candidate stands among all scores of its user (AUC_NS, BNS): the scores, and their ranks."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.samplers.common import item_counts
+from onebp_jax.samplers.membership import row_bounds
+from onebp_jax.types import Array, Batch, Interactions, View
+
+# Rows of scores that are counted in one pass over the counts.
+_BLOCK = 16
+
+
+def all_scores(view: View, batch: Batch, data: Interactions) -> Array:
+    """`f32[N, b]`: the scores of all items, a column a row of the batch."""
+    user, item = view.encode(batch.user_ids, jnp.arange(data.num_items, dtype=jnp.int32))
+    return view.score(user, item).T
+
+
+def scores_at(scores: Array, ids: Array) -> Array:
+    """`f32[k, b]`: the scores of the items `ids i32[k, b]`; an id out of range reads the last."""
+    return scores.at[ids, jnp.arange(scores.shape[1])].get(mode="clip")
+
+
+def count_below(scores: Array, values: Array) -> Array:
+    """`i32[m, b]`: how many of the `scores f32[N, b]` are at most as large as each of the `values f32[m, b]`.
+
+    By comparing: for a few values that is one pass, where sorting would be several dozen.
+    """
+    size, rest = scores.shape[0] // _BLOCK, scores.shape[0] % _BLOCK
+
+    def below(rows: Array) -> Array:
+        return sum(((row <= values).astype(jnp.int32) for row in rows), jnp.zeros(values.shape, jnp.int32))
+
+    # Row after row onto one small array: a plain sum over the first axis XLA:CPU does number by number, ten times as long.
+    def count(block: Array, counts: Array) -> Array:
+        return counts + below(jax.lax.dynamic_slice_in_dim(scores, rest + block * _BLOCK, _BLOCK))
+
+    return jax.lax.fori_loop(0, size, count, below(scores[:rest]))
+
+
+def count_touched_below(scores: Array, values: Array, batch: Batch, data: Interactions) -> Array:
+    """`i32[m, b]`: the same among what each row's user touched; goes through the users' rows place by place."""
+    start, end = row_bounds(batch.user_ids, data)
+
+    def count(place: Array, counts: Array) -> Array:
+        item = data.sorted_items.at[start + place].get(mode="clip")
+        return counts + ((place < end - start) & (scores_at(scores, item[None]) <= values))
+
+    return jax.lax.fori_loop(0, jnp.max(end - start, initial=0), count, jnp.zeros(values.shape, jnp.int32))
+
+
+def shares(data: Interactions) -> Array:
+    """`f32[N]`: each item's share of the training pairs."""
+    counts = item_counts(data)
+    return jnp.asarray(counts / counts.sum(), jnp.float32)
+
+
+def not_better(of_one: Array, of_other: Array) -> Array:
+    """`1 - sigmoid(one - other)`: how far one score is from lying above another."""
+    return jax.nn.sigmoid(of_other - of_one)

@@ -1,0 +1,54 @@
+"""In-batch negatives: the positives of the other rows, corrected for how often an item is a positive.
+
+    s_ij = <u_i, v_j> / tau - log q_j    for all items j of the batch, row i's positive too
+
+An item that is popular comes up as a negative often; without the correction the model would learn to score it low.
+"""
+
+from __future__ import annotations
+
+from onebp_jax.samplers.frequency import frequency
+from onebp_jax.samplers.membership import touched
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+
+
+def not_counting(ids: Array, batch: Batch, data: Interactions, mask_known: bool) -> Array:
+    """`bool[b, k]`: which of the shared `ids i32[k]` are no negatives of a row.
+
+    Its own positive, wherever it stands, padding, and by choice all that its user touched.
+    """
+    hidden = (ids == batch.positive_ids[:, None]) | (ids == data.num_items)
+    return hidden | touched(batch.user_ids, ids, data) if mask_known else hidden
+
+
+def in_batch(correction: str = "static", mask_known: bool = False, rate: float = 0.01) -> Sampler:
+    """The batch's positives as negatives that all of its rows share.
+
+    Args:
+      correction: "static" (the share of the training pairs), "streaming" (estimated from the batches) or "none".
+      mask_known: whether to hide from each row all that its user touched, not only its own positive.
+      rate: of the moving average of "streaming", above 0 and at most 1.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b], log_q f32[b], positive_log_q f32[b], hidden bool[b, b])`.
+
+    Raises:
+      ValueError: another correction, or a rate out of range.
+
+    Source: Yi et al. 2019; Bengio and Senecal 2008.
+    """
+    estimate = frequency(correction, rate)
+
+    def init(data: Interactions, view: View | None = None) -> Tree:
+        del view
+        return estimate.init(data)
+
+    def sample(
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+    ) -> tuple[Negatives, Tree]:
+        del key, view
+        ids = batch.positive_ids
+        log_q, state = estimate.read(state, ids, data)
+        return Negatives(ids, log_q, log_q, not_counting(ids, batch, data, mask_known)), state
+
+    return Sampler(lambda data: None, init, sample)

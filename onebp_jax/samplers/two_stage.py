@@ -1,0 +1,92 @@
+"""Two-stage negatives: one set of popular candidates a batch, and of these, per row, items that are similar to its positive.
+
+    stage 1   C items, without replacement, from popularity ^ gamma
+    stage 2   x_c = <v_pos, v_c> of unit vectors;  q_c prop. to (1 - x_c^2)^(1 - (d-1)/2) where x_c > 0, else 0;
+              k items, without replacement, from q over the candidates that the user has not touched
+
+`q` undoes the density of inner products on the unit sphere, so that similarities come out about evenly. The exponent is -510 for
+1024 numbers: all is done with logarithms, and draws without replacement are the largest of `log q + Gumbel` (Yellott 1977).
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.rows import row_sums
+from onebp_jax.samplers.common import check_count, gumbel, item_counts, largest, rows_of, scramble
+from onebp_jax.samplers.membership import touched
+from onebp_jax.samplers.uniform import random_words
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+
+# In place of a logarithm of 0: where it counts, the least other is -19, and Gumbel numbers lie between -3 and 23.
+_LAST = -64.0
+
+
+def log_weight(similarity: Array, dim: int) -> Array:
+    """`log((1 - x^2)^(1 - (d-1)/2))`, `-inf` where `x <= 0`: the logarithm of `q` but for a constant."""
+    rest = jnp.maximum(1 - similarity**2, 0) + 1e-8
+    return jnp.where(similarity > 0, (1 - (dim - 1) / 2) * jnp.log(rest), -jnp.inf)
+
+
+def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0) -> Sampler:
+    """`num_negatives` distinct items a row, from popular candidates that a batch shares, by their similarity to the positive.
+
+    Args:
+      num_negatives: how many a row.
+      num_candidates: candidates a batch (fewer where fewer items have training users).
+      gamma: exponent of the popularity, >= 0.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b, k], hidden bool[b, k])`; its state is `f32[N]`, the logarithm of the popularity. Where
+      the similar candidates run out, dissimilar ones come after them, all alike; where a row has no candidates left, its
+      negatives are hidden and have the id `N`.
+
+    Raises:
+      ValueError: arguments out of range.
+
+    Source: Tran et al. 2019, as public code has it; the paper itself was not read.
+    """
+    check_count("num_negatives", num_negatives)
+    check_count("num_candidates", num_candidates)
+    if num_candidates < num_negatives:
+        raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
+    if not (math.isfinite(gamma) and gamma >= 0):
+        raise ValueError(f"gamma must be zero or a positive number, got {gamma}")
+
+    def check(data: Interactions) -> None:
+        if data.num_items < num_negatives:
+            raise ValueError(f"num_negatives={num_negatives}, but there are only {data.num_items} items")
+
+    def init(data: Interactions, view: View | None = None) -> Tree:
+        del view
+        counts = item_counts(data)
+        return jnp.asarray(np.where(counts > 0, gamma * np.log(np.maximum(counts, 1)), -np.inf), jnp.float32)
+
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+        first, second, third = jax.random.split(key, 3)
+        size, rows = min(num_candidates, data.num_items), batch.user_ids.shape[0]
+        noisy, ids = jax.lax.top_k(state + gumbel(random_words(first, data.num_items)), size)
+        usable = (noisy > -jnp.inf) & ~touched(batch.user_ids, ids, data)
+        weight = log_weight(*_similarities(view, batch, ids))
+        # One word a row and two a candidate, stirred: a cipher call for each pair of them would take longer than all the rest.
+        own, shared = random_words(second, rows), random_words(third, 2 * size).reshape(2, size, 1)
+        noise = gumbel(scramble(scramble(own ^ shared[0]) + shared[1]))
+        value = jnp.where(usable.T, jnp.maximum(weight, _LAST) + noise, -jnp.inf)
+        places = largest(value, num_negatives)
+        hidden = jnp.arange(num_negatives)[:, None] >= jnp.sum(usable, axis=1)
+        drawn = jnp.where(hidden, data.num_items, ids[places])
+        return Negatives(rows_of(drawn, batch, data), hidden=hidden.T), state
+
+    return Sampler(check, init, sample)
+
+
+def _similarities(view: View, batch: Batch, ids: Array) -> tuple[Array, int]:
+    """`f32[c, b]`: cosines of the candidates `ids i32[c]` and every row's positive, and how wide the vectors are."""
+    item = view.encode(batch.user_ids, jnp.concatenate([batch.positive_ids, ids]))[1]
+    unit = item * jax.lax.rsqrt(jnp.maximum(row_sums(item * item), 1e-24))
+    positive, candidate = jnp.split(unit, [batch.user_ids.shape[0]])
+    return jnp.matmul(candidate, positive.T, precision=jax.lax.Precision.HIGHEST), item.shape[1]
