@@ -1,5 +1,8 @@
 """Encoders: from table rows to the vectors that are scored. See `onebp_jax.types.Encoder` for the contract."""
 
+from onebp_jax.encoders.detached import detached
 from onebp_jax.encoders.embedding import embedding, xavier_normal
+from onebp_jax.encoders.lightgcn import lightgcn
+from onebp_jax.encoders.ngcf import ngcf
 
-__all__ = ["embedding", "xavier_normal"]
+__all__ = ["detached", "embedding", "lightgcn", "ngcf", "xavier_normal"]
