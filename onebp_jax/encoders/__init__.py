@@ -1,8 +1,20 @@
 """Encoders: from table rows to the vectors that are scored. See `onebp_jax.types.Encoder` for the contract."""
 
 from onebp_jax.encoders.buir import buir
+from onebp_jax.encoders.detached import detached
 from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.euclidean import euclidean
+from onebp_jax.encoders.lightgcn import lightgcn
 from onebp_jax.encoders.multi_interest import multi_interest
+from onebp_jax.encoders.ngcf import ngcf
 
-__all__ = ["buir", "embedding", "euclidean", "multi_interest", "xavier_normal"]
+__all__ = [
+    "buir",
+    "detached",
+    "embedding",
+    "euclidean",
+    "lightgcn",
+    "multi_interest",
+    "ngcf",
+    "xavier_normal",
+]

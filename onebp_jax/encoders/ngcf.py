@@ -1,0 +1,176 @@
+"""NGCF: propagation over the graph with weights, products of a row and its neighbours, and a non-linearity.
+
+With `S` the sums over neighbours, `*` entry by entry and `leaky` the leaky rectifier, layer by layer
+
+    paper       E' = leaky((E + S) W1 + (S * E) W2)                        S = A_hat E
+    official    E' = leaky(S W1 + b1) + leaky((E * S) W2 + b2)             S = D^-1 (A + I) E and others
+    recbole     E' = leaky((E + S) W1 + b1 + (S * E) W2 + b2)              S = A_hat E
+
+then dropout; a layer's output is `E'` with rows of length 1, and the vectors are `E^0` and all outputs side by side. What feeds
+the next layer is `E'` itself, but the output in the form of RecBole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from onebp_jax.encoders.embedding import embedding, unit_norm, xavier_normal
+from onebp_jax.encoders.graph import Graph, bipartite, check_layers, neighbour_means, neighbour_sums, rows_of
+from onebp_jax.types import Array, Encoder, Interactions, Tables
+
+FORMS = ("paper", "official", "recbole")
+ADJACENCIES = ("norm", "ngcf", "gcmc")
+Pair = tuple[Array, Array]
+
+
+class Layers(NamedTuple):
+    """The weights of all layers: of the sums and of the products `f32[K, d, d]`, and their biases `f32[K, d]` or None."""
+
+    of_sums: Array
+    of_products: Array
+    sums_bias: Array | None = None
+    products_bias: Array | None = None
+
+
+def ngcf(
+    dim: int,
+    num_layers: int = 3,
+    form: str = "paper",
+    adjacency: str | None = None,
+    dropout: float = 0.1,
+    slope: float = 0.2,
+) -> Encoder:
+    """Neural graph collaborative filtering; the score is the dot product of vectors of width `dim (1 + num_layers)`.
+
+    Args:
+      dim: width of the tables, which are those of `embedding`, and of every layer.
+      num_layers: how often to propagate, >= 0; 0 is matrix factorisation.
+      form: "paper", "official" (the authors' code) or "recbole": three different layers, see the head of this module.
+      adjacency: for "official" alone: "norm" is `D^-1 (A + I)`, degrees with the node itself (the default, as in that code);
+        "ngcf" is `D^-1 A + I`; "gcmc" is `D^-1 A`. The other forms are always symmetric.
+      dropout: chance of an entry of `E'` to be dropped in training, in [0, 1), to the nearest 1/65536.
+      slope: of the rectifier below zero.
+
+    Returns:
+      An `Encoder` that reads whole tables, with `params` (`Layers`, Xavier-normal; biases of "recbole" begin at zero; `()` for
+      no layer): its method needs a `tx`.
+
+    Raises:
+      ValueError: a width, number of layers, form, adjacency, dropout or slope outside of these.
+
+    Source: Wang et al. 2019, https://arxiv.org/abs/1905.08108; xiangwang1223/neural_graph_collaborative_filtering; RecBole.
+    """
+    base = embedding(dim)
+    check_layers(num_layers)
+    _check(form, adjacency, dropout, slope)
+    propagate = _layer(form, adjacency or "norm", slope)
+
+    def init(key: Array, data: Interactions) -> Tables:
+        tables = base.init(key, data)
+        if not num_layers:
+            return tables
+        return tables._replace(params=_first_layers(jax.random.fold_in(key, 1), dim, num_layers, form))
+
+    def blocks(tables: Tables, data: Interactions, key: Array | None) -> list[Pair]:
+        """`E^0` and what comes out of each layer, for users and items; lengths are still to be made 1."""
+        pair = tables.user, tables.item
+        found = [pair]
+        for number in range(num_layers):
+            layer = jax.tree.map(lambda weights, number=number: weights[number], tables.params)
+            pair = propagate(data.prepared, pair, layer)
+            if key is not None and dropout:
+                keys = jax.random.split(jax.random.fold_in(key, number))
+                pair = tuple(drop(one, table, dropout) for one, table in zip(keys, pair, strict=True))
+            if form == "recbole":
+                pair = tuple(map(unit_norm, pair))
+            found.append(pair)
+        return found
+
+    def joined(parts: list[Array]) -> Array:
+        return jnp.concatenate([parts[0], *map(unit_norm, parts[1:])], axis=1)
+
+    def encode(tables: Tables, user_ids: Array, item_ids: Array, data: Interactions, key=None) -> Pair:
+        user, item = zip(*blocks(tables, data, key), strict=True)
+        # Rows of the batch first: only they need a length of 1.
+        return joined([rows_of(table, user_ids) for table in user]), joined(
+            [rows_of(table, item_ids) for table in item]
+        )
+
+    def vectors(tables: Tables, data: Interactions) -> Pair:
+        user, item = zip(*blocks(tables, data, None), strict=True)
+        return joined(user), joined(item)
+
+    return Encoder(init, encode, vectors, whole=True, prepare=lambda data: bipartite(data, dim))
+
+
+def drop(key: Array, values: Array, rate: float) -> Array:
+    """Each entry zero with the chance `rate`, else scaled up so that the mean stays; `rate` to the nearest 1/65536."""
+    keep = min(max(round((1 - rate) * 2**16), 1), 2**16)
+    # Half a word decides on an entry, and both words of each cipher call are used: random numbers would else be most of a step.
+    count = values.size
+    words = jax.random.key_data(jax.random.split(key, -(-count // 4))).reshape(-1)[: -(-count // 2)]
+    halves = jnp.concatenate([words & 0xFFFF, words >> 16])[:count].reshape(values.shape)
+    return jnp.where(halves < keep, values * (2**16 / keep), 0)
+
+
+def _layer(form: str, adjacency: str, slope: float) -> Callable[[Graph, Pair, Layers], Pair]:
+    """`layer(graph, (user, item), weights) -> (user, item)`, before dropout and lengths."""
+
+    def bias(values: Array, by: Array | None) -> Array:
+        return values if by is None else values + by
+
+    def one_side(own: Array, near: Array, weights: Layers) -> Array:
+        linear = near if form == "official" else own + near
+        sums = bias(_product(linear, weights.of_sums), weights.sums_bias)
+        products = bias(_product(own * near, weights.of_products), weights.products_bias)
+        if form == "official":
+            return jax.nn.leaky_relu(sums, slope) + jax.nn.leaky_relu(products, slope)
+        return jax.nn.leaky_relu(sums + products, slope)
+
+    def layer(graph: Graph, pair: Pair, weights: Layers) -> Pair:
+        near = _row_normalised(graph, pair, adjacency) if form == "official" else neighbour_sums(graph, *pair)
+        return tuple(one_side(*tables, weights) for tables in zip(pair, near, strict=True))
+
+    return layer
+
+
+def _row_normalised(graph: Graph, pair: Pair, adjacency: str) -> Pair:
+    means = neighbour_means(graph, *pair)
+    if adjacency == "gcmc":
+        return means
+    if adjacency == "ngcf":
+        return tuple(mean + own for mean, own in zip(means, pair, strict=True))
+    degrees = graph.user_degree[:, None], graph.item_degree[:, None]
+    return tuple((mean * degree + own) / (degree + 1) for mean, degree, own in zip(means, degrees, pair, strict=True))
+
+
+def _product(rows: Array, weights: Array) -> Array:
+    return jnp.matmul(rows, weights, precision=jax.lax.Precision.HIGHEST)
+
+
+def _first_layers(key: Array, dim: int, num_layers: int, form: str) -> Layers:
+    keys = jax.random.split(key, (4, num_layers))
+    weights = [jax.vmap(lambda one: xavier_normal(one, dim, dim))(some) for some in keys[:2]]
+    if form == "official":
+        weights += [jax.vmap(lambda one: xavier_normal(one, 1, dim)[0])(some) for some in keys[2:]]
+    if form == "recbole":
+        weights += [jnp.zeros((num_layers, dim))] * 2
+    return Layers(*weights)
+
+
+def _check(form: str, adjacency: str | None, dropout: float, slope: float) -> None:
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    if adjacency is not None and form != "official":
+        raise ValueError(f"adjacency={adjacency!r} is for form='official': {form!r} always takes the symmetric one")
+    if adjacency not in (None, *ADJACENCIES):
+        raise ValueError(f"adjacency must be one of {', '.join(ADJACENCIES)}, got {adjacency!r}")
+    if not (math.isfinite(dropout) and 0 <= dropout < 1):
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+    if not math.isfinite(slope):
+        raise ValueError(f"slope must be a finite number, got {slope}")
