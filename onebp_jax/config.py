@@ -19,7 +19,8 @@ OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
 
 
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
-OPTIONS = {}
+# What only some methods know, by name and type; see the keyword-only arguments in `onebp_jax.methods`.
+OPTIONS = {"ease_l2": float, "max_bytes": int, "num_neighbours": int, "shrink": float, "similarity": str}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -147,11 +148,17 @@ def _written(function: Callable) -> str:
 
 
 def as_plain(config: ml_collections.ConfigDict) -> dict:
-    """The configuration as JSON-able values; a function is written as `module:name`."""
+    """The configuration as JSON-able values: a function is written as `module:name`, and only the options that are given.
+
+    So a run folder stays what it is when another version knows more options.
+    """
 
     def plain(value):
         if isinstance(value, ml_collections.ConfigDict | dict):
             return {key: plain(inner) for key, inner in value.items()}
         return _written(value) if callable(value) else value
 
-    return plain(config)
+    given = plain(config)
+    if "options" in given:
+        given["options"] = {name: value for name, value in given["options"].items() if value is not None}
+    return given
