@@ -76,6 +76,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.protocol = "honest"
     config.validation_fraction = 0.1
     config.eval_every = 1
+    config.read_test = (
+        True  # False: a trial of a search; it ends with its value on validation and never measures on the test set
+    )
     config.eval_users = 0  # rank that many random users only, drawn by `seed`; 0 = everyone
     config.patience = 50
     return config
@@ -132,9 +135,17 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "protocol", PROTOCOLS)
     _one_of(config, "optimizer", ("dense", "rowwise"))
     _one_of(config, "table_dtype", DTYPES)
-    for field in ("drop_last", "normalize", "hide_touched", "row_counts"):
+    for field in ("drop_last", "normalize", "hide_touched", "row_counts", "read_test"):
         if not isinstance(config[field], bool):
             raise UserError(f"{field}={config[field]!r}: expected True or False")
+    for name, value in config.options.items():
+        kind = OPTIONS.get(name, object)
+        # A whole number is a good real one; True is no number.
+        fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or value is not True)
+        if value is not None and not fits:
+            raise UserError(f"options.{name}={value!r}: expected a value of type {kind.__name__}")
+    if not config.read_test and config.protocol != "honest":
+        raise UserError(f"read_test=False: expected protocol='honest', {config.protocol!r} chooses on the test set")
 
 
 def _written(function: Callable) -> str:
