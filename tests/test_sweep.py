@@ -149,7 +149,7 @@ HEAD = ("dataset", "split", "criterion", "trials_per_method", "search", "search_
         (["onebp", "onebp"], "l2=0|1", "each of them once"),
         (["onebp", "onebpp"], "l2=0|1", "method='onebpp' is unknown"),
         (["onebp"], "l2=0|few", "l2=few is of another type"),
-        (["onebp"], "l2=0|-1", "l2=-1: expected"),
+        (["onebp"], "l2=0|-1", "l2=-1.0: expected at least 0"),
         (["onebp"], "options.shrink=0|1", "options.shrink=.* has no effect on method='onebp'"),
         (["ease"], "l2=0|1", "l2 has no effect on method='ease', which is not trained"),
     ],
