@@ -9,7 +9,7 @@ from pathlib import Path
 import ml_collections
 
 from onebp_jax import methods, report
-from onebp_jax.config import check_config, default_config, nearest
+from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
@@ -17,25 +17,35 @@ from onebp_jax.train import train
 
 
 def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
-    """The configuration of one row: `spec` is `method` or `method:field=value:field=value`."""
+    """The configuration of one row: `spec` is `method` or `method:field=value:options.name=value`."""
     config = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
     method, *changes = spec.split(":")
     config.method, config.seed = method, seed
     for change in changes:
         field, given, text = change.partition("=")
-        if not given or field not in default_config():
-            raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, default_config())}")
+        if not given or field not in fields():
+            raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
+        within, name = (config.options, field.removeprefix("options.")) if "." in field else (config, field)
         try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        try:
-            config[field] = value
+            within[name] = literal(text)
         except TypeError as error:
-            raise UserError(f"{spec!r}: {field}={text} is of another type than {config[field]!r}") from error
+            raise UserError(f"{spec!r}: {field}={text} is of another type than {within[name]!r}") from error
     check_config(config)
     methods.build(config)
     return config
+
+
+def fields() -> list[str]:
+    """What a row or a trial may change: every field of the config, and `options.NAME` of a method."""
+    return [name for name in default_config() if name != "options"] + [f"options.{name}" for name in OPTIONS]
+
+
+def literal(text: str):
+    """A value as it is written in Python, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], say=print) -> str:
@@ -43,6 +53,8 @@ def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds
     for what, given in (("methods", specs), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
             raise UserError(f"--{what}={','.join(map(str, given))}: expected one or more, each of them once")
+    if not config.read_test:
+        raise UserError("read_test=False: a comparison measures on the test set; launch.sweep is for trials")
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     rows, timing = [], []
     for spec in specs:

@@ -19,7 +19,8 @@ OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
 
 
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
-OPTIONS = {}
+# What only some methods know, by name and type; see the keyword-only arguments in `onebp_jax.methods`.
+OPTIONS = {"ease_l2": float, "max_bytes": int, "num_neighbours": int, "shrink": float, "similarity": str}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -75,6 +76,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.protocol = "honest"
     config.validation_fraction = 0.1
     config.eval_every = 1
+    config.read_test = (
+        True  # False: a trial of a search; it ends with its value on validation and never measures on the test set
+    )
     config.eval_users = 0  # rank that many random users only, drawn by `seed`; 0 = everyone
     config.patience = 50
     return config
@@ -131,9 +135,17 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "protocol", PROTOCOLS)
     _one_of(config, "optimizer", ("dense", "rowwise"))
     _one_of(config, "table_dtype", DTYPES)
-    for field in ("drop_last", "normalize", "hide_touched", "row_counts"):
+    for field in ("drop_last", "normalize", "hide_touched", "row_counts", "read_test"):
         if not isinstance(config[field], bool):
             raise UserError(f"{field}={config[field]!r}: expected True or False")
+    for name, value in config.options.items():
+        kind = OPTIONS.get(name, object)
+        # A whole number is a good real one; True is no number.
+        fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or value is not True)
+        if value is not None and not fits:
+            raise UserError(f"options.{name}={value!r}: expected a value of type {kind.__name__}")
+    if not config.read_test and config.protocol != "honest":
+        raise UserError(f"read_test=False: expected protocol='honest', {config.protocol!r} chooses on the test set")
 
 
 def _written(function: Callable) -> str:
@@ -147,11 +159,17 @@ def _written(function: Callable) -> str:
 
 
 def as_plain(config: ml_collections.ConfigDict) -> dict:
-    """The configuration as JSON-able values; a function is written as `module:name`."""
+    """The configuration as JSON-able values: a function is written as `module:name`, and only the options that are given.
+
+    So a run folder stays what it is when another version knows more options.
+    """
 
     def plain(value):
         if isinstance(value, ml_collections.ConfigDict | dict):
             return {key: plain(inner) for key, inner in value.items()}
         return _written(value) if callable(value) else value
 
-    return plain(config)
+    given = plain(config)
+    if "options" in given:
+        given["options"] = {name: value for name, value in given["options"].items() if value is not None}
+    return given

@@ -8,6 +8,8 @@ it takes the config and returns a `Method`, and needs no registration.
     twobp       gradient(tx)             gradient(tx)             the usual two-tower update (Table 2 "MF")
     user_only   gradient(tx)             moving_average(beta)     the flip of OneBP (Table 3)
     popularity  -                        -                        items by number of training users; no training
+    itemknn     -                        -                        item-based neighbours (Sarwar 2001); no training
+    ease        -                        -                        EASE^R (arXiv 1905.03375), a closed form; no training
 
 `tx` is `config.transform` (Adam unless said otherwise), over the whole table (`optimizer="dense"`, the paper's) or on the
 rows of the batch (`optimizer="rowwise"`). Negatives are each row's own, or shared by the batch (`shared_negatives`).
@@ -17,24 +19,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
 
-import numpy as np
-
-from onebp_jax import losses
+from onebp_jax import baselines, losses
+from onebp_jax.baselines import Baseline
 from onebp_jax.config import nearest
 from onebp_jax.encoders import embedding
 from onebp_jax.errors import UserError
 from onebp_jax.parts import average, by_gradient, exchange, own_or_shared
 from onebp_jax.types import Method, Updater
 
-__all__ = ["Baseline", "build", "onebp", "popularity", "twobp", "user_only"]
-
-
-class Baseline(NamedTuple):
-    """A method without training: `tables(pairs int[P, 2], M, N) -> (f32[M, d], f32[N, d])`, ranked by dot product."""
-
-    tables: Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+__all__ = ["Baseline", "build", "ease", "itemknn", "onebp", "popularity", "twobp", "user_only"]
 
 
 def onebp(config) -> Method:
@@ -55,12 +49,26 @@ def user_only(config) -> Method:
 def popularity(config) -> Baseline:
     """Items by their number of training users, the same list for everyone: the floor under any method."""
     del config
+    return baselines.popularity()
 
-    def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
-        counts = np.bincount(pairs[:, 1], minlength=num_items).astype(np.float32)
-        return np.ones((num_users, 1), np.float32), counts[:, None]
 
-    return Baseline(tables)
+def itemknn(
+    config,
+    *,
+    num_neighbours: int = 100,
+    shrink: float = 10.0,
+    similarity: str = "cosine",
+    max_bytes: int = baselines.MAX_BYTES,
+) -> Baseline:
+    """Item-based nearest neighbours: a user's items vote for the items that share their users."""
+    del config
+    return baselines.item_knn(num_neighbours, shrink, similarity, max_bytes)
+
+
+def ease(config, *, ease_l2: float = 500.0, max_bytes: int = baselines.MAX_BYTES) -> Baseline:
+    """EASE^R: a user's items from his other items by one ridge regression, solved in closed form."""
+    del config
+    return baselines.ease(ease_l2, max_bytes)
 
 
 def _two_towers(config, user: Updater, item: Updater) -> Method:
@@ -68,7 +76,7 @@ def _two_towers(config, user: Updater, item: Updater) -> Method:
     return Method(encoder, own_or_shared(config), losses.infonce(config.temperature), user, item)
 
 
-NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity)}
+NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity, itemknn, ease)}
 
 
 def build(config) -> Method | Baseline:

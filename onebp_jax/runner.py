@@ -80,17 +80,23 @@ def make_scan(step: Step, batch_size: int, drop_last: bool):
     return scan
 
 
+def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
+    train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
+    if not len(held_out):
+        raise UserError(
+            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
+        )
+    return train, held_out
+
+
 def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     """Splits, places the data on the device and initialises; raises `UserError` where method and data do not fit."""
     shape = dataset.num_users, dataset.num_items
     train, held_out, watched = dataset.train, dataset.test, "test"
     if config.protocol == "honest":
-        train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
+        train, held_out = hold_out(config, dataset)
         watched = "validation"
-        if not len(held_out):
-            raise UserError(
-                "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
-            )
     try:
         init, step = make_step(method)
         data = to_device(train, *shape)

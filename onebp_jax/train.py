@@ -36,7 +36,7 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
 
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
-      dataset: train and test pairs.
+      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`).
       workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
 
     Returns:
@@ -50,7 +50,7 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
     check_config(config)
     workdir = Path(workdir)
     method = methods.build(config)
-    if not len(dataset.test):
+    if config.read_test and not len(dataset.test):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data = fingerprint(dataset)
     with run_folder.locked(workdir):
@@ -59,14 +59,24 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
             return run_folder.read_result(workdir)
         if isinstance(method, methods.Baseline):
             run_folder.begin(workdir, config, data)
-            tables = method.tables(dataset.train, dataset.num_users, dataset.num_items)
-            return _finish(config, dataset, workdir, tables, {}, epochs_done=0)
+            return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
         job, run = runner.prepare(config, method, dataset)
         run_folder.begin(workdir, config, data)
         run = checkpoint.restore(workdir / "checkpoints", run)
         run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
         run = _loop(job, run, workdir)
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
+
+
+def _closed_form(config, method: methods.Baseline, dataset: Dataset) -> tuple[tuple, dict]:
+    """The tables of a method without training, and its progress; a trial keeps the validation pairs from it."""
+    shape = dataset.num_users, dataset.num_items
+    if config.read_test:
+        return method.tables(dataset.train, *shape), {}
+    kept, held_out = runner.hold_out(config, dataset)
+    tables = method.tables(kept, *shape)
+    metrics = measure(dataset, kept, of_some_users(held_out, config.eval_users, config.seed), *tables)
+    return tables, {"selection": protocols.record(protocols.start(), 0, metrics)[0]}
 
 
 def _loop(job: Job, run: Run, workdir: Path) -> Run:
@@ -140,10 +150,10 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
-    """Measures the chosen vectors on the test set and writes `embeddings.npz`, then `result.json`."""
+    """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
     user, item = (np.asarray(table) for table in tables)
     test = of_some_users(dataset.test, config.eval_users, config.seed)
-    metrics = measure(dataset, dataset.train, test, user, item)
+    metrics = measure(dataset, dataset.train, test, user, item) if config.read_test else {}
     selection = progress.get("selection", protocols.start())
     seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
     result = {
@@ -151,7 +161,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "dataset": config.dataset,
         "split": dataset.split,
         "protocol": config.protocol,
-        "selection": protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained",
+        "selection": _selection(config, epochs_done),
         "seed": config.seed,
         "epoch": selection["epoch"],
         "epochs_done": epochs_done,
@@ -163,6 +173,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "transform": as_plain(config)["transform"],
         "table_dtype": config.table_dtype,
         "metrics": metrics,
+        "validation": {protocols.CRITERION: selection["value"]} if config.protocol == "honest" else {},
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
@@ -174,6 +185,13 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
     run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
     run_folder.write_json(workdir / "result.json", result)
     return result
+
+
+def _selection(config, epochs_done: int) -> str:
+    """How the metrics of a result came about, for a person."""
+    if not config.read_test:
+        return f"a trial: {protocols.CRITERION} on validation, the test set was not read"
+    return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
 
 
 def measure(dataset: Dataset, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array) -> dict[str, float]:

@@ -165,7 +165,8 @@ def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
 @pytest.mark.parametrize("name", methods.NAMED)
 def test_every_named_method_is_built(name):
     built = methods.build(with_value("method", name))
-    assert isinstance(built, methods.Baseline if name == "popularity" else methods.Method)
+    untrained = name in ("popularity", "itemknn", "ease")
+    assert isinstance(built, methods.Baseline if untrained else methods.Method)
 
 
 def test_a_function_of_ones_own_is_a_method():
@@ -203,6 +204,13 @@ def test_as_plain_is_the_config_in_json():
     assert plain["synthetic"] == {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     assert json.loads(json.dumps(plain)) == plain
     assert ml_collections.ConfigDict(plain).dim == config.dim
+
+
+def test_as_plain_holds_the_options_that_are_given_so_that_new_ones_disturb_no_older_run():
+    config = default_config()
+    assert as_plain(config)["options"] == {}
+    config.options.shrink = 0.0
+    assert as_plain(config)["options"] == {"shrink": 0.0}
 
 
 def test_as_plain_writes_functions_by_name():

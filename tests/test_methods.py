@@ -1,4 +1,4 @@
-"""Named methods: which parts they are made of, what the fields of a config do to them, and the popularity baseline."""
+"""Named methods: which parts they are made of, what the fields of a config do to them, and the methods without training."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from onebp_jax import losses, methods
+from onebp_jax import baselines, losses, methods
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
 from onebp_jax.errors import UserError
@@ -19,6 +19,9 @@ DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
 MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
+
+
+UNTRAINED = ("popularity", "itemknn", "ease")
 
 
 def config_of(method, **fields):
@@ -35,7 +38,7 @@ def test_which_tower_learns_and_which_averages(name):
 
 
 def test_every_named_method_is_public_and_says_what_it_is():
-    assert set(methods.NAMED) == set(methods.__all__) - {"Baseline", "build"} == {*READS, "popularity"}
+    assert set(methods.NAMED) == set(methods.__all__) - {"Baseline", "build"} == {*READS, *UNTRAINED}
     for name, function in methods.NAMED.items():
         assert function.__name__ == name and function.__doc__
         assert name in methods.__doc__
@@ -88,12 +91,33 @@ def test_learning_rate_and_decay_reach_the_gradient_steps(name, tower):
     np.testing.assert_allclose(moved, [[1.25], [0.75], [0.0]], rtol=0, atol=5e-6)
 
 
-def test_popularity_scores_items_by_their_users_and_alike_for_everyone():
-    baseline = build(config_of("popularity"))
-    assert isinstance(baseline, Baseline)
-    pairs = np.array([[0, 2], [1, 2], [2, 2], [0, 0], [2, 0], [1, 4]])
-    user, item = baseline.tables(pairs, 3, 6)
-    np.testing.assert_array_equal(user @ item.T, [[2, 0, 3, 0, 1, 0]] * 3)
+@pytest.mark.parametrize(
+    "name, given, expected",
+    [
+        ("popularity", {}, baselines.popularity()),
+        ("itemknn", {}, baselines.item_knn()),
+        ("itemknn", {"num_neighbours": 1, "shrink": 3.0}, baselines.item_knn(1, 3.0)),
+        ("itemknn", {"similarity": "jaccard"}, baselines.item_knn(similarity="jaccard")),
+        ("ease", {}, baselines.ease()),
+        ("ease", {"ease_l2": 2.0}, baselines.ease(2.0)),
+    ],
+)
+def test_options_reach_the_methods_without_training(name, given, expected):
+    config = config_of(name)
+    config.options.update(given)
+    built = build(config)
+    assert isinstance(built, Baseline)
+    pairs = np.array([[0, 2], [1, 2], [2, 2], [0, 0], [2, 0], [1, 4], [0, 4]])
+    for found, wanted in zip(built.tables(pairs, 3, 6), expected.tables(pairs, 3, 6), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["itemknn", "ease"])
+def test_the_memory_bound_reaches_the_methods_without_training(name):
+    config = config_of(name)
+    config.options.max_bytes = 10
+    with pytest.raises(UserError, match="max_bytes=10"):
+        build(config).tables(np.array([[0, 1]]), 3, 6)
 
 
 def test_a_method_of_ones_own_needs_no_registration():

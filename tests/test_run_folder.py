@@ -130,7 +130,7 @@ def test_a_new_folder_is_made_with_its_parents_and_holds_the_config(tmp_path):
     folder = tmp_path / "some" / "folder"
     claim(folder)
     assert run_folder.read_json(folder / "config.json") == {
-        "config": json.loads(json.dumps(settings().to_dict())),
+        "config": json.loads(json.dumps(settings().to_dict() | {"options": {}})),
         "data": DATA,
     }
 

@@ -1,0 +1,42 @@
+"""Searches settings of several methods on validation, with the same number of trials for each.
+
+    python -m launch.sweep --config=configs/ml100k.py --methods=onebp,twobp --trials=6 --workdir=runs/sweep \\
+        '--space=learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4'
+
+FIELD=a|b|c is one of these, FIELD=low:high uniform, FIELD=low:high:log log-uniform; options.NAME is an option of a method. The
+first trial of a method is the config as it is. No trial reads the test set: train the chosen settings to do that. Each trial is
+a run folder below --workdir, the same command goes on where it was stopped, and sweep.json there holds all that was tried.
+Exit status as launch.train.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import cli, search_space, sweep
+from onebp_jax.errors import UserError
+
+cli.define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the trials; made if missing.")
+_METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Names of methods, comma separated.")
+_SPACE = flags.DEFINE_string("space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "What to search.")
+_TRIALS = flags.DEFINE_integer("trials", 6, "Trials of every method, the first with the settings of the config.")
+_SEARCH = flags.DEFINE_string("search", "random", "random, or grid: every combination of values.")
+_SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "Seed of the random search.")
+
+
+def main() -> None:
+    config = cli.read_config()
+    workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/sweep"))
+    space = search_space.parse(_SPACE.value)
+    for name, value, least in (("trials", _TRIALS.value, 1), ("search_seed", _SEARCH_SEED.value, 0)):
+        if value < least:
+            raise UserError(f"--{name}={value}: expected at least {least}")
+    dataset = cli.load_data(config, flags.FLAGS.data_dir)
+    search = (space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value)
+    report = sweep.sweep(config, dataset, workdir, _METHODS.value, *search)
+    print(f"\n{sweep.table(report)}\n\nall trials in {workdir / 'sweep.json'}")
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,165 @@
+"""Recommenders without training: closed forms and counts, as tables whose dot products rank like those of any other method.
+
+A model of items scores user `u` by `x_u B`: the items he touched, `x_u in {0, 1}^N`, times a matrix `B [N, N]`. As tables that
+is exact with the width `min(M, N)`: rows of histories beside the columns of `B`, or, with fewer users than items, rows of
+the identity beside the finished scores.
+
+Everything is dense: `max_bytes` bounds the tables and the matrices behind them, and what would need more is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from onebp_jax.errors import UserError
+
+MAX_BYTES = 2 * 2**30
+SIMILARITIES = ("cosine", "jaccard")
+# Users or items that are worked on at a time: what is beside the matrices stays small.
+BLOCK = 512
+
+
+class Baseline(NamedTuple):
+    """A method without training: `tables(pairs int[P, 2], M, N) -> (f32[M, e], f32[N, e])`, ranked by dot product."""
+
+    tables: Callable[[np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+
+
+def popularity() -> Baseline:
+    """Items by their number of training users, the same list for everyone: the floor under any method."""
+
+    def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.bincount(pairs[:, 1], minlength=num_items).astype(np.float32)
+        return np.ones((num_users, 1), np.float32), counts[:, None]
+
+    return Baseline(tables)
+
+
+def item_knn(
+    num_neighbours: int = 100, shrink: float = 10.0, similarity: str = "cosine", max_bytes: int = MAX_BYTES
+) -> Baseline:
+    """Item-based nearest neighbours: a user's items vote for the items that they are near to.
+
+    With `c_ij` the users of both items, `n_i` those of one: `s_ij = c_ij / (sqrt(n_i n_j) + shrink)` (cosine) or
+    `c_ij / (n_i + n_j - c_ij + shrink)` (jaccard), `s_ii = 0`; of each column `j` the `num_neighbours` largest are kept,
+    the lower id first where they are equal. The score of `j` is the sum of `s_ij` over the items `i` of the user.
+
+    Args:
+      num_neighbours: kept a column. shrink: at least 0; the larger, the less a few common users count.
+      similarity: "cosine" or "jaccard".
+      max_bytes: refuse data whose matrices and tables need more.
+
+    Raises:
+      ValueError: an argument out of range, or (from `tables`) data that need more than `max_bytes`.
+
+    Source: Sarwar et al., WWW 2001; shrinkage as in Ferrari Dacrema et al., arXiv 1907.06902.
+    """
+    if isinstance(num_neighbours, bool) or not isinstance(num_neighbours, int) or num_neighbours < 1:
+        raise ValueError(f"num_neighbours must be a positive whole number, got {num_neighbours!r}")
+    if not 0 <= shrink < np.inf:
+        raise ValueError(f"shrink must be a number of at least 0, got {shrink!r}")
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}")
+
+    def weights(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
+        matrix = co_counts(pairs, num_users, num_items)
+        counts = matrix.diagonal().copy()
+        np.fill_diagonal(matrix, 0)
+        for start in range(0, num_items, BLOCK):
+            # The matrix is symmetric: rows are worked on where columns are meant.
+            rows, own = matrix[start : start + BLOCK], counts[start : start + BLOCK, None]
+            rows /= _at_least_tiny(
+                (np.sqrt(own * counts) if similarity == "cosine" else own + counts - rows) + np.float32(shrink)
+            )
+            if num_neighbours < num_items:
+                order = np.argsort(-rows, axis=1, kind="stable")
+                np.put_along_axis(rows, order[:, num_neighbours:], 0, axis=1)
+        return matrix
+
+    return Baseline(_item_model(weights, 4, max_bytes))
+
+
+def ease(l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
+    """EASE^R: the linear model of a user's items from his other items, in closed form.
+
+    `P = (X^T X + l2 I)^-1`, `B = I - P diag(1 / diag P)`: the least squares of `X - X B` with an `l2` penalty and `diag B = 0`.
+
+    Args:
+      l2: positive; the larger, the smaller the weights. The default is the author's for MovieLens-20M.
+      max_bytes: refuse data whose matrices and tables need more.
+
+    Raises:
+      ValueError: an argument out of range, or (from `tables`) data that need more than `max_bytes`.
+
+    Source: Steck, WWW 2019, arXiv 1905.03375.
+    """
+    if not 0 < l2 < np.inf:
+        raise ValueError(f"ease_l2 must be a positive number, got {l2!r}")
+
+    def weights(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
+        gram = co_counts(pairs, num_users, num_items).astype(np.float64)
+        gram[np.diag_indices(num_items)] += l2
+        inverse = np.linalg.inv(gram)
+        inverse /= -inverse.diagonal()
+        np.fill_diagonal(inverse, 0)
+        # Transposed: row j holds the weights that make the score of item j.
+        return np.ascontiguousarray(inverse.T, np.float32)
+
+    # In float64 the matrix, its inverse, and what the solver works on.
+    return Baseline(_item_model(weights, 4 + 3 * 8, max_bytes))
+
+
+def co_counts(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
+    """`X^T X`, `f32[N, N]`: users of both items (exact below 2^24 users); on the diagonal the users of each."""
+    matrix = np.zeros((num_items, num_items), np.float32)
+    for _, rows in _histories(pairs, num_users, num_items):
+        matrix += rows.T @ rows
+    return matrix
+
+
+def _item_model(weights: Callable[..., np.ndarray], bytes_a_cell: int, max_bytes: int):
+    """`tables` of a model of items, `weights(pairs, M, N) -> B^T f32[N, N]` needing so many bytes a cell of `[N, N]`."""
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
+        raise ValueError(f"max_bytes must be a positive whole number, got {max_bytes!r}")
+
+    def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
+        width = min(num_users, num_items)
+        needed = bytes_a_cell * num_items**2 + 4 * width * (num_users + num_items)
+        if needed > max_bytes:
+            raise UserError(
+                f"{num_users} users and {num_items} items need {needed / 2**30:.2f} GiB ({needed} bytes) as dense matrices, "
+                f"above max_bytes={max_bytes}: raise options.max_bytes if the machine has the memory, or take another method"
+            )
+        matrix = weights(pairs, num_users, num_items)
+        users = np.empty((num_users, width), np.float32)
+        if num_items <= num_users:
+            for start, rows in _histories(pairs, num_users, num_items):
+                users[start : start + len(rows)] = rows
+            return users, matrix
+        scores = np.empty((num_items, num_users), np.float32)
+        for start, rows in _histories(pairs, num_users, num_items):
+            scores[:, start : start + len(rows)] = matrix @ rows.T
+        users[:] = 0
+        np.fill_diagonal(users, 1)
+        return users, scores
+
+    return tables
+
+
+def _histories(pairs: np.ndarray, num_users: int, num_items: int):
+    """Yields `(start, f32[b, N])`: which items the users from `start` on have touched, a block at a time."""
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    starts = range(0, num_users, BLOCK)
+    edges = np.searchsorted(pairs[:, 0], [*starts, num_users])
+    for start, low, high in zip(starts, edges[:-1], edges[1:], strict=True):
+        rows = np.zeros((min(BLOCK, num_users - start), num_items), np.float32)
+        rows[pairs[low:high, 0] - start, pairs[low:high, 1]] = 1
+        yield start, rows
+
+
+def _at_least_tiny(values: np.ndarray) -> np.ndarray:
+    """Items without users have a similarity of 0 / 0: the divisor is kept above zero, the result 0."""
+    return np.maximum(values, np.finfo(np.float32).tiny)

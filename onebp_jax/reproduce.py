@@ -1,0 +1,192 @@
+"""A table of the paper again: each row tuned on validation with one budget, then several seeds under both protocols.
+
+    row -> trials on validation (`sweep`) -> chosen settings -> honest runs -> paper_oracle runs -> one entry of a JSON list
+
+The paper's numbers were selected on the test set, each metric at its own best epoch; `paper_oracle` does the same and is what
+they are compared with, on the split that the authors released only. `honest` is what a method is worth. An oracle run learns from
+the validation pairs too and does not stop early; it gets `ORACLE_SPAN` times the epochs that the honest run of most epochs
+chose, at most the config's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from onebp_jax import methods, run_folder
+from onebp_jax.compare import variant
+from onebp_jax.config import nearest
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.evaluation import protocols
+from onebp_jax.published import ROWS, published
+from onebp_jax.search_space import Range, Space, plain, settings, size
+from onebp_jax.sweep import run_trials, trial_config
+from onebp_jax.train import train
+
+ORACLE_SPAN = 1.5
+
+# What is searched: for every method that is trained, what some have besides, and the methods without training.
+COMMON = {"learning_rate": Range(1e-4, 1e-2, log=True), "l2": (0.0, 1e-6, 1e-5, 1e-4)}
+BETA = {"beta": (0.9, 0.99, 0.999)}
+MORE = {"onebp": BETA, "user_only": BETA, "onebp_lightgcn": BETA, "onebp_ngcf": BETA}
+UNTRAINED = {
+    "popularity": {},
+    "itemknn": {
+        "options.num_neighbours": Range(10, 1000, log=True),
+        "options.shrink": (0.0, 10.0, 100.0),
+        "options.similarity": ("cosine", "jaccard"),
+    },
+    "ease": {"options.ease_l2": Range(10.0, 3000.0, log=True)},
+}
+
+
+def space_of(method: str) -> Space:
+    """What is searched for a method."""
+    return UNTRAINED[method] if method in UNTRAINED else COMMON | MORE.get(method, {})
+
+
+def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    """`(rows, missing)`, row -> method: those of a table whose methods are here, or the given methods; and those not here.
+
+    Raises:
+      UserError: an unknown table, or a given method that is unknown or given twice.
+    """
+    if table not in ROWS:
+        raise UserError(f"--table={table}: expected one of {', '.join(map(str, ROWS))}")
+    if len(set(names)) < len(names):
+        raise UserError(f"--methods={','.join(names)}: expected each of them once")
+    for name in names:
+        if name not in methods.NAMED:
+            raise UserError(
+                f"--methods: {name!r} is unknown{nearest(name, methods.NAMED)}; known: {', '.join(methods.NAMED)}"
+            )
+    label = {method: row for row, method in ROWS[table].items()}
+    wanted = {label.get(name, name): name for name in names} or ROWS[table]
+    here = {row: method for row, method in wanted.items() if method in methods.NAMED}
+    return here, {row: method for row, method in wanted.items() if row not in here}
+
+
+def reproduce(
+    config,
+    dataset: Dataset,
+    workdir: Path,
+    table: int,
+    rows: dict[str, str],
+    trials: int,
+    seeds: Sequence[int],
+    out: Path,
+    say=print,
+) -> list[dict]:
+    """Makes the rows one after the other and writes `out` (a JSON list) after each; rows of other runs stay in it.
+
+    Args:
+      config, dataset: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read back
+        where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
+      trials: for every row, or all there are in its space. seeds: of the final runs; trials have that of the config.
+    """
+    done = read_rows(out)
+    budgets = {method: min(trials, size(space_of(method))) for method in rows.values()}
+    changes = {method: settings(config, space_of(method), int(budgets[method])) for method in rows.values()}
+    for method in rows.values():
+        for one in changes[method]:
+            trial_config(config, method, one)
+    for row, method in rows.items():
+        say(f"{row} ({method}): {len(changes[method])} trials")
+        entry = {"table": table, "dataset": config.dataset, "split": dataset.split, "row": row, "method": method}
+        entry["space"] = plain(space_of(method))
+        try:
+            entry |= _row(config, dataset, workdir, method, changes[method], seeds, say)
+        except RunFailed as error:
+            entry["failed"] = str(error)
+        # Another split than the released one is another experiment, also where the loader had to fall back on it.
+        given = published(table, config.dataset, row) if dataset.split == "given" else None
+        entry |= {"published": given, "difference_percent": _difference(entry, given)}
+        same = [entry[name] for name in ("table", "dataset", "split", "row")]
+        done = [old for old in done if [old.get(name) for name in ("table", "dataset", "split", "row")] != same]
+        done.append(entry)
+        run_folder.write_json(out, done)
+    return done
+
+
+def _row(
+    config, dataset: Dataset, workdir: Path, method: str, changes: list, seeds: Sequence[int], say: Callable
+) -> dict:
+    """What one method came to: the trials, the chosen settings, and its runs under both protocols."""
+
+    def note(report: dict) -> None:
+        line = report["trials"][-1]
+        say(f"  trial {line['settings'] or 'as the config'}: {line['validation']}")
+
+    tuned = run_trials(config, dataset, workdir / "trials", method, changes, note)
+    if tuned["chosen"] is None:
+        raise RunFailed("no trial came to a finite value")
+    chosen = changes[tuned["chosen"]]
+    spec, base = trial_config(config, method, chosen)
+    entry = {
+        "criterion": f"{protocols.CRITERION} on validation",
+        "num_trials": len(changes),
+        "trials": tuned["trials"],
+        "settings": chosen,
+        "learning_rate": base.learning_rate,
+        "l2": base.l2,
+        "seeds": list(seeds),
+    }
+    epochs = config.epochs
+    for protocol in protocols.PROTOCOLS:
+        results = []
+        for seed in seeds:
+            one = variant(config, spec, seed)
+            one.protocol, one.epochs, one.read_test = protocol, epochs, True
+            name = f"{spec.replace(':', '-').replace('/', '_')}-epochs{epochs}-seed{seed}"
+            results.append(train(one, dataset, workdir / protocol / name))
+            say(
+                f"  {protocol} seed {seed}: test {protocols.CRITERION} {results[-1]['metrics'][protocols.CRITERION]:.4f}"
+            )
+        entry[protocol] = _summary(results, protocol, epochs)
+        if most := max(result["epoch"] for result in results):
+            epochs = min(config.epochs, math.ceil(ORACLE_SPAN * most))
+    return entry
+
+
+def _summary(results: list[dict], protocol: str, epochs: int) -> dict:
+    """The runs of one protocol: every seed, mean and sample standard deviation (None with one seed)."""
+    runs = [result["metrics"] for result in results]
+    columns = {name: [run[name] for run in runs] for name in runs[0]}
+    several = len(runs) > 1
+    return {
+        "selection": protocols.SELECTION[protocol],
+        "epochs_at_most": epochs,
+        "epochs": [result["epoch"] for result in results],
+        "epochs_done": [result["epochs_done"] for result in results],
+        "seconds": [
+            round(sum(result["seconds"][name] for name in ("train", "eval", "compile")), 3) for result in results
+        ],
+        "metrics": runs,
+        "mean": {name: statistics.fmean(values) for name, values in columns.items()},
+        "sd": {name: statistics.stdev(values) if several else None for name, values in columns.items()},
+        "versions": results[0]["versions"],
+    }
+
+
+def _difference(entry: dict, given: dict | None) -> dict | None:
+    """Relative to the published numbers, in percent: the mean under the paper's own protocol."""
+    if "failed" in entry or not given:
+        return None
+    return {name: 100 * (entry["paper_oracle"]["mean"][name] / value - 1) for name, value in given.items()}
+
+
+def read_rows(path: Path) -> list[dict]:
+    """The rows of an earlier run; raises `UserError` if the file is something else."""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} ({error}): restore it, or give another --out") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "row" in row for row in rows):
+        raise UserError(f"{path} is not a list of rows: nothing was touched, give another --out")
+    return rows

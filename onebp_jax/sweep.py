@@ -1,0 +1,154 @@
+"""Hyper-parameter search on validation alone: the same number of trials for every method, each a run of its own.
+
+space, method --> settings of each trial --> runs that never read the test set --> the best by validation NDCG@20
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from onebp_jax import methods, run_folder
+from onebp_jax.compare import variant
+from onebp_jax.config import nearest
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.evaluation import protocols
+from onebp_jax.search_space import SEARCHES, Settings, Space, plain, settings
+from onebp_jax.train import train
+
+
+def trial_config(config, method: str, changes: Settings):
+    """The configuration of a trial and its name: `METHOD:FIELD=VALUE:..`, honest, and the test set is not read."""
+    name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
+    trial = variant(config, name, config.seed)
+    trial.protocol, trial.read_test = "honest", False
+    idle = [field for field in changes if not field.startswith("options.")]
+    if idle and isinstance(methods.build(trial), methods.Baseline):
+        raise UserError(f"--space: {idle[0]} has no effect on method={method!r}, which is not trained")
+    return name, trial
+
+
+def run_trials(config, dataset: Dataset, workdir: Path, method: str, changes: Sequence[Settings], note=None) -> dict:
+    """Runs (or reads back) the trials of one method.
+
+    Args:
+      config, dataset: as for `train`. workdir: each trial has a folder in it. method: a name.
+      changes: from `settings`. note: `note(report)` is called after every trial.
+
+    Returns:
+      `{"trials": [{"settings", "validation", "epoch", "epochs_done", "seconds", "folder"}], "chosen": index or None}`; a trial
+      that failed has the validation None and says why in "failed". Of equal values the first is chosen.
+
+    Raises:
+      UserError: a trial that cannot be configured; nothing was run then.
+    """
+    trials, report = [trial_config(config, method, one) for one in changes], {"trials": [], "chosen": None}
+    for (name, trial), one in zip(trials, changes, strict=True):
+        folder = workdir / name.replace(":", "-").replace("/", "_")
+        line = {"settings": one, "validation": None, "folder": folder.name}
+        try:
+            result = train(trial, dataset, folder)
+            line["validation"] = result["validation"][protocols.CRITERION]
+            clocks = [result["seconds"][name] for name in ("train", "eval", "compile")]
+            line |= {"epoch": result["epoch"], "epochs_done": result["epochs_done"], "seconds": round(sum(clocks), 3)}
+        except RunFailed as error:
+            line["failed"] = str(error)
+        report["trials"].append(line)
+        values = [one["validation"] for one in report["trials"]]
+        report["chosen"] = max(
+            (i for i, value in enumerate(values) if value is not None), key=lambda i: values[i], default=None
+        )
+        if note:
+            note(report)
+    return report
+
+
+def sweep(
+    config,
+    dataset: Dataset,
+    workdir: Path,
+    names: Sequence[str],
+    space: Space,
+    trials: int,
+    search="random",
+    seed=0,
+    say=print,
+) -> dict:
+    """`trials` trials of every method; `sweep.json` in `workdir` is written anew after each, and returned at the end."""
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"--methods={','.join(names)}: expected one or more, each of them once")
+    if search not in SEARCHES:
+        raise UserError(f"--search={search!r}: expected one of {', '.join(SEARCHES)}{nearest(search, SEARCHES)}")
+    changes = settings(config, space, trials, search, seed)
+    for method in names:
+        for one in changes:
+            trial_config(config, method, one)
+    report = {
+        "dataset": config.dataset,
+        "split": dataset.split,
+        "criterion": f"{protocols.CRITERION} on validation; the test set is not read",
+        "config_seed": config.seed,
+        "search": search,
+        "search_seed": seed,
+        "space": plain(space),
+        "trials_per_method": trials,
+        "methods": {},
+    }
+    _check_folder(workdir / "sweep.json", report)
+    workdir.mkdir(parents=True, exist_ok=True)
+    for method in names:
+
+        def note(done: dict, method=method) -> None:
+            report["methods"][method] = done
+            run_folder.write_json(workdir / "sweep.json", report)
+            line = done["trials"][-1]
+            say(f"{method} {len(done['trials'])}/{trials}  {describe(line['settings'])}  {value_of(line)}")
+
+        run_trials(config, dataset, workdir, method, changes, note)
+    return report
+
+
+def _check_folder(path: Path, report: dict) -> None:
+    """Raises `UserError` if the folder holds a search of another space: its report would be lost."""
+    if not path.exists():
+        return
+    theirs, mine = run_folder.read_json(path), json.loads(json.dumps(report))
+    for field in set(mine) - {"trials_per_method", "methods"}:
+        if theirs.get(field) != mine[field]:
+            raise UserError(
+                f"{path.parent} holds a search with other settings: {field} is {theirs.get(field)!r} there and "
+                f"{mine[field]!r} here; nothing was touched, use another --workdir"
+            )
+
+
+def describe(changes: Settings) -> str:
+    """Settings for a person."""
+    return " ".join(f"{field}={value}" for field, value in changes.items()) or "as the config"
+
+
+def value_of(line: dict) -> str:
+    """What a trial came to, for a person."""
+    if line["validation"] is None:
+        return f"failed: {line.get('failed', 'no value is a finite number')}"
+    return f"{line['validation']:.4f}"
+
+
+def table(report: dict) -> str:
+    """The trials of every method as Markdown, best first, the chosen one marked."""
+    lines = [
+        f"{report['dataset']} ({report['split']}): {report['criterion']}; {report['trials_per_method']} trials a method, "
+        f"{report['search']} search, search seed {report['search_seed']}.\n",
+        "| method | settings | validation | epoch | seconds | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, done in report["methods"].items():
+        values = [-math.inf if line["validation"] is None else line["validation"] for line in done["trials"]]
+        order = sorted(enumerate(done["trials"]), key=lambda pair, values=values: -values[pair[0]])
+        for index, line in order:
+            mark = "chosen" if index == done["chosen"] else ""
+            told = (value_of(line), str(line.get("epoch", "")), f"{line['seconds']:.1f}" if "seconds" in line else "")
+            lines.append(f"| {method} | {describe(line['settings'])} | {' | '.join(told)} | {mark} |")
+    return "\n".join(lines)
