@@ -19,7 +19,11 @@ OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
 
 
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
-OPTIONS = {}
+OPTIONS = {
+    "hidden": str,  # onebp_features: widths of the tower's hidden layers, separated by commas
+    "ids": bool,  # onebp_features: whether an item has a row of its own beside what the tower makes of its features
+    "towers": str,  # onebp_features: which tower reads features: "item", "user" or "both"
+}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -31,6 +35,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.test_fraction = 0.2
     config.split_seed = 0
     config.user_column = config.item_column = config.time_column = ""
+    # Side information for methods with feature towers: empty for none, "auto" (items.* or users.* beside the set), or a file; and
+    # the columns to use of it, separated by commas, empty for all. Items that only the file has join the catalogue.
+    config.item_features = config.user_features = config.feature_columns = ""
     sizes = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     config.synthetic = ml_collections.ConfigDict(sizes)
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
@@ -131,6 +138,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "protocol", PROTOCOLS)
     _one_of(config, "optimizer", ("dense", "rowwise"))
     _one_of(config, "table_dtype", DTYPES)
+    for field in ("item_features", "user_features", "feature_columns"):
+        if not isinstance(config[field], str):
+            raise UserError(f"{field}={config[field]!r}: expected a text")
     for field in ("drop_last", "normalize", "hide_touched", "row_counts"):
         if not isinstance(config[field], bool):
             raise UserError(f"{field}={config[field]!r}: expected True or False")

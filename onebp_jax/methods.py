@@ -7,6 +7,7 @@ it takes the config and returns a `Method`, and needs no registration.
     onebp       moving_average(beta)     gradient(tx)             arXiv 2403.18227, section 4
     twobp       gradient(tx)             gradient(tx)             the usual two-tower update (Table 2 "MF")
     user_only   gradient(tx)             moving_average(beta)     the flip of OneBP (Table 3)
+    onebp_features                                                onebp with side information, see `encoders.features`
     popularity  -                        -                        items by number of training users; no training
 
 `tx` is `config.transform` (Adam unless said otherwise), over the whole table (`optimizer="dense"`, the paper's) or on the
@@ -23,12 +24,14 @@ import numpy as np
 
 from onebp_jax import losses
 from onebp_jax.config import nearest
-from onebp_jax.encoders import embedding
+from onebp_jax.encoders import FeatureTower, embedding, features
 from onebp_jax.errors import UserError
-from onebp_jax.parts import average, by_gradient, exchange, own_or_shared
+from onebp_jax.parts import average, by_gradient, exchange, own_or_shared, transform
+from onebp_jax.samplers import hide_new
 from onebp_jax.types import Method, Updater
+from onebp_jax.updaters import frozen
 
-__all__ = ["Baseline", "build", "onebp", "popularity", "twobp", "user_only"]
+__all__ = ["Baseline", "build", "onebp", "onebp_features", "popularity", "twobp", "user_only"]
 
 
 class Baseline(NamedTuple):
@@ -52,6 +55,37 @@ def user_only(config) -> Method:
     return _two_towers(config, user=by_gradient(config), item=average(config))
 
 
+def onebp_features(config, *, hidden: str | int = "64", ids: bool = True, towers: str = "item") -> Method:
+    """OneBP over towers that read side information, so that a new item has a vector.
+
+    Args:
+      hidden: widths of a tower's hidden layers, separated by commas; "" for a linear one.
+      ids: whether an item that was trained on has a row of its own beside what the tower makes of its features.
+      towers: which tower reads features: "item", "user" or "both". A user always has his moving average.
+    """
+    if towers not in ("item", "user", "both"):
+        raise UserError(
+            f"options.towers={towers!r}: expected item, user or both{nearest(towers, ('item', 'user', 'both'))}"
+        )
+    if towers == "user" and not ids:
+        raise UserError("options.ids=False leaves items no vector where towers='user': set towers='item' or 'both'")
+    if not callable(config.transform) and config.transform.startswith("row_"):
+        raise UserError(
+            f"transform={config.transform!r} keeps a moment a row of a table, and a tower has other parameters"
+        )
+    widths = [width.strip() for width in str(hidden).split(",") if width.strip()]
+    if not all(width.isdecimal() and int(width) for width in widths):
+        raise UserError(f"options.hidden={hidden!r}: expected positive whole numbers separated by commas")
+    tower = FeatureTower(config.dim, tuple(map(int, widths)))
+    item_tower, user_tower = (tower if towers in (name, "both") else None for name in ("item", "user"))
+    own = True if ids else "user"
+    encoder = features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
+    # What only negatives reach would learn nothing but to be one.
+    sampler = hide_new(own_or_shared(config)) if item_tower else own_or_shared(config)
+    item = by_gradient(config) if ids else frozen()
+    return Method(encoder, sampler, losses.infonce(config.temperature), average(config), item, transform(config))
+
+
 def popularity(config) -> Baseline:
     """Items by their number of training users, the same list for everyone: the floor under any method."""
     del config
@@ -68,7 +102,7 @@ def _two_towers(config, user: Updater, item: Updater) -> Method:
     return Method(encoder, own_or_shared(config), losses.infonce(config.temperature), user, item)
 
 
-NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity)}
+NAMED = {function.__name__: function for function in (onebp, twobp, user_only, onebp_features, popularity)}
 
 
 def build(config) -> Method | Baseline:
