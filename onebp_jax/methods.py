@@ -29,7 +29,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.parts import average, by_gradient, exchange, own_or_shared, transform
 from onebp_jax.samplers import hide_new
 from onebp_jax.types import Method, Updater
-from onebp_jax.updaters import frozen
+from onebp_jax.updaters import chain
 
 __all__ = ["Baseline", "build", "onebp", "onebp_features", "popularity", "twobp", "user_only"]
 
@@ -82,7 +82,8 @@ def onebp_features(config, *, hidden: str | int = "64", ids: bool = True, towers
     encoder = features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
     # What only negatives reach would learn nothing but to be one.
     sampler = hide_new(own_or_shared(config)) if item_tower else own_or_shared(config)
-    item = by_gradient(config) if ids else frozen()
+    # Without rows of their own, the items' table is left alone: no decay, and no backward pass to it.
+    item = by_gradient(config) if ids else chain()
     return Method(encoder, sampler, losses.infonce(config.temperature), average(config), item, transform(config))
 
 

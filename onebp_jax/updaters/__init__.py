@@ -1,6 +1,6 @@
 """Updaters: how one tower's rows change after a batch. See `onebp_jax.types.Updater` for the contract."""
 
-from onebp_jax.updaters.combinators import chain, frozen
+from onebp_jax.updaters.combinators import chain
 from onebp_jax.updaters.duplicates import RULES as DUPLICATE_RULES
 from onebp_jax.updaters.gradient import gradient
 from onebp_jax.updaters.moving_average import moving_average
@@ -12,7 +12,6 @@ __all__ = [
     "TRANSFORMS",
     "adam",
     "chain",
-    "frozen",
     "gradient",
     "moving_average",
     "rowwise",

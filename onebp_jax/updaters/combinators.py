@@ -1,4 +1,4 @@
-"""Updaters made of updaters, and the one that does nothing."""
+"""Updaters made of updaters."""
 
 from __future__ import annotations
 
@@ -23,8 +23,3 @@ def chain(*updaters: Updater) -> Updater:
 
     reads = {field for updater in updaters for field in updater.reads}
     return Updater(init, update, reads=tuple(sorted(reads)))
-
-
-def frozen() -> Updater:
-    """Leaves its table as it is and reads nothing: no backward pass exists for its tower, and no decay."""
-    return Updater(lambda table: (), lambda signal, state, table, **extra: (table, state), reads=())

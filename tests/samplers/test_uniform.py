@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from onebp_jax.data.device import to_device
-from onebp_jax.samplers import shared, uniform
+from onebp_jax.samplers import hide_new, shared, uniform
 from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
 from onebp_jax.types import Batch, Sampler
 
@@ -46,6 +46,8 @@ SAMPLERS: dict[str, Sampler] = {
     "uniform 5": uniform(5),
     "shared": shared(5),
     "shared by popularity": shared(6, 0.75, hide_touched=True),
+    "uniform without new items": hide_new(uniform(5)),
+    "shared without new items": hide_new(shared(6, 0.75, hide_touched=True)),
 }
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 CROWD, _ = crowd(5)
