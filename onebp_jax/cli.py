@@ -73,7 +73,9 @@ def load_data(config, data_dir: str | None) -> data.Dataset:
         raise UserError("dataset is empty: give the name of a data set or a path")
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
-    dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns)
+    features = {name: config[name] for name in ("user_features", "item_features")}
+    features["feature_columns"] = tuple(filter(None, map(str.strip, config.feature_columns.split(","))))
+    dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
     if dataset.duplicates:
         logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
     return dataset
@@ -150,7 +152,10 @@ def _help(doc: str) -> None:
     own = {flag.name: flag for module in ("__main__", sys.argv[0], __name__) for flag in defined.get(module, [])}
     lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]
     if "config" in own:
-        lines += ["", "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):"]
+        lines += [
+            "",
+            "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):",
+        ]
         lines += [f"  {line}" for line in methods.described()]
     print("\n".join([doc.strip(), "", "Flags:", *lines]))
 

@@ -19,8 +19,45 @@ OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
 
 
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
-# What only some methods know, by name and type; see the keyword-only arguments in `onebp_jax.methods`.
-OPTIONS = {"ease_l2": float, "max_bytes": int, "num_neighbours": int, "shrink": float, "similarity": str}
+# What only some methods know, by name and type: the keyword-only arguments in `onebp_jax.methods`.
+OPTIONS = {
+    "alpha": float,
+    "bank_size": int,
+    "correct_positive": bool,
+    "correction": str,
+    "covariance": float,
+    "diversity": float,
+    "dropout": float,
+    "ease_l2": float,
+    "extra": int,
+    "form": str,
+    "gamma": float,
+    "hardest": bool,
+    "hardness": float,
+    "hidden": str,
+    "ids": bool,
+    "margin": float,
+    "mask_known": bool,
+    "max_bytes": int,
+    "num_candidates": int,
+    "num_interests": int,
+    "num_layers": int,
+    "num_neighbours": int,
+    "num_uniform": int,
+    "prior": float,
+    "rank_weight": bool,
+    "reading": str,
+    "repel": float,
+    "rho": float,
+    "rule": str,
+    "shrink": float,
+    "similarity": str,
+    "tau_plus": float,
+    "towers": str,
+    "usage_bonus": float,
+    "warmup": int,
+    "weight": float,
+}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -32,6 +69,9 @@ def default_config() -> ml_collections.ConfigDict:
     config.test_fraction = 0.2
     config.split_seed = 0
     config.user_column = config.item_column = config.time_column = ""
+    # Side information for methods with feature towers: empty for none, "auto" (items.* or users.* beside the set), or a file; and
+    # the columns to use of it, separated by commas, empty for all. Items that only the file has join the catalogue.
+    config.item_features = config.user_features = config.feature_columns = ""
     sizes = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     config.synthetic = ml_collections.ConfigDict(sizes)
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
@@ -135,6 +175,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _one_of(config, "protocol", PROTOCOLS)
     _one_of(config, "optimizer", ("dense", "rowwise"))
     _one_of(config, "table_dtype", DTYPES)
+    for field in ("item_features", "user_features", "feature_columns"):
+        if not isinstance(config[field], str):
+            raise UserError(f"{field}={config[field]!r}: expected a text")
     for field in ("drop_last", "normalize", "hide_touched", "row_counts", "read_test"):
         if not isinstance(config[field], bool):
             raise UserError(f"{field}={config[field]!r}: expected True or False")

@@ -1,18 +1,11 @@
-"""Every named method as a composition of encoder, sampler, loss and two updaters: the paper on one page.
+"""Every named method as a composition of encoder, sampler, loss and two updaters: the papers on one page.
 
-`--config.method=NAME` calls the function of that name with the run's config. A config may also hold a function of your own:
-it takes the config and returns a `Method`, and needs no registration.
+`--config.method=NAME` calls the function of that name with the run's config; its keyword-only arguments are the method's options,
+`--config.options.OPTION=VALUE`. A config may also hold a function of your own: it takes the config and returns a `Method`.
 
-    method      user tower               item tower               source
-    onebp       moving_average(beta)     gradient(tx)             arXiv 2403.18227, section 4
-    twobp       gradient(tx)             gradient(tx)             the usual two-tower update (Table 2 "MF")
-    user_only   gradient(tx)             moving_average(beta)     the flip of OneBP (Table 3)
-    popularity  -                        -                        items by number of training users; no training
-    itemknn     -                        -                        item-based neighbours (Sarwar 2001); no training
-    ease        -                        -                        EASE^R (arXiv 1905.03375), a closed form; no training
-
-`tx` is `config.transform` (Adam unless said otherwise), over the whole table (`optimizer="dense"`, the paper's) or on the
-rows of the batch (`optimizer="rowwise"`). Negatives are each row's own, or shared by the batch (`shared_negatives`).
+What a function here does not name is as in `twobp`: an embedding table per tower, uniform negatives (each row's own, or
+shared by the batch), InfoNCE, and for both towers the gradient steps of `config.transform` (Adam unless said otherwise) over
+the whole table (`optimizer="dense"`, the paper's) or on the rows of the batch (`"rowwise"`).
 """
 
 from __future__ import annotations
@@ -20,63 +13,250 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from onebp_jax import baselines, losses
-from onebp_jax.baselines import Baseline
+from onebp_jax import baselines, encoders, losses, samplers, updaters
+from onebp_jax.baselines import MAX_BYTES, Baseline
 from onebp_jax.config import nearest
-from onebp_jax.encoders import embedding
 from onebp_jax.errors import UserError
-from onebp_jax.parts import average, by_gradient, exchange, own_or_shared
-from onebp_jax.types import Method, Updater
+from onebp_jax.parts import (
+    average,
+    by_gradient,
+    compose,
+    exchange,
+    feature_towers,
+    in_front,
+    own_or_shared,
+    projected,
+)
+from onebp_jax.types import Method
 
-__all__ = ["Baseline", "build", "ease", "itemknn", "onebp", "popularity", "twobp", "user_only"]
+# The paper: who learns by gradients, and who is an average.
 
 
 def onebp(config) -> Method:
-    """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched."""
-    return _two_towers(config, user=average(config), item=by_gradient(config))
+    """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched (arXiv 2403.18227)."""
+    return compose(config, user=average(config))
 
 
 def twobp(config) -> Method:
-    """Both towers learn by gradients: matrix factorisation as everyone trains it."""
-    return _two_towers(config, user=by_gradient(config), item=by_gradient(config))
+    """Both towers learn by gradients: matrix factorisation as everyone trains it ("MF" in Table 2)."""
+    return compose(config)
 
 
 def user_only(config) -> Method:
-    """The user tower learns by gradients, an item is a moving average of the users who touched it."""
-    return _two_towers(config, user=by_gradient(config), item=average(config))
+    """The flip: the user tower learns by gradients, an item is a moving average of the users who touched it (Table 3)."""
+    return compose(config, item=average(config))
+
+
+# Encoders.
+
+
+def lightgcn(config, *, num_layers: int = 2) -> Method:
+    """LightGCN: linear propagation of both tables over the training graph (He et al. 2020)."""
+    return compose(config, encoder=encoders.lightgcn(config.dim, num_layers, config.normalize))
+
+
+def ngcf(config, *, num_layers: int = 2, form: str = "paper", dropout: float = 0.1) -> Method:
+    """NGCF: propagation with weights and products of neighbours (Wang et al. 2019); form: paper, official or recbole."""
+    return compose(config, encoder=encoders.ngcf(config.dim, num_layers, form, dropout=dropout))
+
+
+def onebp_lightgcn(config, *, num_layers: int = 2, reading: str = "layer0") -> Method:
+    """OneBP in front of LightGCN: it owns the users' input table (our readings of section 5.3): layer0, output or prestep."""
+    return in_front(config, encoders.lightgcn(config.dim, num_layers, config.normalize), reading)
+
+
+def onebp_ngcf(
+    config, *, num_layers: int = 2, form: str = "paper", dropout: float = 0.1, reading: str = "layer0"
+) -> Method:
+    """OneBP in front of NGCF, as onebp_lightgcn."""
+    return in_front(config, encoders.ngcf(config.dim, num_layers, form, dropout=dropout), reading)
+
+
+def onebp_features(config, *, hidden: str = "", ids: bool = True, towers: str = "item") -> Method:
+    """OneBP with a Flax tower over side information (item_features, user_features): a new item has a vector at once."""
+    return feature_towers(config, hidden, ids, towers)
+
+
+# Negatives.
+
+
+def pns(config, *, gamma: float = 1.0) -> Method:
+    """Negatives in proportion to popularity ^ gamma among the untouched items (static popularity)."""
+    return compose(config, sampler=samplers.popularity(config.num_negatives, gamma))
+
+
+def dns(config, *, num_candidates: int = 10, rule: str = "topk") -> Method:
+    """Dynamic negatives: the best scored of uniform candidates (Zhang et al. 2013); rule: topk or groups."""
+    return compose(config, sampler=samplers.dynamic(config.num_negatives, num_candidates, rule))
+
+
+def hars(config, *, num_candidates: int = 10) -> Method:
+    """Hard negatives: of uniform candidates those nearest to the user (the hard sampling of metric learning)."""
+    return compose(config, sampler=samplers.hardest_distance(config.num_negatives, num_candidates))
+
+
+def two_stage(config, *, num_candidates: int = 300, gamma: float = 1.0) -> Method:
+    """Two stages: candidates by popularity for the batch, then by their likeness to the positive (Tran et al. 2019)."""
+    return compose(config, sampler=samplers.two_stage(config.num_negatives, num_candidates, gamma))
+
+
+def in_batch(config, *, correction: str = "static", mask_known: bool = False) -> Method:
+    """The other positives of the batch as negatives, logQ-corrected (Yi et al. 2019); correction: static, streaming or none."""
+    return compose(config, sampler=samplers.in_batch(correction, mask_known))
+
+
+def cbns(
+    config, *, bank_size: int = 4096, warmup: int = 200, correction: str = "static", mask_known: bool = False
+) -> Method:
+    """In-batch negatives and a bank of item vectors of earlier batches, after warmup steps (Wang et al. 2021)."""
+    return compose(config, sampler=samplers.cross_batch(bank_size, warmup, correction, mask_known))
+
+
+def mns(config, *, num_uniform: int = 1024, correct_positive: bool = True, mask_known: bool = False) -> Method:
+    """Mixed negatives: those of the batch and num_uniform uniform ones for all (Yang et al. 2020)."""
+    return compose(config, sampler=samplers.mixed(num_uniform, correct_positive, mask_known))
+
+
+def auc_ns(
+    config,
+    *,
+    num_candidates: int = 5,
+    extra: int = 10,
+    alpha: float = 0.6,
+    prior: float = 0.025,
+    gamma: float = 0.006,
+) -> Method:
+    """The candidate that raises the AUC most as the one negative of BPR (arXiv 2306.01348); prior is the authors' beta."""
+    sampler = samplers.auc_optimal(1, num_candidates, extra, alpha, prior, gamma)
+    return compose(config, sampler=sampler, loss=losses.bpr(config.temperature))
+
+
+def bns(config, *, num_candidates: int = 5, weight: float = 5.0, form: str = "user_negatives") -> Method:
+    """The candidate of least Bayesian risk as the one negative of BPR (Liu and Wang 2023); form: user_negatives or all_items."""
+    sampler = samplers.bayesian(1, num_candidates, weight, form)
+    return compose(config, sampler=sampler, loss=losses.bpr(config.temperature))
+
+
+# Losses.
+
+
+def cml(config, *, margin: float = 1.5, rank_weight: bool = True, covariance: float = 0.0) -> Method:
+    """Collaborative metric learning in the unit ball, closest negative, weighed by rank (Hsieh et al. 2017)."""
+    penalty = updaters.covariance(covariance) if covariance else None
+    return compose(
+        config,
+        encoder=encoders.euclidean(config.dim, start="ball"),
+        loss=losses.cml(margin, rank_weight),
+        user=projected(config, updaters.ball(), penalty),
+        item=projected(config, updaters.ball(), penalty),
+    )
+
+
+def sfcml(config, *, margin: float = 2.0) -> Method:
+    """Metric learning without sampling: a user's items against all others, unit vectors, batches of users (Bao et al. 2022)."""
+    return compose(
+        config,
+        encoder=encoders.embedding(config.dim, normalize=True),
+        sampler=samplers.full_catalogue(),
+        loss=losses.sfcml(margin),
+        each="user",
+    )
+
+
+def dpcml(
+    config, *, margin: float = 1.0, num_interests: int = 3, hardest: bool = True, diversity: float = 10.0
+) -> Method:
+    """Metric learning with several vectors a user, kept apart by a penalty of weight diversity (Bao et al. 2022)."""
+    penalty = updaters.dcrs(diversity / config.batch_size, 0.05, 0.25) if diversity and num_interests > 1 else None
+    return compose(
+        config,
+        encoder=encoders.euclidean(config.dim, num_interests, user_std=0.01, start="sphere"),
+        loss=losses.dpcml(margin, hardest),
+        user=projected(config, updaters.sphere(), penalty),
+        item=projected(config, updaters.ball()),
+    )
+
+
+def dcl(config, *, tau_plus: float = 0.07) -> Method:
+    """Debiased contrastive loss: negatives may be liked, by chance tau_plus (Chuang et al. 2020)."""
+    return compose(config, loss=losses.dcl(tau_plus, config.temperature))
+
+
+def hcl(config, *, tau_plus: float = 0.07, hardness: float = 1.0) -> Method:
+    """The debiased loss with more weight on hard negatives (Robinson et al. 2021)."""
+    return compose(config, loss=losses.hcl(tau_plus, hardness, config.temperature))
+
+
+def buir(config, *, rho: float = 0.995) -> Method:
+    """No negatives: each tower predicts the slow copy of the other (Lee et al. 2021)."""
+    target = updaters.with_target(by_gradient(config), rho)
+    return compose(
+        config,
+        encoder=encoders.buir(config.dim),
+        sampler=samplers.none(),
+        loss=losses.buir(),
+        user=target,
+        item=target,
+    )
+
+
+def ccl(config, *, margin: float = 0.4, weight: float = 300.0) -> Method:
+    """SimpleX's cosine contrastive loss (Mao et al. 2021)."""
+    encoder = encoders.embedding(config.dim, normalize=True)
+    return compose(config, encoder=encoder, sampler=own_or_shared(config), loss=losses.ccl(margin, weight))
+
+
+def directau(config, *, gamma: float = 1.0) -> Method:
+    """Alignment and uniformity on the sphere, no negatives (Wang et al. 2022)."""
+    encoder = encoders.embedding(config.dim, normalize=True)
+    return compose(config, encoder=encoder, sampler=samplers.none(), loss=losses.directau(gamma))
+
+
+# Several vectors a user.
+
+
+def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 0.0) -> Method:
+    """Several user towers, the best counts in training as in use, repelled from each other (our reading of arXiv 2403.05122)."""
+    encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
+    return compose(config, encoder=encoder, loss=losses.repel(losses.infonce(config.temperature), repel, margin))
+
+
+def onebp_k(config, *, num_interests: int = 4, usage_bonus: float = 0.0, repel: float = 0.0) -> Method:
+    """OneBP with several vectors a user: each item moves the nearest one (our own proposal, in no paper)."""
+    encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
+    apart = repel * (1 - config.beta)
+    return compose(config, encoder=encoder, user=updaters.nearest_interest(average(config), usage_bonus, apart))
+
+
+# Without training.
 
 
 def popularity(config) -> Baseline:
-    """Items by their number of training users, the same list for everyone: the floor under any method."""
+    """Items by their number of training users, the same list for everyone: the floor under any method; no training."""
     del config
     return baselines.popularity()
 
 
 def itemknn(
-    config,
-    *,
-    num_neighbours: int = 100,
-    shrink: float = 10.0,
-    similarity: str = "cosine",
-    max_bytes: int = baselines.MAX_BYTES,
+    config, *, num_neighbours: int = 100, shrink: float = 10.0, similarity: str = "cosine", max_bytes: int = MAX_BYTES
 ) -> Baseline:
-    """Item-based nearest neighbours: a user's items vote for the items that share their users."""
+    """Item-based nearest neighbours: a user's items vote for those that share their users (Sarwar et al. 2001); no training."""
     del config
     return baselines.item_knn(num_neighbours, shrink, similarity, max_bytes)
 
 
-def ease(config, *, ease_l2: float = 500.0, max_bytes: int = baselines.MAX_BYTES) -> Baseline:
-    """EASE^R: a user's items from his other items by one ridge regression, solved in closed form."""
+def ease(config, *, ease_l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
+    """EASE^R: a user's items from his other items by one ridge regression (Steck 2019); closed form, no training."""
     del config
     return baselines.ease(ease_l2, max_bytes)
 
 
-def _two_towers(config, user: Updater, item: Updater) -> Method:
-    encoder = embedding(config.dim, config.normalize, config.table_dtype)
-    return Method(encoder, own_or_shared(config), losses.infonce(config.temperature), user, item)
-
-
-NAMED = {function.__name__: function for function in (onebp, twobp, user_only, popularity, itemknn, ease)}
+_PAPER = (onebp, twobp, user_only)
+_ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
+_SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
+_LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)
+_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease)
+NAMED = {function.__name__: function for function in (*_PAPER, *_ENCODERS, *_SAMPLERS, *_LOSSES, *_OTHERS)}
 
 
 def build(config) -> Method | Baseline:

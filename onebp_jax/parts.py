@@ -8,23 +8,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onebp_jax import losses
+from onebp_jax import encoders, losses, samplers
 from onebp_jax.config import PARTS, nearest
-from onebp_jax.encoders import embedding
 from onebp_jax.errors import UserError
-from onebp_jax.samplers import shared, uniform
-from onebp_jax.types import Method, Sampler, Updater
-from onebp_jax.updaters import TRANSFORMS, gradient, moving_average, rowwise
+from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
+from onebp_jax.updaters import (
+    TRANSFORMS,
+    ball,
+    chain,
+    constrained,
+    gradient,
+    moving_average,
+    nearest_interest,
+    rowwise,
+    sphere,
+    with_target,
+)
+
+
+def compose(
+    config,
+    encoder: Encoder | None = None,
+    sampler: Sampler | None = None,
+    loss: Loss | None = None,
+    user: Updater | None = None,
+    item: Updater | None = None,
+    **more,
+) -> Method:
+    """A method of the given parts; a part that is not given is the plain one: embedding, uniform, InfoNCE, gradient steps.
+
+    Raises:
+      UserError: fields of the configuration that would have no effect on the parts given.
+    """
+    if encoder is not None and config.table_dtype != "float32":
+        raise UserError(f"table_dtype={config.table_dtype!r} is for methods of plain embedding tables")
+    if sampler is not None and config.shared_negatives:
+        raise UserError(
+            f"shared_negatives={config.shared_negatives}: this method draws its negatives in a way of its own"
+        )
+    return Method(
+        encoder or ENCODERS["embedding"](config),
+        sampler or own_or_shared(config),
+        loss or losses.infonce(config.temperature),
+        user or by_gradient(config),
+        item or by_gradient(config),
+        parameter_transform(config),
+        **more,
+    )
 
 
 def own_or_shared(config) -> Sampler:
     """Uniform negatives of each row; with `shared_negatives`, so many for the batch from `popularity ^ negative_alpha`."""
     if config.shared_negatives:
-        return shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
+        return samplers.shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
     for field in ("negative_alpha", "hide_touched"):
         if config[field]:
             raise UserError(f"{field}={config[field]!r} is for negatives that a batch shares: set shared_negatives too")
-    return uniform(config.num_negatives)
+    return samplers.uniform(config.num_negatives)
 
 
 def transform(config):
@@ -36,13 +76,28 @@ def transform(config):
     return tx
 
 
-def by_gradient(config) -> Updater:
-    """`gradient(tx)` or `rowwise(tx)`, as `config.optimizer` says."""
+def parameter_transform(config):
+    """`transform` for an encoder's parameters; None where it keeps a moment a row of a table, which they are not."""
+    is_for_rows = not callable(config.transform) and config.transform.startswith("row_")
+    return None if is_for_rows else transform(config)
+
+
+def by_gradient(config, penalty: Callable | None = None) -> Updater:
+    """`gradient(tx)` or `rowwise(tx)`, as `config.optimizer` says; a penalty on a whole table needs the dense one."""
     if config.optimizer == "rowwise":
+        if penalty is not None:
+            raise UserError(
+                "optimizer='rowwise': this method has a penalty on whole tables, which needs optimizer='dense'"
+            )
         return rowwise(transform(config), config.row_counts)
     if config.row_counts:
         raise UserError("row_counts=True is for optimizer='rowwise': the dense one counts the steps of the whole table")
-    return gradient(transform(config))
+    return gradient(transform(config), penalty)
+
+
+def projected(config, project: Callable, penalty: Callable | None = None) -> Updater:
+    """Gradient steps, after each of which the rows that moved are projected (into the ball, onto the sphere)."""
+    return constrained(by_gradient(config, penalty), project, "touched" if config.optimizer == "rowwise" else "all")
 
 
 def average(config) -> Updater:
@@ -50,13 +105,100 @@ def average(config) -> Updater:
     return moving_average(config.beta, config.duplicates)
 
 
-ENCODERS = {"embedding": lambda config: embedding(config.dim, config.normalize, config.table_dtype)}
-SAMPLERS = {"uniform": lambda config: uniform(config.num_negatives)}
-LOSSES = {
-    "infonce": lambda config: losses.infonce(config.temperature),
-    "bpr": lambda config: losses.bpr(config.temperature),
+READINGS = ("layer0", "output", "prestep")
+
+
+def in_front(config, encoder: Encoder, reading: str) -> Method:
+    """OneBP before an encoder: its moving average owns the users' input table, which no gradient reaches.
+
+    Args:
+      reading: "layer0": gradients to the items' inputs and the parameters through both towers' outputs; "output": not through the
+        users' outputs; "prestep": a whole step of OneBP on the inputs first, then the encoder's own two-sided step.
+    """
+    if reading == "prestep":
+        return compose(config, encoder=encoder, before=compose(config, user=average(config)))
+    if reading not in READINGS:
+        raise UserError(
+            f"options.reading={reading!r}: expected one of {', '.join(READINGS)}{nearest(reading, READINGS)}"
+        )
+    return compose(config, encoder=encoder if reading == "layer0" else encoders.detached(encoder), user=average(config))
+
+
+def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
+    """OneBP over towers of side information.
+
+    Args:
+      hidden: widths of a tower's hidden layers, separated by commas; "" for a linear one.
+      ids: whether an item that was trained on has a row of its own beside what the tower makes of its features.
+      towers: which tower reads features: "item", "user" or "both". A user always has his moving average.
+    """
+    known = ("item", "user", "both")
+    if towers not in known:
+        raise UserError(f"options.towers={towers!r}: expected one of {', '.join(known)}{nearest(towers, known)}")
+    if towers == "user" and not ids:
+        raise UserError("options.ids=False leaves items no vector where towers='user': set towers='item' or 'both'")
+    widths = [width.strip() for width in str(hidden).split(",") if width.strip()]
+    if not all(width.isdecimal() and int(width) for width in widths):
+        raise UserError(f"options.hidden={hidden!r}: expected positive whole numbers separated by commas")
+    tower = encoders.FeatureTower(config.dim, tuple(map(int, widths)))
+    item_tower, user_tower = (tower if towers in (name, "both") else None for name in ("item", "user"))
+    own = True if ids else "user"
+    encoder = encoders.features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
+    # What only negatives reach would learn nothing but to be one.
+    sampler = samplers.hide_new(own_or_shared(config)) if item_tower else own_or_shared(config)
+    # Without rows of their own, the items' table is left alone: no decay, and no backward pass to it.
+    item = by_gradient(config) if ids else chain()
+    return Method(
+        encoder, sampler, losses.infonce(config.temperature), average(config), item, parameter_transform(config)
+    )
+
+
+ENCODERS = {
+    "embedding": lambda c: encoders.embedding(c.dim, c.normalize, c.table_dtype),
+    "lightgcn": lambda c: encoders.lightgcn(c.dim, normalize=c.normalize),
+    "ngcf": lambda c: encoders.ngcf(c.dim),
+    "multi_interest": lambda c: encoders.multi_interest(c.dim, 4, c.normalize),
+    "euclidean": lambda c: encoders.euclidean(c.dim, start="ball"),
+    "euclidean_several": lambda c: encoders.euclidean(c.dim, 3, user_std=0.01, start="sphere"),
+    "buir": lambda c: encoders.buir(c.dim),
+    "features": lambda c: encoders.features(c.dim, encoders.FeatureTower(c.dim, ()), normalize=c.normalize),
 }
-UPDATERS = {"gradient": by_gradient, "moving_average": average}
+SAMPLERS = {
+    "uniform": lambda c: samplers.uniform(c.num_negatives),
+    "shared": lambda c: samplers.shared(c.shared_negatives or 256, c.negative_alpha, c.hide_touched),
+    "popularity": lambda c: samplers.popularity(c.num_negatives),
+    "dynamic": lambda c: samplers.dynamic(c.num_negatives),
+    "hardest_distance": lambda c: samplers.hardest_distance(c.num_negatives),
+    "two_stage": lambda c: samplers.two_stage(c.num_negatives),
+    "in_batch": lambda c: samplers.in_batch(),
+    "cross_batch": lambda c: samplers.cross_batch(4 * c.batch_size, 200),
+    "mixed": lambda c: samplers.mixed(c.batch_size),
+    "auc_optimal": lambda c: samplers.auc_optimal(c.num_negatives, 2 * c.num_negatives),
+    "bayesian": lambda c: samplers.bayesian(c.num_negatives, 2 * c.num_negatives),
+    "full_catalogue": lambda c: samplers.full_catalogue(),
+    "none": lambda c: samplers.none(),
+}
+LOSSES = {
+    "infonce": lambda c: losses.infonce(c.temperature),
+    "bpr": lambda c: losses.bpr(c.temperature),
+    "sampled_softmax": lambda c: losses.sampled_softmax(c.temperature),
+    "dcl": lambda c: losses.dcl(temperature=c.temperature),
+    "hcl": lambda c: losses.hcl(temperature=c.temperature),
+    "ccl": lambda c: losses.ccl(),
+    "directau": lambda c: losses.directau(),
+    "sfcml": lambda c: losses.sfcml(),
+    "cml": lambda c: losses.cml(),
+    "dpcml": lambda c: losses.dpcml(),
+    "buir": lambda c: losses.buir(),
+}
+UPDATERS = {
+    "gradient": by_gradient,
+    "moving_average": average,
+    "nearest_interest": lambda c: nearest_interest(average(c)),
+    "in_ball": lambda c: projected(c, ball()),
+    "on_sphere": lambda c: projected(c, sphere()),
+    "with_target": lambda c: with_target(by_gradient(c)),
+}
 KNOWN = {"encoder": ENCODERS, "sampler": SAMPLERS, "loss": LOSSES, "user_updater": UPDATERS, "item_updater": UPDATERS}
 
 

@@ -99,7 +99,7 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
         watched = "validation"
     try:
         init, step = make_step(method)
-        data = to_device(train, *shape)
+        data = to_device(train, *shape, dataset.user_features, dataset.item_features)
         if method.each == "user":
             data = one_pair_a_user(data)
         state = init(jax.random.key(config.seed), data)

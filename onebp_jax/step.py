@@ -110,7 +110,8 @@ def make_step(method: Method) -> tuple[Init, Step]:
         has_params = bool(jax.tree.leaves(tables.params))
         if has_params and method.tx is None:
             raise ValueError(
-                "the encoder has parameters of its own, and the method no transformation for them: give it a tx"
+                "the encoder has parameters that are no table, and the method no transformation for them: give it a tx, or "
+                "choose a transform that keeps no moment a row"
             )
         opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
         carried = sampler.init(data, view_of(encoder, tables, data))

@@ -213,7 +213,13 @@ def versions() -> dict[str, str]:
 def fingerprint(dataset: Dataset) -> dict:
     """Enough of the data to notice that they changed under a run."""
     digest = zlib.crc32(np.ascontiguousarray(dataset.test), zlib.crc32(np.ascontiguousarray(dataset.train)))
-    return {
+    features = {}
+    for tower in ("user", "item"):
+        found = getattr(dataset, f"{tower}_features")
+        if found is not None:
+            features[f"{tower}_features_crc32"] = zlib.crc32(found.tokens, zlib.crc32(found.numeric))
+            features[f"{tower}_features"] = [*found.names, found.vocabulary]
+    return features | {
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,
         "train_pairs": len(dataset.train),

@@ -38,10 +38,9 @@ def test_which_tower_learns_and_which_averages(name):
 
 
 def test_every_named_method_is_public_and_says_what_it_is():
-    assert set(methods.NAMED) == set(methods.__all__) - {"Baseline", "build"} == {*READS, *UNTRAINED}
+    assert {*READS, *UNTRAINED} <= set(methods.NAMED)
     for name, function in methods.NAMED.items():
         assert function.__name__ == name and function.__doc__
-        assert name in methods.__doc__
 
 
 @pytest.mark.parametrize("name", READS)

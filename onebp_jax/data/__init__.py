@@ -1,19 +1,22 @@
 """From files to arrays of (user, item) pairs: readers, splits, the catalogue of data sets, a synthetic generator.
 
-Everything here runs on the host with NumPy and pandas; nothing imports JAX. `load` is the way in:
+Everything here runs on the host with NumPy and pandas. `load` is the way in:
 
     dataset = load("gowalla")                        # a set of the catalogue, downloaded once
     dataset = load("my.csv", split="time")           # a file of your own
+    dataset = load("my.csv", item_features="items.csv")     # and side information about its items
 """
 
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset, check
+from onebp_jax.data.features import Features, to_features
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
 from onebp_jax.data.synthetic import generate
 
 __all__ = [
     "Dataset",
+    "Features",
     "check",
     "generate",
     "hold_out_validation",
@@ -22,4 +25,5 @@ __all__ = [
     "per_user_ratio",
     "read_interactions",
     "read_lightgcn",
+    "to_features",
 ]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from onebp_jax.data.dataset import Dataset, check, deduplicate, number_ids, to_pairs
 from onebp_jax.data.download import SOURCES, install
+from onebp_jax.data.features import with_features
 from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_interactions
 from onebp_jax.data.splits import leave_one_out, per_user_ratio
 from onebp_jax.data.synthetic import generate
@@ -35,6 +36,9 @@ def load(
     item_column: str | None = None,
     time_column: str | None = None,
     synthetic: dict | None = None,
+    user_features: str = "",
+    item_features: str = "",
+    feature_columns: tuple[str, ...] = (),
     download: bool = True,
 ) -> Dataset:
     """Loads a data set and checks it.
@@ -50,6 +54,9 @@ def load(
       split_seed: for "ratio" and "leave_one_out".
       user_column, item_column, time_column: see `read_interactions`.
       synthetic: arguments of `generate`, if the dataset is "synthetic".
+      user_features, item_features: a file of side information, see `onebp_jax.data.features`; "auto" is `users.*` or
+        `items.*` beside the files of the set. Items that it alone has join the catalogue.
+      feature_columns: the columns to use of these files; empty for all but ids.
       download: whether a set that is not there may be downloaded.
     Raises:
       UserError: if the set cannot be found, read, split as asked, or is not fit for training (see `check`).
@@ -61,17 +68,20 @@ def load(
         made = _generate({"test_fraction": test_fraction, **(synthetic or {})})
         frames = [pd.DataFrame(pairs, columns=["user", "item"]) for pairs in (made.train, made.test)]
         user_ids, item_ids, given, truth = made.user_ids, made.item_ids, made.split, made.truth
+        folder = None
     else:
         files = _find(name, data_dir, download)
         columns = {"user_column": user_column, "item_column": item_column, "time_column": time_column}
         indexed = files[0].name.endswith(LIGHTGCN)
         frames, user_ids, item_ids = number_ids([read_interactions(file, **columns) for file in files], indexed=indexed)
-        note = files[0].with_name("split.txt")
+        folder = files[0].parent
+        note = folder / "split.txt"
         given, truth = note.read_text().strip() if note.is_file() else "given", None
     train, test, sentence, duplicates = _split(name, frames, split, test_fraction, split_seed)
     loaded = Dataset(name, train, test, user_ids, item_ids, sentence or given, duplicates, truth)
     check(loaded)
-    return loaded
+    wanted = {"user": (user_features, user_column), "item": (item_features, item_column)}
+    return with_features(loaded, wanted, tuple(feature_columns), folder)
 
 
 def _generate(options: dict) -> Dataset:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from onebp_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from onebp_jax.data.features import Features
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: comparing arrays with == has no truth value
@@ -28,6 +32,7 @@ class Dataset:
       split: which split this is, for a person: "given", "per-user random 20 %, seed 0".
       duplicates: how many repeated (user, item) pairs were dropped.
       truth: what a synthetic set was made from, else None.
+      user_features, item_features: side information, `onebp_jax.data.features.Features` with a row an internal id, else None.
     """
 
     name: str
@@ -38,6 +43,8 @@ class Dataset:
     split: str
     duplicates: int = 0
     truth: dict[str, np.ndarray] | None = None
+    user_features: Features | None = None
+    item_features: Features | None = None
 
     @property
     def num_users(self) -> int:

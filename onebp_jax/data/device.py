@@ -14,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.types import Array, Batch, Interactions, Purpose, stream
+from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, stream
 
 _ROUNDS = 8
 
 
-def to_device(pairs: np.ndarray, num_users: int, num_items: int) -> Interactions:
-    """`Interactions` from distinct pairs `int [P, 2]` (user, item), ids below `num_users` and `num_items`."""
+def to_device(
+    pairs: np.ndarray, num_users: int, num_items: int, user_features: Tree = None, item_features: Tree = None
+) -> Interactions:
+    """`Interactions` from distinct pairs `int [P, 2]` (user, item), ids below `num_users` and `num_items`, and features."""
     pairs = np.asarray(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
         raise ValueError(f"expected pairs of shape [P, 2] with P > 0, got {pairs.shape}")
@@ -33,7 +35,9 @@ def to_device(pairs: np.ndarray, num_users: int, num_items: int) -> Interactions
     counts = np.bincount(pairs[:, 0], minlength=num_users)
     starts = np.concatenate([[0], np.cumsum(counts)])
     arrays = (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1])
-    return Interactions(*(jnp.asarray(x, jnp.int32) for x in arrays), num_users, num_items, int(counts.max()))
+    features = (jax.tree.map(jnp.asarray, found) for found in (user_features, item_features))
+    arrays = (jnp.asarray(x, jnp.int32) for x in arrays)
+    return Interactions(*arrays, num_users, num_items, int(counts.max()), *features)
 
 
 def one_pair_a_user(data: Interactions) -> Interactions:

@@ -62,16 +62,11 @@ def read_interactions(
     """
     path = Path(path)
     requested = {"user": user_column, "item": item_column, "time": time_column}
-    layout = next((LAYOUTS[end] for end in LAYOUTS if path.name.removesuffix(".gz").endswith(end)), None)
     if path.name.endswith(LIGHTGCN):
         if any(requested.values()):
             raise UserError(f"{path}: LightGCN text has no columns to choose; leave user_column and the others out")
         return pd.DataFrame(read_lightgcn(path), columns=["user", "item"])
-    if not layout and path.suffix != ".parquet":
-        _check_file(path)
-        raise UserError(f"{path}: unknown format; convert or rename to {', '.join(SUFFIXES)}, u.data or ratings.dat")
-    frame = _read_text(path, layout) if layout else _read_parquet(path)
-    frame = frame.rename(columns=str)
+    frame, is_text = read_table(path)
     columns = _choose(path, list(frame), requested)
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1).reset_index(drop=True)
     if frame.empty:
@@ -83,8 +78,18 @@ def read_interactions(
                 f"{path}: missing values: {missing.sum()} in the {role} column, the first in data row "
                 f"{missing.argmax() + 1}, expected none; remove or fill these rows"
             )
-        frame[role] = to_numbers(path, frame[role]) if role == "time" else original_ids(frame[role], bool(layout))
+        frame[role] = to_numbers(path, frame[role]) if role == "time" else original_ids(frame[role], is_text)
     return frame
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
+    """All columns of a table, by the end of its name, and whether they came as text; raises as `read_interactions`."""
+    layout = next((LAYOUTS[end] for end in LAYOUTS if path.name.removesuffix(".gz").endswith(end)), None)
+    if not layout and path.suffix != ".parquet":
+        _check_file(path)
+        raise UserError(f"{path}: unknown format; convert or rename to {', '.join(SUFFIXES)}, u.data or ratings.dat")
+    frame = _read_text(path, layout) if layout else _read_parquet(path)
+    return frame.rename(columns=str), bool(layout)
 
 
 def read_lightgcn(path: str | Path) -> np.ndarray:

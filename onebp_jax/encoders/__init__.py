@@ -4,15 +4,18 @@ from onebp_jax.encoders.buir import buir
 from onebp_jax.encoders.detached import detached
 from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.euclidean import euclidean
+from onebp_jax.encoders.features import FeatureTower, features
 from onebp_jax.encoders.lightgcn import lightgcn
 from onebp_jax.encoders.multi_interest import multi_interest
 from onebp_jax.encoders.ngcf import ngcf
 
 __all__ = [
+    "FeatureTower",
     "buir",
     "detached",
     "embedding",
     "euclidean",
+    "features",
     "lightgcn",
     "multi_interest",
     "ngcf",

@@ -4,6 +4,7 @@ from onebp_jax.samplers.auc_optimal import auc_optimal
 from onebp_jax.samplers.bayesian import bayesian
 from onebp_jax.samplers.cross_batch import cross_batch
 from onebp_jax.samplers.dynamic import dynamic, hardest_distance
+from onebp_jax.samplers.hide_new import hide_new
 from onebp_jax.samplers.in_batch import in_batch
 from onebp_jax.samplers.mixed import mixed
 from onebp_jax.samplers.popularity import popularity
@@ -19,6 +20,7 @@ __all__ = [
     "dynamic",
     "full_catalogue",
     "hardest_distance",
+    "hide_new",
     "in_batch",
     "mixed",
     "none",

@@ -5,12 +5,32 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
-from onebp_jax.encoders import buir, detached, embedding, euclidean, lightgcn, multi_interest, ngcf
+from onebp_jax.encoders import (
+    FeatureTower,
+    buir,
+    detached,
+    embedding,
+    euclidean,
+    features,
+    lightgcn,
+    multi_interest,
+    ngcf,
+)
 from onebp_jax.step import read
 from onebp_jax.types import Encoder
 
-DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 5, 7)
+
+def some_features(rows: int) -> Features:
+    """Two numbers a row, and up to three of four tokens."""
+    random = np.random.default_rng(rows)
+    tokens = random.integers(0, 5, (rows, 3)).astype(np.int32)
+    return Features(random.normal(size=(rows, 2)).astype(np.float32), tokens, 4, ("year: numbers", "genre: values"))
+
+
+SIDE = {"user_features": some_features(5), "item_features": some_features(7)}
+DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 5, 7, **SIDE)
 ENCODERS: dict[str, Encoder] = {
     "embedding": embedding(3),
     "unit vectors": embedding(3, normalize=True),
@@ -25,6 +45,7 @@ ENCODERS: dict[str, Encoder] = {
     "ngcf official": ngcf(3, 1, form="official"),
     "ngcf recbole": ngcf(3, 1, form="recbole"),
     "detached": detached(lightgcn(3, 1)),
+    "features": features(3, FeatureTower(3, ()), FeatureTower(3, (4,)), ids="user"),
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 # The others rank by vectors that are longer than those they train with.

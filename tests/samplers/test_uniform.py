@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from onebp_jax.data.device import to_device
-from onebp_jax.samplers import full_catalogue, none, shared, uniform
+from onebp_jax.samplers import hide_new, shared, uniform
 from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
 from onebp_jax.types import Batch, Sampler
 
@@ -46,11 +46,10 @@ SAMPLERS: dict[str, Sampler] = {
     "uniform 5": uniform(5),
     "shared": shared(5),
     "shared by popularity": shared(6, 0.75, hide_touched=True),
-    "none": none(),
-    "full_catalogue": full_catalogue(),
+    "uniform without new items": hide_new(uniform(5)),
+    "shared without new items": hide_new(shared(6, 0.75, hide_touched=True)),
 }
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
-RANDOM = {name: sampler for name, sampler in SAMPLERS.items() if name not in ("none", "full_catalogue")}
 CROWD, _ = crowd(5)
 SOME = batch_of([0, 3, 6, 4, 3, 5, 1, 2, 6], CROWD)
 
@@ -91,7 +90,7 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(sampler):
     jax.tree.map(np.testing.assert_array_equal, jax.jit(jax.vmap(sample))(keys), plain)
 
 
-@pytest.mark.parametrize("sampler", RANDOM.values(), ids=RANDOM)
+@every_sampler
 def test_the_draw_is_a_function_of_the_key(sampler):
     with jax.debug_key_reuse(True):
         draw = jax.jit(lambda seed: sampler.sample(jax.random.key(seed), sampler.init(CROWD), SOME, CROWD)[0].ids)
