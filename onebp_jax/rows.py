@@ -37,22 +37,17 @@ def block_rows(table: Array, count: int) -> int:
 @partial(jax.jit, inline=True)
 def take(table: Array, ids: Array) -> Array:
     """`[n, ...]`: the rows `ids i32[n]` of a table, in float32 at least; an id out of range reads the last row."""
-    count, size = ids.shape[0], block_rows(table, ids.shape[0])
-    if table.ndim < 2 or jax.default_backend() != "cpu" or count < 2:
+    if table.ndim < 2 or jax.default_backend() != "cpu" or ids.shape[0] < 2:
         return wide(table.at[ids].get(mode="clip"))
     # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
     # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one (exact, but for subnormal
-    # numbers, which may become zero), and write the product into a buffer piece by piece, or it would take the expression
+    # numbers, which may become zero), in a branch of which it cannot know whether it is taken, or it would take the expression
     # apart again where the rows are used twice.
-    one = jax.lax.optimization_barrier(jnp.ones((), jax.eval_shape(wide, table).dtype))
-    size = min(size, -(-count // 2))
-
-    def piece(number: Array | int, buffer: Array) -> Array:
-        start = jnp.minimum(number * size, count - size)
-        rows = wide(table.at[jax.lax.dynamic_slice_in_dim(ids, start, size)].get(mode="clip"))
-        return jax.lax.dynamic_update_slice_in_dim(buffer, rows * one, start, 0)
-
-    return jax.lax.fori_loop(0, -(-count // size), piece, jnp.empty((count, *table.shape[1:]), one.dtype))
+    rows = jax.ShapeDtypeStruct((ids.shape[0], *table.shape[1:]), jax.eval_shape(wide, table).dtype)
+    one = jax.lax.optimization_barrier(jnp.ones((), rows.dtype))
+    return jax.lax.cond(
+        one == 1, lambda: wide(table.at[ids].get(mode="clip")) * one, lambda: jnp.zeros(rows.shape, rows.dtype)
+    )
 
 
 def row_sums(rows: Array) -> Array:

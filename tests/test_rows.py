@@ -1,4 +1,6 @@
-"""Reading rows of a table: the same rows as plain indexing, however many, however stored, and in as many pieces as it takes."""
+"""Reading rows of a table: the same rows as plain indexing, however many, however stored."""
+
+import re
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +44,35 @@ def test_special_numbers_stay_as_they_are():
     found = np.asarray(take(table, jnp.array([0, 0, 0])))
     np.testing.assert_array_equal(found, np.repeat(np.asarray(table), 3, axis=0))
     np.testing.assert_array_equal(np.signbit(found[0, :2]), [False, True])
+
+
+def gathers(read):
+    """Of each gather in a program that uses the rows `read` gives in two ways: whether it is inside a product."""
+
+    @jax.jit
+    def both(table, ids):
+        rows = read(table, ids)
+        return jnp.sqrt(rows) + 1, rows @ jnp.ones(DIM)
+
+    text = both.lower(TABLE, ids_of(150)).compile().as_text()
+    return [" multiply(" in part for part in re.split(r"^}", text, flags=re.MULTILINE) if " gather(" in part]
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="only the CPU's compiler needs it")
+def test_rows_used_twice_are_read_once_and_inside_a_product():
+    """A gather that stands alone is copied number by number; without a branch the product would be taken from it again."""
+
+    def product(table, ids):
+        return table.at[ids].get(mode="clip") * jax.lax.optimization_barrier(jnp.float32(1))
+
+    assert gathers(take) == [True]
+    assert gathers(product) != [True]
+
+
+def test_one_table_of_several_is_read_like_the_others():
+    tables = jnp.stack([TABLE, TABLE + 1])
+    rows = jax.jit(jax.vmap(take, in_axes=(0, None)))(tables, ids_of(150))
+    np.testing.assert_array_equal(rows, np.asarray(tables)[:, np.asarray(ids_of(150))])
 
 
 def test_a_block_is_bounded_and_elsewhere_everything(monkeypatch):
