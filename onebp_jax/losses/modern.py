@@ -70,6 +70,8 @@ def directau(gamma: float = 1.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         del negatives
+        if user.ndim != 2:
+            raise ValueError(f"directau compares one vector a user, [b, d], with the items, and these are {user.shape}")
         valid = extra.get("valid")
         valid = jnp.ones(len(user), bool) if valid is None else valid
         user, positive = unit(user), unit(positive)

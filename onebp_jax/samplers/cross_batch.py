@@ -46,7 +46,7 @@ def cross_batch(
       row of padding fills a slot that never counts.
 
     Raises:
-      ValueError: arguments out of range.
+      ValueError: arguments out of range; from `init`, an encoder with several vectors an item.
 
     Source: Wang, Zhu and He 2021.
     """
@@ -56,7 +56,12 @@ def cross_batch(
 
     def init(data: Interactions, view: View) -> Bank:
         one = jnp.zeros(1, jnp.int32)
-        width = jax.eval_shape(view.encode, one, one)[1].shape[-1]
+        vectors = jax.eval_shape(view.encode, one, one)[1]
+        if vectors.ndim != 2:
+            raise ValueError(
+                f"cross_batch keeps one vector an item, and this encoder makes {vectors.shape[1:]} of each"
+            )
+        width = vectors.shape[1]
         ids = jnp.full(size, data.num_items, jnp.int32)
         start = jnp.zeros((size, width), jnp.float32), ids, jnp.zeros(size, jnp.float32), jnp.int32(0), jnp.int32(0)
         return Bank(*start, estimate.init(data))

@@ -87,6 +87,10 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
 def _similarities(view: View, batch: Batch, ids: Array) -> tuple[Array, int]:
     """`f32[c, b]`: cosines of the candidates `ids i32[c]` and every row's positive, and how wide the vectors are."""
     item = view.encode(batch.user_ids, jnp.concatenate([batch.positive_ids, ids]))[1]
+    if item.ndim != 2:
+        raise ValueError(
+            f"two_stage compares items by one vector an item, and this encoder makes {item.shape[1:]} of each"
+        )
     unit = item * jax.lax.rsqrt(jnp.maximum(row_sums(item * item), 1e-24))
     positive, candidate = jnp.split(unit, [batch.user_ids.shape[0]])
     return jnp.matmul(candidate, positive.T, precision=jax.lax.Precision.HIGHEST), item.shape[1]

@@ -52,11 +52,16 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
 
     def update(signal: Signal, state: Array, table: Array, **extra) -> tuple[Array, Array]:
         targets = wide(signal.targets)
+        if targets.shape[1:] != table.shape[1:]:
+            raise ValueError(
+                f"moving_average mixes rows with what they interacted with, and rows of shape {table.shape[1:]} do not fit "
+                f"partners of shape {targets.shape[1:]}; for several vectors a user use nearest_interest"
+            )
         ids = signal.ids[: targets.shape[0]]
         groups, state = dup.group(ids, state)
         keep, weight = dup.weights(duplicates, beta, ids, groups, targets.dtype)
-        moved = groups.sum(weight[:, None] * targets)
-        rows = keep[:, None] * take(table, ids) + moved
+        keep, weight = (each.reshape(-1, *[1] * (targets.ndim - 1)) for each in (keep, weight))
+        rows = keep * take(table, ids) + groups.sum(weight * targets)
         # Only leaders write, so no two writes meet in one row.
         destination = jnp.where(groups.is_leader, ids, table.shape[0])
         return table.at[destination].set(narrow(rows, table.dtype, extra.get("key")), mode="drop"), state

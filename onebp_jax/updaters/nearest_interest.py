@@ -63,6 +63,11 @@ def nearest_interest(
         return jnp.argmax(score, 1).astype(jnp.int32)
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
+        if table.ndim != 3 or signal.targets.ndim != 2:
+            raise ValueError(
+                f"nearest_interest is for several vectors a row and one a partner, [rows, K, d] and [n, d], and here the table "
+                f"is {table.shape} and the partners {signal.targets.shape}"
+            )
         inner, counts = state
         rows, several = table.shape[:2]
         ids = signal.ids[: signal.targets.shape[0]]

@@ -20,7 +20,7 @@ def with_target(updater: Updater, rho: float = 0.995) -> Updater:
       An `Updater` that reads what the given one reads and has its state. Copies move in rows outside of the batch too.
 
     Raises:
-      ValueError: rho outside [0, 1].
+      ValueError: rho outside [0, 1]; from `init`, a table of another shape.
 
     Source: BUIR (Lee et al. 2021); the momentum encoder of BYOL and MoCo.
     """
@@ -28,6 +28,10 @@ def with_target(updater: Updater, rho: float = 0.995) -> Updater:
         raise ValueError(f"rho must be between 0 and 1, got {rho}")
 
     def init(table: Array) -> Tree:
+        if table.ndim != 3 or table.shape[1] != 2:
+            raise ValueError(
+                f"with_target is for tables of [rows, 2, d], a vector and its slow copy, and this is {table.shape}"
+            )
         return updater.init(table[:, 0])
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
