@@ -57,7 +57,7 @@ def why_not(encoder, sampler, loss, user, item):
             return "moving_average mixes rows"
     if sampler in READS_SCORES and encoder == "buir":
         return "no score for single items"
-    if sampler == "none" and loss not in (*NO_NEGATIVES, "sfcml"):
+    if sampler == "none" and loss not in (*NO_NEGATIVES, "sfcml", "sampled_softmax"):
         return "draws none"
     if loss == "sfcml" and sampler != "full_catalogue":
         return "full_catalogue"
