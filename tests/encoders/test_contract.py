@@ -15,10 +15,8 @@ ENCODERS: dict[str, Encoder] = {
     "embedding": embedding(3),
     "unit vectors": embedding(3, normalize=True),
     "bfloat16": embedding(3, dtype="bfloat16"),
-    "euclidean": euclidean(3),
     "several on the sphere": euclidean(3, 2, user_std=0.01, start="sphere"),
-    "multi_interest": multi_interest(3, 2),
-    "unit interests": multi_interest(3, 2, normalize=True),
+    "multi_interest": multi_interest(3, 2, normalize=True),
     "buir": buir(3),
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
