@@ -12,13 +12,26 @@ from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.data.device import steps_per_epoch, to_device
-from onebp_jax.encoders import embedding
+from onebp_jax.encoders import buir, embedding, euclidean, multi_interest
 from onebp_jax.rows import NARROW
 from onebp_jax.runner import make_scan
-from onebp_jax.samplers import shared, uniform
+from onebp_jax.samplers import full_catalogue, none, shared, uniform
 from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Tables
-from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
+from onebp_jax.updaters import (
+    adam,
+    ball,
+    chain,
+    constrained,
+    covariance,
+    dcrs,
+    gradient,
+    moving_average,
+    nearest_interest,
+    rowwise,
+    sphere,
+    with_target,
+)
 from onebp_jax.updaters.rounding import narrow
 
 UPDATERS = {
@@ -28,7 +41,7 @@ UPDATERS = {
     "rowwise": rowwise(adam(0.05, 1e-3), row_counts=True),
     "chain": chain(moving_average(0.9), gradient(adam(0.05))),
 }
-LOSSES = {name: getattr(losses, name)() for name in losses.__all__}
+LOSSES = {"infonce": losses.infonce(), "bpr": losses.bpr()}
 PAIRS = [
     (user, item)
     for user in UPDATERS
@@ -54,6 +67,46 @@ def test_any_two_updaters_and_any_loss_take_two_steps(user, item, loss):
     for before, after, ids in ((first.user, state.user, users), (first.item, state.item, items)):
         assert np.isfinite(after).all()
         assert (np.asarray(after) != before)[np.unique(ids)[:-1]].any(axis=1).all()
+
+
+def _kinds() -> dict[str, Method]:
+    """A method of each kind: what vectors are compared, how many a user has, what is drawn."""
+    sgd, slow = gradient(adam(0.05)), with_target(gradient(adam(0.05)), 0.9)
+    in_ball = constrained(gradient(adam(0.05), covariance(0.1)), ball())
+    apart = constrained(gradient(adam(0.05), dcrs(0.1, 0.2, 1.0)), sphere())
+    averages = nearest_interest(moving_average(0.9), 0.1, 0.1)
+    unit, several = embedding(DIM, normalize=True), multi_interest(DIM, 2)
+    return {
+        "cml": Method(euclidean(DIM), uniform(2), losses.cml(), in_ball, in_ball),
+        "dpcml": Method(euclidean(DIM, 2), shared(4), losses.dpcml(), apart, in_ball),
+        "sfcml": Method(unit, full_catalogue(), losses.sfcml(), sgd, sgd, each="user"),
+        "buir": Method(buir(DIM), none(), losses.buir(), slow, slow, tx=adam(0.05)),
+        "directau": Method(unit, none(), losses.directau(), sgd, sgd),
+        "mtmi": Method(several, shared(4, 1.0), losses.repel(losses.sampled_softmax(), 0.1), rowwise(adam(0.05)), sgd),
+        "onebp_k": Method(several, uniform(2), losses.infonce(), averages, rowwise(adam(0.05))),
+        "l2": Method(embedding(DIM), uniform(2), losses.with_l2(losses.hcl(), 0.1), moving_average(0.9), sgd),
+    }
+
+
+@pytest.mark.parametrize("method", _kinds().values(), ids=_kinds())
+def test_a_method_of_each_kind_learns(method):
+    random = np.random.default_rng(0)
+    pairs = np.array([[0, 0], [1, 3], [2, 1], [2, 5], [3, 3], [4, 8], [1, 2]])
+    init, step = make_step(method)
+    first = init(jax.random.key(0), to_device(pairs, NUM_USERS, NUM_ITEMS))
+    rows = random.permutation(len(pairs))[: 3 if method.each == "user" else 7]
+    users, items = (np.append(pairs[rows, tower], [size] * 2) for tower, size in ((0, NUM_USERS), (1, NUM_ITEMS)))
+    batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
+    # Machine code of the plainest kind: quicker to compile.
+    plainest = {"xla_backend_optimization_level": 0}
+    compiled = jax.jit(step).lower(first, batch).compile(compiler_options=plainest)
+    state, infos = first, []
+    for _ in range(30):
+        state, info = compiled(state, batch)
+        infos.append(float(info.loss))
+    assert int(info.examples) == len(rows) and np.isfinite(infos).all()
+    assert np.mean(infos[-5:]) < np.mean(infos[:5])
+    assert all(np.isfinite(table).all() for table in jax.tree.leaves(state.tables))
 
 
 def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():

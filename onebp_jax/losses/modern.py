@@ -12,7 +12,7 @@ from onebp_jax.losses.scores import check_negatives, compares, unit
 from onebp_jax.types import Array, Loss
 
 
-def ccl(margin: float = 0.4, weight: float = 300.0) -> Loss:
+def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
     """The cosine contrastive loss, `user [b, (K,) d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`.
 
         l = 1 - cos(u, v_positive) + weight * mean_k max(0, cos(u, v_k) - margin)

@@ -298,3 +298,31 @@ def test_it_runs_inside_another_compiled_function():
     layout = plan(23, 40, random_seen(10), budget_for(4, 40))
     inside = jax.jit(lambda user, item: top_k(user, item, layout, 10))(user, item)
     same_lists([np.asarray(array) for array in inside], full_sort(user, item, random_seen(10), 10))
+
+
+@pytest.mark.parametrize("block", [0, 4])
+def test_of_several_vectors_a_user_the_best_counts_without_more_scores(block):
+    """As a full sort of the best scores; and no array is larger than the scores of one chunk, however many vectors."""
+    several, users_a_chunk = 8, 4
+    item = integer_tables(13)[1]
+    user = np.random.default_rng(13).integers(-2, 3, (23, several, 3)).astype(np.float32)
+    seen = random_seen(13)
+    best = (user @ item.T).max(1)
+    best[seen[:, 0], seen[:, 1]] = -np.inf
+    order = np.argsort(-best, axis=1, kind="stable")[:, :7]
+    scores, items = ranked_in_blocks(user, item, seen, 7, block, budget_for(users_a_chunk, 40))
+    np.testing.assert_array_equal(scores, np.take_along_axis(best, order, 1))
+    np.testing.assert_array_equal(items, np.where(scores > -np.inf, order, 40))
+    layout = plan(96, 500, None, budget_for(users_a_chunk, 500))
+    lowered = ranking._top_k.lower(
+        jnp.zeros((96, several, 3)),
+        jnp.zeros((500, 3)),
+        *layout.seen[:3],
+        k=20,
+        chunk=layout.chunk,
+        width=layout.seen.width,
+        block=block,
+    )
+    shapes = re.findall(r"\b(?:pred|[suf]\d+)\[([\d,]+)\]", lowered.compile().as_text())
+    sizes = {int(np.prod([int(number) for number in shape.split(",")])) for shape in shapes}
+    assert users_a_chunk * 500 in sizes and max(sizes) <= max(users_a_chunk * 500, 96 * several * 3)
