@@ -5,6 +5,7 @@ import numpy as np
 
 from onebp_jax import geometry
 from onebp_jax.data.device import to_device
+from onebp_jax.losses import infonce
 from onebp_jax.types import Batch, View
 
 # Popularities of the worked example with a user who touched items 0 and 2 of 8.
@@ -53,3 +54,21 @@ def fixed_view(user, item, name="dot"):
         return user.at[user_ids].get(mode="clip"), item.at[item_ids].get(mode="clip")
 
     return View(encode, lambda user, item: geometry.score(name, user, item))
+
+
+# The worked example of in-batch negatives: items 0 and 1 have 4 and 1 of 20 pairs; user 5 touched both.
+FEW_TOUCHED = [{0, 2}, {0, 3}, {0, 4}, set(range(5, 15)), {2}, {0, 1}, {2}]
+FEW = interactions(FEW_TOUCHED, 16)
+TWO_USERS, TWO_ITEMS = jnp.eye(2), jnp.array([[0.5, 0.5], [0.0, 1.0]])
+
+
+def pairs(users, items):
+    """A batch."""
+    return Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
+
+
+def mean_loss(negatives, user=TWO_USERS, item=TWO_ITEMS):
+    """InfoNCE of vectors with the other vectors of their batch, and those that the negatives bring along."""
+    every = item if negatives.vectors is None else jnp.concatenate([item, negatives.vectors])
+    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "hidden")}
+    return float(infonce()(user, item, every, **extra).mean())

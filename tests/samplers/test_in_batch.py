@@ -4,38 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import interactions
+from crowds import FEW, FEW_TOUCHED, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
 
-from onebp_jax.losses import infonce
 from onebp_jax.samplers import in_batch
 from onebp_jax.samplers.frequency import frequency
 from onebp_jax.samplers.membership import _marked, _searched
-from onebp_jax.types import Batch
 
 KEY = jax.random.key(0)
-# Items 0 and 1 have 4 and 1 of 20 pairs; user 5 touched both.
-TOUCHED = [{0, 2}, {0, 3}, {0, 4}, set(range(5, 15)), set(), {0, 1}, {2}]
-DATA = interactions(TOUCHED, 16)
-USERS, ITEMS = jnp.eye(2), jnp.array([[0.5, 0.5], [0.0, 1.0]])
-
-
-def batch(users, items):
-    return Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
-
-
-def mean_loss(negatives, user=USERS, item=ITEMS):
-    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "hidden")}
-    return float(infonce()(user, item, item, **extra).mean())
 
 
 def test_the_worked_example():
     sampler = in_batch()
-    negatives, _ = sampler.sample(KEY, sampler.init(DATA), batch([0, 5], [0, 1]), DATA)
+    negatives, _ = sampler.sample(KEY, sampler.init(FEW), pairs([0, 5], [0, 1]), FEW)
     np.testing.assert_allclose(np.exp(negatives.log_q), [0.2, 0.05], rtol=1e-6)
-    logits = USERS @ ITEMS.T - negatives.log_q
+    logits = TWO_USERS @ TWO_ITEMS.T - negatives.log_q
     np.testing.assert_allclose(logits, [[2.109438, 2.995732], [2.109438, 3.995732]], rtol=1e-6)
     np.testing.assert_allclose(mean_loss(negatives), 0.686305, atol=1e-6)
-    plain, _ = in_batch("none").sample(KEY, (), batch([0, 5], [0, 1]), DATA)
+    plain, _ = in_batch("none").sample(KEY, (), pairs([0, 5], [0, 1]), FEW)
     assert plain.log_q is None and plain.positive_log_q is None
     np.testing.assert_allclose(mean_loss(plain), 0.474077, atol=1e-6)
     # A constant in log q cancels, so one that is the same for all is none.
@@ -49,19 +34,19 @@ def test_the_worked_example():
 def test_hidden_are_own_and_equal_positives_padding_and_by_choice_what_is_known(known):
     users, items = [0, 1, 5, 7, 5, 6, 0, 7], [0, 0, 1, 16, 0, 2, 2, 16]
     sampler = in_batch("static", known)
-    negatives, _ = sampler.sample(KEY, sampler.init(DATA), batch(users, items), DATA)
+    negatives, _ = sampler.sample(KEY, sampler.init(FEW), pairs(users, items), FEW)
     for row, user in enumerate(users):
-        out = {items[row], 16} | (TOUCHED[user] if known and user < 7 else set())
+        out = {items[row], 16} | (FEW_TOUCHED[user] if known and user < 7 else set())
         assert negatives.hidden[row].tolist() == [item in out for item in items]
     np.testing.assert_array_equal(negatives.ids, items)
     assert negatives.log_q[3] == 0 and np.isfinite(negatives.log_q).all()
 
 
 def test_streaming_worked_example():
-    sampler, state = in_batch("streaming", rate=0.1), in_batch("streaming", rate=0.1).init(DATA)
+    sampler, state = in_batch("streaming", rate=0.1), in_batch("streaming", rate=0.1).init(FEW)
     found = []
     for step in range(1, 13):
-        negatives, state = sampler.sample(KEY, state, batch([0, 7], [0 if step in (5, 7, 12) else 2, 16]), DATA)
+        negatives, state = sampler.sample(KEY, state, pairs([0, 7], [0 if step in (5, 7, 12) else 2, 16]), FEW)
         if step in (5, 7, 12):
             found.append(float(jnp.exp(-negatives.log_q[0])))
     np.testing.assert_allclose(found, [90.5, 81.65, 73.985], rtol=1e-5)
@@ -70,11 +55,11 @@ def test_streaming_worked_example():
 
 def test_streaming_against_loops_with_repeated_items_and_padding():
     random, sampler = np.random.default_rng(0), in_batch("streaming", rate=0.05)
-    state, sample = sampler.init(DATA), jax.jit(sampler.sample)
+    state, sample = sampler.init(FEW), jax.jit(sampler.sample)
     interval, seen = np.full(16, 100.0), np.zeros(16)
     for step in range(1, 101):
         items = np.where(random.random(6) < 0.2, 16, np.minimum(random.geometric(0.4, 6) - 1, 15))
-        negatives, state = sample(KEY, state, batch(np.where(items < 16, 0, 7), items), DATA)
+        negatives, state = sample(KEY, state, pairs(np.where(items < 16, 0, 7), items), FEW)
         for item in set(items.tolist()) - {16}:
             interval[item] = 0.95 * interval[item] + 0.05 * (step - seen[item])
             seen[item] = step

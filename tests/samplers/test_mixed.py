@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import interactions
-from test_in_batch import DATA, ITEMS, USERS, batch, mean_loss
+from crowds import FEW, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
 
 from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
@@ -32,23 +31,23 @@ def test_the_worked_example(correct, expected, extras):
     data = to_device(pairs, 800, 1000)
     sampler = mixed(2, correct)
     # The last user touched nothing.
-    negatives, _ = sampler.sample(KEY, sampler.init(data), batch([799, 799], [0, 1]), data)
+    negatives, _ = sampler.sample(KEY, sampler.init(data), pairs([799, 799], [0, 1]), data)
     assert negatives.ids.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(np.exp(negatives.log_q), [0.1005, 0.0255, 0.0055, 0.001], rtol=1e-5)
-    vectors = jnp.concatenate([ITEMS, jnp.array([[0.3, 0.1], [-0.2, 0.6]])])
+    vectors = jnp.concatenate([TWO_ITEMS, jnp.array([[0.3, 0.1], [-0.2, 0.6]])])
     extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "hidden")}
-    loss = infonce()(USERS, ITEMS, vectors, **extra).mean()
+    loss = infonce()(TWO_USERS, TWO_ITEMS, vectors, **extra).mean()
     np.testing.assert_allclose(loss, expected, atol=2e-6)
 
 
 def test_without_uniform_items_it_is_in_batch():
-    some = batch([0, 5, 7], [0, 1, 16])
-    one, _ = mixed(0).sample(KEY, mixed(0).init(DATA), some, DATA)
-    two, _ = in_batch().sample(KEY, in_batch().init(DATA), some, DATA)
+    some = pairs([0, 5, 7], [0, 1, 16])
+    one, _ = mixed(0).sample(KEY, mixed(0).init(FEW), some, FEW)
+    two, _ = in_batch().sample(KEY, in_batch().init(FEW), some, FEW)
     for field in ("ids", "hidden"):
         np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
     np.testing.assert_allclose(one.log_q, two.log_q, rtol=1e-6)
-    np.testing.assert_allclose(mean_loss(one._replace(**_cut(one)), USERS, ITEMS), 0.686305, atol=1e-6)
+    np.testing.assert_allclose(mean_loss(one._replace(**_cut(one)), TWO_USERS, TWO_ITEMS), 0.686305, atol=1e-6)
 
 
 def _cut(negatives):
@@ -62,11 +61,11 @@ def _cut(negatives):
 
 def test_the_mixture_counts_rows_that_are_not_padding_and_adds_up_to_one():
     sampler = mixed(200)
-    negatives, _ = sampler.sample(KEY, sampler.init(DATA), batch([0, 5, 7, 6], [0, 1, 16, 2]), DATA)
+    negatives, _ = sampler.sample(KEY, sampler.init(FEW), pairs([0, 5, 7, 6], [0, 1, 16, 2]), FEW)
     ids, log_q = np.asarray(negatives.ids), np.asarray(negatives.log_q)
     assert set(ids[4:]) == set(range(16))
     q = np.array([np.exp(log_q[4:][ids[4:] == item][0]) for item in range(16)])
-    counts = np.bincount(np.asarray(DATA.sorted_items), minlength=16)
+    counts = np.bincount(np.asarray(FEW.sorted_items), minlength=16)
     np.testing.assert_allclose(q, 3 / 203 * counts / counts.sum() + 200 / 203 / 16, rtol=1e-5)
     np.testing.assert_allclose(q.sum(), 1, rtol=1e-5)
     np.testing.assert_array_equal(negatives.hidden, (ids == np.array([[0], [1], [16], [2]])) | (ids == 16))
@@ -74,7 +73,7 @@ def test_the_mixture_counts_rows_that_are_not_padding_and_adds_up_to_one():
 
 def test_known_items_are_hidden_by_choice():
     data = interactions([{0, 2}, {1}], 3)
-    negatives, _ = mixed(30, mask_known=True).sample(KEY, mixed(30).init(data), batch([0, 1], [0, 1]), data)
+    negatives, _ = mixed(30, mask_known=True).sample(KEY, mixed(30).init(data), pairs([0, 1], [0, 1]), data)
     ids = np.asarray(negatives.ids)
     np.testing.assert_array_equal(negatives.hidden, [np.isin(ids, [0, 2]), ids == 1])
 
