@@ -30,11 +30,11 @@ def crowd(num_negatives):
 
 def worked_example():
     """User 0 touched items 0 and 2, user 31 none; all together give the items their `POPULARITY`."""
-    touched = [
-        {item for item, count in enumerate(POPULARITY) if user < count + (item not in (0, 2))} for user in range(32)
-    ]
-    touched[0] = {0, 2}
-    touched[31] = set()
+    touched, turn = [{0, 2}] + [set() for _ in range(31)], 0
+    for item, count in enumerate(POPULARITY):
+        for _ in range(count - (item in touched[0])):
+            touched[1 + turn % 30].add(item)
+            turn += 1
     data = interactions(touched, 8)
     assert tuple(np.bincount(np.asarray(data.sorted_items))) == POPULARITY
     return data

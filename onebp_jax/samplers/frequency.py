@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,6 +68,8 @@ def frequency(correction: str, rate: float = 0.01) -> Frequency:
         # An item that comes twice in a batch is written twice, with the same number.
         interval = (1 - rate) * state.interval.at[ids].get(mode="clip") + rate * waited
         log_q = jnp.where(ids < data.num_items, -jnp.log(interval), 0)
+        # All is read before anything is written, or the compiler would copy what is still to be read.
+        interval, ids = jax.lax.optimization_barrier((interval, ids))
         new = state.interval.at[ids].set(interval, mode="drop"), state.seen.at[ids].set(step, mode="drop")
         return log_q, Streaming(*new, step)
 

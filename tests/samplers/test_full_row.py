@@ -27,6 +27,11 @@ TOUCHED = [set(np.asarray(DATA.sorted_items)[DATA.row_starts[u] : DATA.row_start
 BATCH = batch_of([0, 20, 32, 12, 0, 29], DATA, [0, 0, 0, 1, 2, 0])
 
 
+def drawn(sampler, key=KEY, batch=BATCH, view=VIEW):
+    """The ids, compiled: operation by operation takes longer."""
+    return np.asarray(jax.jit(lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids)(key))
+
+
 def test_ranks_count_what_scores_at_most_as_much():
     scores = np.round(np.random.default_rng(0).normal(size=(37, 6)), 1)
     values = scores[[3, 36, 0]]
@@ -61,7 +66,7 @@ def test_the_worked_example_of_bayesian(form, risk, item):
     assert CANDIDATES[int(found.argmin())] == item
     # The whole sampler, over candidates that are all that user 0 left.
     view = fixed_view(np.ones((32, 1)), SCORES[:, None])
-    ids = bayesian(6, 6, form=form).sample(KEY, bayesian().init(DATA), batch_of([0], DATA), DATA, view)[0].ids[0]
+    ids = drawn(bayesian(6, 6, form=form), batch=batch_of([0], DATA), view=view)[0]
     order = [i for i in ids.tolist() if i in CANDIDATES]
     assert order == CANDIDATES[np.argsort(found)].tolist() and order[0] == item
 
@@ -69,8 +74,8 @@ def test_the_worked_example_of_bayesian(form, risk, item):
 @pytest.mark.parametrize("form", ["user_negatives", "all_items"])
 def test_bayesian_against_loops(form):
     sampler = bayesian(2, 3, 2.0, form)
-    ids = np.asarray(sampler.sample(KEY, sampler.init(DATA), BATCH, DATA, VIEW)[0].ids)
-    candidates = np.asarray(uniform(3).sample(KEY, (), BATCH, DATA)[0].ids)
+    ids = drawn(sampler)
+    candidates = drawn(uniform(3))
     for row, (user, positive) in enumerate(zip(*(ids.tolist() for ids in BATCH), strict=True)):
         if user == 32:
             assert ids[row].tolist() == [8, 8]
@@ -89,11 +94,9 @@ def test_bayesian_against_loops(form):
 
 def test_auc_optimal_against_loops():
     sampler = auc_optimal(2, 3, 4, alpha=0.7, beta=0.5, gamma=0.5)
-    ids = np.asarray(sampler.sample(KEY, sampler.init(DATA), BATCH, DATA, VIEW)[0].ids)
+    ids = drawn(sampler)
     first, second, third = jax.random.split(KEY, 3)
-    candidates, others = (
-        np.asarray(uniform(n).sample(k, (), BATCH, DATA)[0].ids) for n, k in ((3, first), (4, second))
-    )
+    candidates, others = (drawn(uniform(n), k) for n, k in ((3, first), (4, second)))
     words = np.asarray(random_words(third, 4 * 6)).reshape(4, 6).T
     for row, user in enumerate(BATCH.user_ids.tolist()):
         if user == 32:

@@ -27,8 +27,8 @@ def extras(monkeypatch):
 @pytest.mark.parametrize("correct, expected", [(False, 6.564698), (True, 3.612802)])
 def test_the_worked_example(correct, expected, extras):
     counts = {0: 200, 1: 50, 2: 10, 3: 1, 4: 739}
-    pairs = np.array([(user, item) for item, count in counts.items() for user in range(count)])
-    data = to_device(pairs, 800, 1000)
+    rows = [(user, item) for item, count in counts.items() for user in range(count)]
+    data = to_device(np.array(rows), 800, 1000)
     sampler = mixed(2, correct)
     # The last user touched nothing.
     negatives, _ = sampler.sample(KEY, sampler.init(data), pairs([799, 799], [0, 1]), data)

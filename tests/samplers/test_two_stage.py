@@ -33,7 +33,7 @@ def test_the_worked_example():
     np.testing.assert_allclose(jax.nn.softmax(weight), [0.910386, 0.089614, 0, 0], atol=1e-6)
     # In 1024 dimensions the weights themselves would overflow.
     wide = log_weight(jnp.array([1.0, 0.999, 0.5]), 1024)
-    assert np.isfinite(wide).all() and wide[0] > 9000 and np.exp(np.float64(wide[0])) == np.inf
+    assert np.isfinite(wide).all() and wide[0] > 9000
 
 
 def drawn(count, user=0, rows=ROWS, view=VIEW, candidates=300):
@@ -95,13 +95,9 @@ def test_candidates_are_drawn_by_popularity_without_replacement(gamma):
 def test_items_without_users_are_no_candidates():
     data = interactions([{0, 1}, {1, 2}, set()], 9)
     sampler = two_stage(4, 6)
-    negatives, _ = sampler.sample(
-        jax.random.key(0),
-        sampler.init(data),
-        batch_of([0, 1, 2, 3], data),
-        data,
-        fixed_view(np.ones((3, 8)), np.eye(9, 8)),
-    )
+    view = fixed_view(np.ones((3, 8)), np.eye(9, 8))
+    sample = jax.jit(lambda key: sampler.sample(key, sampler.init(data), batch_of([0, 1, 2, 3], data), data, view)[0])
+    negatives = sample(jax.random.key(0))
     hidden = np.asarray(negatives.hidden)
     assert hidden.sum(1).tolist()[:3] == [3, 3, 1]
     assert [set(ids[~out]) for ids, out in zip(np.asarray(negatives.ids)[:3], hidden, strict=False)] == [
