@@ -64,9 +64,9 @@ def cross_batch(
     def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Bank]:
         del key
         vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, batch.positive_ids)[1])
-        # The step must not write its tables before these vectors are read, or it would have to copy them: hence the ids that it
-        # goes on with come after the vectors.
-        vectors, ids = jax.lax.optimization_barrier((vectors, batch.positive_ids))
+        # A vector that is not finite must not enter. It also lets the ids that the step goes on with come after the vectors: were
+        # the table written before they are read, it would have to be copied.
+        ids = jnp.where(jnp.isfinite(vectors[:, 0]), batch.positive_ids, data.num_items)
         log_q, kept = estimate.read(state.frequency, ids, data)
         both = jnp.concatenate([ids, state.ids])
         early = (jnp.arange(both.shape[0]) >= ids.shape[0]) & (state.step < warmup)

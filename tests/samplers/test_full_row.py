@@ -123,11 +123,14 @@ def test_auc_optimal_against_loops():
         (lambda: auc_optimal(alpha=1.0), "alpha must be above 0 and below 1, got 1.0"),
         (lambda: auc_optimal(beta=-1.0), "beta must be zero or a positive number, got -1.0"),
         (lambda: auc_optimal(num_extra=0), "num_extra must be a positive whole number, got 0"),
-        (lambda: auc_optimal(num_extra=7).check(DATA), "user in row 0 has only 6 of 8 items"),
+        (lambda: auc_optimal(1, 4, 7).check(DATA), "num_negatives=7, but the user in row 1 has only 4 of 8 items"),
         (lambda: bayesian(2, 1), "num_candidates must be at least num_negatives=2, got 1"),
         (lambda: bayesian(weight=-1.0), "weight must be zero or a positive number, got -1.0"),
         (lambda: bayesian(form="some"), "form must be one of user_negatives, all_items, got 'some'"),
-        (lambda: bayesian(num_candidates=7).check(DATA), "user in row 0 has only 6 of 8 items"),
+        (
+            lambda: bayesian(num_candidates=7).check(DATA),
+            "num_negatives=7, but the user in row 1 has only 4 of 8 items",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):
