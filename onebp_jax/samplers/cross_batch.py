@@ -68,13 +68,15 @@ def cross_batch(
 
     def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Bank]:
         del key
-        ids = batch.positive_ids
+        vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, batch.positive_ids)[1])
+        # A vector that is not finite must not enter. It also lets the ids that the step goes on with come after the vectors: were
+        # the table written before they are read, it would have to be copied.
+        ids = jnp.where(jnp.isfinite(vectors[:, 0]), batch.positive_ids, data.num_items)
         log_q, kept = estimate.read(state.frequency, ids, data)
         both = jnp.concatenate([ids, state.ids])
         early = (jnp.arange(both.shape[0]) >= ids.shape[0]) & (state.step < warmup)
         hidden = not_counting(both, batch, data, mask_known) | early
         of_both = None if log_q is None else jnp.concatenate([log_q, state.log_q])
-        vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, ids)[1])
         new = _enqueue(state, vectors, ids, log_q)
         new = new._replace(step=state.step + 1, frequency=kept)
         return Negatives(ids, of_both, log_q, hidden, state.vectors), new

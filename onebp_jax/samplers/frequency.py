@@ -67,7 +67,9 @@ def frequency(correction: str, rate: float = 0.01) -> Frequency:
         # An item that comes twice in a batch is written twice, with the same number.
         interval = (1 - rate) * state.interval.at[ids].get(mode="clip") + rate * waited
         log_q = jnp.where(ids < data.num_items, -jnp.log(interval), 0)
-        new = state.interval.at[ids].set(interval, mode="drop"), state.seen.at[ids].set(step, mode="drop")
+        # Always true, but the compiler cannot know: so it has to read before it writes, and needs no copy of `seen`.
+        written = jnp.where(waited > 0, ids, data.num_items)
+        new = state.interval.at[ids].set(interval, mode="drop"), state.seen.at[written].set(step, mode="drop")
         return log_q, Streaming(*new, step)
 
     return Frequency(init, read)

@@ -29,7 +29,7 @@ def count_below(scores: Array, values: Array) -> Array:
 
     By comparing: for a few values that is one pass, where sorting would be several dozen.
     """
-    size, rest = scores.shape[0] // _BLOCK, scores.shape[0] % _BLOCK
+    size, rest = divmod(scores.shape[0], _BLOCK)
 
     def below(rows: Array) -> Array:
         return sum(((row <= values).astype(jnp.int32) for row in rows), jnp.zeros(values.shape, jnp.int32))
@@ -38,7 +38,8 @@ def count_below(scores: Array, values: Array) -> Array:
     def count(block: Array, counts: Array) -> Array:
         return counts + below(jax.lax.dynamic_slice_in_dim(scores, rest + block * _BLOCK, _BLOCK))
 
-    return jax.lax.fori_loop(0, size, count, below(scores[:rest]))
+    counts = below(scores[:rest])
+    return jax.lax.fori_loop(0, size, count, counts) if size else counts
 
 
 def count_touched_below(scores: Array, values: Array, batch: Batch, data: Interactions) -> Array:

@@ -1,4 +1,4 @@
-"""Uniform negatives: the contract of every sampler, exactness of the integer arithmetic, and the distribution drawn."""
+"""Uniform negatives: exactness of the integer arithmetic, and the distribution drawn."""
 
 import itertools
 
@@ -6,106 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from crowds import batch_of, crowd, interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onebp_jax.data.device import to_device
-from onebp_jax.samplers import hide_new, shared, uniform
+from onebp_jax.samplers import uniform
 from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
-from onebp_jax.types import Batch, Sampler
 
 few = settings(max_examples=30, deadline=None, derandomize=True)
 words_32_bit = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**16 - 1, 2**16, 2**31, 2**32 - 1]))
 
 
-def interactions(touched, num_items):
-    """Interactions from one set of items a user."""
-    pairs = [(user, item) for user, items in enumerate(touched) for item in sorted(items, reverse=True)]
-    return to_device(np.array(pairs), len(touched), num_items)
-
-
-def crowd(num_negatives):
-    """Users of all kinds: no item, the first, the last, every other, all but `num_negatives`, all but one more."""
-    num_items = 2 * num_negatives + 13
-    shuffled = np.random.default_rng(5).permutation(num_items)
-    everything = set(range(num_items))
-    left = [set(shuffled[: num_negatives + more].tolist()) for more in (0, 1)]
-    touched = [set(), {0}, {num_items - 1}, set(range(0, num_items, 2)), everything - left[0], everything - left[1]]
-    return interactions(touched, num_items), touched
-
-
-def batch_of(user_ids, data):
-    user_ids = jnp.asarray(user_ids, jnp.int32)
-    return Batch(user_ids, jnp.where(user_ids < data.num_users, 0, data.num_items))
-
-
-# The contract that every sampler keeps; a new sampler gets one row here. Each can serve `crowd(5)`.
-SAMPLERS: dict[str, Sampler] = {
-    "uniform 1": uniform(1),
-    "uniform 5": uniform(5),
-    "shared": shared(5),
-    "shared by popularity": shared(6, 0.75, hide_touched=True),
-    "uniform without new items": hide_new(uniform(5)),
-    "shared without new items": hide_new(shared(6, 0.75, hide_touched=True)),
-}
-every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
 CROWD, _ = crowd(5)
-SOME = batch_of([0, 3, 6, 4, 3, 5, 1, 2, 6], CROWD)
-
-
-@every_sampler
-def test_shapes_types_and_padding(sampler):
-    sampler.check(CROWD)
-    state = sampler.init(CROWD)
-    negatives, new = sampler.sample(jax.random.key(0), state, SOME, CROWD)
-    ids, rows = np.asarray(negatives.ids), len(SOME.user_ids)
-    assert ids.dtype == jnp.int32 and ids.shape[:-1] in ((rows,), ())
-    assert negatives.log_q is None or negatives.log_q.shape == ids.shape
-    assert negatives.positive_log_q is None or negatives.positive_log_q.shape == (rows,)
-    assert negatives.hidden is None or negatives.hidden.shape == (rows, ids.shape[-1])
-    assert jax.tree.structure(new) == jax.tree.structure(state)
-    padded = np.asarray(SOME.user_ids) == CROWD.num_users
-    if ids.ndim == 2:
-        assert (ids[padded] == CROWD.num_items).all()
-        ids = ids[~padded]
-    assert (ids < CROWD.num_items).all() and (ids >= 0).all()
-
-
-@every_sampler
-def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(sampler):
-    traces = []
-
-    def sample(key):
-        traces.append(None)
-        return sampler.sample(key, sampler.init(CROWD), SOME, CROWD)[0]
-
-    keys = jax.random.split(jax.random.key(1), 3)
-    plain = jax.tree.map(lambda *parts: np.stack(parts), *[sample(key) for key in keys])
-    traces.clear()
-    compiled = jax.jit(sample)
-    ones = jax.tree.map(lambda *parts: np.stack(parts), *[compiled(key) for key in keys])
-    assert len(traces) == 1
-    jax.tree.map(np.testing.assert_array_equal, ones, plain)
-    jax.tree.map(np.testing.assert_array_equal, jax.jit(jax.vmap(sample))(keys), plain)
-
-
-@every_sampler
-def test_the_draw_is_a_function_of_the_key(sampler):
-    with jax.debug_key_reuse(True):
-        draw = jax.jit(lambda seed: sampler.sample(jax.random.key(seed), sampler.init(CROWD), SOME, CROWD)[0].ids)
-        draws = [draw(seed) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(draws[0], draws[1])
-    assert (np.asarray(draws[0]) != draws[2]).any()
-
-
-@every_sampler
-def test_shapes_are_enough_to_plan_with(sampler):
-    arguments = jax.random.key(0), sampler.init(CROWD), SOME, CROWD
-    plan = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
-    negatives, _ = jax.eval_shape(sampler.sample, *plan)
-    real, _ = sampler.sample(jax.random.key(0), sampler.init(CROWD), SOME, CROWD)
-    assert jax.tree.map(jnp.shape, negatives) == jax.tree.map(jnp.shape, real)
 
 
 @pytest.mark.parametrize("num_negatives", [1, 3])
