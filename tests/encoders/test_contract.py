@@ -18,7 +18,6 @@ ENCODERS: dict[str, Encoder] = {
     "lightgcn": lightgcn(3, 1, normalize=True),
     "ngcf": ngcf(3, 1),
     "ngcf official": ngcf(3, 1, form="official"),
-    "ngcf recbole": ngcf(3, 1, form="recbole"),
     "detached": detached(lightgcn(3, 1)),
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
