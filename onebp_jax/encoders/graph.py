@@ -9,7 +9,8 @@ which is its own transpose: the backward pass of the sums for users is the sum f
 between two scalings, `D^-1 A = D^-1/2 A_hat D^1/2`. A node without a pair gets zeros.
 
 Edges are sorted by destination and summed block by block: at Gowalla's size the one big segment sum would write and read 200 MB
-of messages, and takes 18 times as long on the CPU. (A dense matrix product is no faster even for MovieLens-100k.)
+of messages, and takes 18 times as long on the CPU (130 ms against 7, dim 64). A dense matrix product would gain a third at best
+for MovieLens-100k, and is not offered.
 """
 
 from __future__ import annotations

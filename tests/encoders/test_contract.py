@@ -41,7 +41,6 @@ ENCODERS: dict[str, Encoder] = {
     "lightgcn": lightgcn(3, 1, normalize=True),
     "ngcf": ngcf(3, 1),
     "ngcf official": ngcf(3, 1, form="official"),
-    "ngcf recbole": ngcf(3, 1, form="recbole"),
     "detached": detached(lightgcn(3, 1)),
     "features": features(3, FeatureTower(3, ()), FeatureTower(3, (4,)), ids="user"),
 }
