@@ -15,8 +15,9 @@ def markdown(rows: Sequence[dict], table: int, dataset: str) -> str:
     rows = [row for row in rows if (row["table"], row["dataset"]) == (table, dataset)]
     order = list(ROWS[table])
     rows.sort(key=lambda row: order.index(row["row"]) if row["row"] in order else len(order))
+    splits = "; ".join(dict.fromkeys(row["split"] for row in rows))
     lines = [
-        f"# Table {table} of arXiv 2403.18227, {dataset}\n",
+        f"# Table {table} of arXiv 2403.18227, {dataset} (split: {splits})\n",
         "Mean ± standard deviation over seeds, on the test set.",
     ]
     lines += [f"- {protocol}: {SELECTION[protocol]}" for protocol in PROTOCOLS]

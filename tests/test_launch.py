@@ -115,7 +115,9 @@ def test_bad_input_is_one_line_and_status_2(refusals, name):
 BENCHMARKS = ("benchmark_step", "benchmark_ranking", "benchmark_quality")
 
 
-@pytest.mark.parametrize("program", ["train", "compare", "evaluate", "recommend", "export", *BENCHMARKS])
+@pytest.mark.parametrize(
+    "program", ["train", "compare", "sweep", "reproduce", "evaluate", "recommend", "export", *BENCHMARKS]
+)
 def test_help_reads_and_ends_well(program):
     process = run(program, "--help")
     assert process.returncode == 0 and not process.stderr
