@@ -133,7 +133,7 @@ def test_the_programs(folder, tmp_path):
     process = run_program("train", "--config=configs/quickstart.py", workdir, *given)
     assert process.returncode == 0, process.stderr
     assert json.loads((tmp_path / "run/result.json").read_text())["num_items"] == ITEMS + 2
-    # A user has 24 items that he has not been trained on or less.
+    # The list is of everything that the user was not trained on.
     process = run_program("recommend", workdir, "--users=u0", "--k=26")
     assert re.search(r"^u0,\d+,new-left,", process.stdout, re.MULTILINE), process.stderr
 
