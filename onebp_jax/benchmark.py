@@ -116,7 +116,8 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
         raise UserError(f"method={config.method!r} has no training step to time")
     try:
         init, step = make_step(method)
-        data = to_device(dataset.train, dataset.num_users, dataset.num_items)
+        sides = dataset.user_features, dataset.item_features
+        data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
         state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
     except ValueError as error:
         raise UserError(str(error)) from error

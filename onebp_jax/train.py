@@ -217,7 +217,9 @@ def fingerprint(dataset: Dataset) -> dict:
     for tower in ("user", "item"):
         found = getattr(dataset, f"{tower}_features")
         if found is not None:
-            features[f"{tower}_features_crc32"] = zlib.crc32(found.tokens, zlib.crc32(found.numeric))
+            features[f"{tower}_features_crc32"] = zlib.crc32(
+                np.ascontiguousarray(found.tokens), zlib.crc32(np.ascontiguousarray(found.numeric))
+            )
             features[f"{tower}_features"] = [*found.names, found.vocabulary]
     return features | {
         "num_users": dataset.num_users,
