@@ -23,7 +23,7 @@ def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
     marking what is found there.
     """
     searched = item_ids.shape[-1] * data.max_row.bit_length()
-    if item_ids.ndim == 1 and searched > 4 * data.max_row:
+    if item_ids.ndim == 1 and searched > 2 * data.max_row:
         return _marked(user_ids, item_ids, data)
     return _searched(user_ids, item_ids, data)
 
