@@ -72,7 +72,7 @@ def onebp_ngcf(
     return in_front(config, encoders.ngcf(config.dim, num_layers, form, dropout=dropout), reading)
 
 
-def onebp_features(config, *, hidden: str = "", ids: bool = True, towers: str = "item") -> Method:
+def onebp_features(config, *, hidden: str = "64", ids: bool = True, towers: str = "item") -> Method:
     """OneBP with a Flax tower over side information (item_features, user_features): a new item has a vector at once."""
     return feature_towers(config, hidden, ids, towers)
 
