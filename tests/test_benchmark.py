@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from onebp_jax import benchmark, benchmark_quality, methods
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
+from onebp_jax.data.device import to_device
+from onebp_jax.step import make_step
 
 INSTALLED = importlib.util.find_spec("implicit") is not None
 
