@@ -25,6 +25,7 @@ OPTIONS = {
     "bank_size": int,
     "correct_positive": bool,
     "correction": str,
+    "cosine": bool,
     "covariance": float,
     "diversity": float,
     "dropout": float,

@@ -24,7 +24,6 @@ from onebp_jax.parts import (
     exchange,
     feature_towers,
     in_front,
-    own_or_shared,
     projected,
 )
 from onebp_jax.types import Method
@@ -65,11 +64,9 @@ def onebp_lightgcn(config, *, num_layers: int = 2, reading: str = "layer0") -> M
     return in_front(config, encoders.lightgcn(config.dim, num_layers, config.normalize), reading)
 
 
-def onebp_ngcf(
-    config, *, num_layers: int = 2, form: str = "paper", dropout: float = 0.1, reading: str = "layer0"
-) -> Method:
-    """OneBP in front of NGCF, as onebp_lightgcn."""
-    return in_front(config, encoders.ngcf(config.dim, num_layers, form, dropout=dropout), reading)
+def onebp_ngcf(config, *, num_layers: int = 2, dropout: float = 0.1, reading: str = "layer0") -> Method:
+    """OneBP in front of NGCF in the paper's form, as onebp_lightgcn."""
+    return in_front(config, encoders.ngcf(config.dim, num_layers, dropout=dropout), reading)
 
 
 def onebp_features(config, *, hidden: str = "64", ids: bool = True, towers: str = "item") -> Method:
@@ -159,6 +156,8 @@ def sfcml(config, *, margin: float = 2.0) -> Method:
         encoder=encoders.embedding(config.dim, normalize=True),
         sampler=samplers.full_catalogue(),
         loss=losses.sfcml(margin),
+        user=projected(config, updaters.sphere()),
+        item=projected(config, updaters.sphere()),
         each="user",
     )
 
@@ -200,10 +199,10 @@ def buir(config, *, rho: float = 0.995) -> Method:
     )
 
 
-def ccl(config, *, margin: float = 0.4, weight: float = 300.0) -> Method:
+def ccl(config, *, margin: float = 0.4, weight: float = 5.0) -> Method:
     """SimpleX's cosine contrastive loss (Mao et al. 2021)."""
     encoder = encoders.embedding(config.dim, normalize=True)
-    return compose(config, encoder=encoder, sampler=own_or_shared(config), loss=losses.ccl(margin, weight))
+    return compose(config, encoder=encoder, loss=losses.ccl(margin, weight))
 
 
 def directau(config, *, gamma: float = 1.0) -> Method:
@@ -221,11 +220,13 @@ def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 
     return compose(config, encoder=encoder, loss=losses.repel(losses.infonce(config.temperature), repel, margin))
 
 
-def onebp_k(config, *, num_interests: int = 4, usage_bonus: float = 0.0, repel: float = 0.0) -> Method:
+def onebp_k(
+    config, *, num_interests: int = 4, usage_bonus: float = 0.0, repel: float = 0.0, cosine: bool = False
+) -> Method:
     """OneBP with several vectors a user: each item moves the nearest one (our own proposal, in no paper)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
-    apart = repel * (1 - config.beta)
-    return compose(config, encoder=encoder, user=updaters.nearest_interest(average(config), usage_bonus, apart))
+    nearest = updaters.nearest_interest(average(config), usage_bonus, repel * (1 - config.beta), cosine=cosine)
+    return compose(config, encoder=encoder, user=nearest)
 
 
 # Without training.

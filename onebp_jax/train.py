@@ -168,7 +168,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,
         "test_users": len(np.unique(test[:, 0])),
-        "dim": user.shape[1],
+        "dim": config.dim if epochs_done else item.shape[1],
         "optimizer": config.optimizer,
         "transform": as_plain(config)["transform"],
         "table_dtype": config.table_dtype,

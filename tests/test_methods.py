@@ -1,5 +1,7 @@
 """Named methods: which parts they are made of, what the fields of a config do to them, and the methods without training."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,13 @@ import optax
 import pytest
 
 from onebp_jax import baselines, losses, methods
-from onebp_jax.config import default_config
+from onebp_jax.config import OPTIONS, default_config
+from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
 from onebp_jax.errors import UserError
 from onebp_jax.methods import Baseline, build
 from onebp_jax.rows import NARROW
+from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Signal
 from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
 
@@ -19,8 +23,6 @@ DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
 MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
-
-
 UNTRAINED = ("popularity", "itemknn", "ease")
 
 
@@ -210,3 +212,71 @@ def test_a_transform_that_mixes_rows_is_refused_on_the_rows_of_a_batch_only():
 def test_a_field_that_a_part_refuses_is_the_users_error(fields, message):
     with pytest.raises(UserError, match=message):
         build(config_of("onebp", **fields))
+
+
+TRAINED = [name for name in methods.NAMED if name not in UNTRAINED]
+
+
+def test_the_options_of_the_config_are_those_of_the_methods():
+    kinds = {}
+    for function in methods.NAMED.values():
+        for name, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                assert kinds.setdefault(name, type(parameter.default)) is type(parameter.default), name
+    assert kinds == OPTIONS
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("optimizer", ["dense", "rowwise"])
+def test_every_named_method_takes_steps_dense_and_row_wise(name, optimizer):
+    """Traced only: the parts take real steps in their own tests and in the matrix."""
+    config = config_of(name, optimizer=optimizer, num_negatives=2)
+    config.options.update({"num_candidates": 3} if "num_candidates" in methods.options_of(methods.NAMED[name]) else {})
+    if name == "dpcml" and optimizer == "rowwise":
+        with pytest.raises(UserError, match="penalty on whole tables"):
+            build(config)
+        return
+    side = Features(np.ones((20, 1), np.float32), np.zeros((20, 1), np.int32), 2, ("x",))
+    data = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 20, item_features=side)
+
+    init, step = make_step(build(config))
+
+    def two_steps(key):
+        state = init(key, data)
+        return state, step(step(state, Batch(*[jnp.zeros(4, jnp.int32)] * 2))[0], Batch(*[jnp.zeros(4, jnp.int32)] * 2))
+
+    before, (after, info) = jax.eval_shape(two_steps, jax.random.key(0))
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), before) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), after
+    )
+    assert info.loss.shape == ()
+
+
+def test_an_option_of_another_method_is_refused():
+    config = config_of("onebp")
+    config.options.margin = 0.5
+    with pytest.raises(UserError, match=r"options.margin=0.5 has no effect on method='onebp': it has no options"):
+        build(config)
+    config = config_of("dns")
+    config.options.margin = 0.5
+    with pytest.raises(UserError, match="it knows num_candidates, rule"):
+        build(config)
+
+
+def test_parts_are_exchanged_by_name_and_by_function():
+    config = config_of("onebp", sampler="popularity", loss="bpr", num_negatives=2)
+    config.item_updater = lambda config: rowwise(optax.sgd(0.5))
+    method, plain = build(config), build(config_of("onebp"))
+    assert method.user_updater.reads == plain.user_updater.reads == ("targets",)
+    assert method.loss.__qualname__.startswith("bpr") and plain.loss.__qualname__.startswith("infonce")
+    assert "popularity" in method.sampler.sample.__qualname__ and "uniform" in plain.sampler.sample.__qualname__
+    assert "rowwise" in method.item_updater.init.__qualname__
+    with pytest.raises(UserError, match=r"sampler='populrity': expected one of .* \(did you mean 'popularity'\?\)"):
+        build(config_of("onebp", sampler="populrity"))
+
+
+def test_fields_without_effect_on_a_method_are_refused():
+    with pytest.raises(UserError, match="draws its negatives in a way of its own"):
+        build(config_of("dns", shared_negatives=4))
+    with pytest.raises(UserError, match="table_dtype='bfloat16' is for methods of plain embedding tables"):
+        build(config_of("lightgcn", table_dtype="bfloat16"))

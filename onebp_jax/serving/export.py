@@ -19,7 +19,7 @@ def export(run: Trained, out: Path) -> list[Path]:
     Args:
       run: a finished run.
       out: `.npz`: one file with `user [M, d], item [N, d], user_ids, item_ids`. `.csv`, `.tsv` or `.parquet`: two files,
-        `STEM_user` and `STEM_item`, with the columns id, v0, v1, ..
+        `STEM_user` and `STEM_item`, with the columns id, v0, v1, .. (and interest, where a user has several vectors).
 
     Raises:
       UserError: another ending, or Parquet without pyarrow.
@@ -32,7 +32,12 @@ def export(run: Trained, out: Path) -> list[Path]:
         return [out]
     written = []
     for name, ids, vectors in (("user", run.user_ids, run.user), ("item", run.item_ids, run.item)):
-        frame = pd.DataFrame(vectors, columns=[f"v{i}" for i in range(vectors.shape[1])])
+        columns = [f"v{i}" for i in range(vectors.shape[-1])]
+        frame = pd.DataFrame(vectors.reshape(-1, len(columns)), columns=columns)
+        if vectors.ndim == 3:
+            several = vectors.shape[1]
+            frame.insert(0, "interest", np.tile(np.arange(several), len(vectors)))
+            ids = np.repeat(ids, several)
         frame.insert(0, "id", ids)
         path = out.with_name(f"{out.stem}_{name}{out.suffix}")
         try:
