@@ -34,21 +34,18 @@ from onebp_jax.updaters import gradient
 
 # Each can serve `crowd(5)`.
 SAMPLERS: dict[str, Sampler] = {
-    "uniform 1": uniform(1),
     "uniform 5": uniform(5),
     "shared": shared(5),
     "shared by popularity": shared(6, 0.75, hide_touched=True),
     "uniform without new items": hide_new(uniform(5)),
     "shared without new items": hide_new(shared(6, 0.75, hide_touched=True)),
     "popularity": popularity(5),
-    "popularity, smoothed": popularity(5, 0.75, 1),
     "dynamic": dynamic(3, 5),
     "dynamic in groups": dynamic(3, 5, "groups"),
     "hardest by distance": hardest_distance(3, 5),
     "two-stage": two_stage(3, 12),
     "in-batch": in_batch(),
     "in-batch, streaming": in_batch("streaming", mask_known=True),
-    "in-batch, plain": in_batch("none"),
     "cross-batch": cross_batch(12, 1),
     "cross-batch, streaming": cross_batch(7, 0, "streaming", mask_known=True),
     "mixed": mixed(4),
@@ -177,8 +174,8 @@ def large():
     return to_device(np.unique(pairs, axis=0), NUM_USERS, NUM_ITEMS)
 
 
-# The last two read the whole table of items each step, which takes a copy of it.
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if not name.startswith(("AUC", "Bayesian", "uniform"))])
+# Every way to read a table or to write a state; AUC-optimal and Bayesian ones read all items, which takes a copy of the table.
+@pytest.mark.parametrize("name", ["popularity", "dynamic", "two-stage", "cross-batch", "cross-batch, streaming"])
 def test_no_table_is_copied(name, large):
     method = Method(embedding(32), SAMPLERS[name], infonce(), *[gradient(optax.sgd(0.1))] * 2)
     program, _ = compile_scan(method, large)
