@@ -32,7 +32,15 @@ ORACLE_SPAN = 1.5
 # What is searched: for every method that is trained, what some have besides, and the methods without training.
 COMMON = {"learning_rate": Range(1e-4, 1e-2, log=True), "l2": (0.0, 1e-6, 1e-5, 1e-4)}
 BETA = {"beta": (0.9, 0.99, 0.999)}
-MORE = {"onebp": BETA, "user_only": BETA, "onebp_lightgcn": BETA, "onebp_ngcf": BETA}
+MORE = {
+    "onebp": BETA,
+    "user_only": BETA,
+    "onebp_lightgcn": BETA,
+    "onebp_ngcf": BETA,
+    "cml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
+    "dpcml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
+    "sfcml": {"options.margin": (0.5, 1.0, 1.5, 2.0), "batch_size": (64, 256, 1024)},
+}
 UNTRAINED = {
     "popularity": {},
     "itemknn": {
