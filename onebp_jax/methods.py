@@ -28,8 +28,6 @@ from onebp_jax.parts import (
 )
 from onebp_jax.types import Method
 
-# The paper: who learns by gradients, and who is an average.
-
 
 def onebp(config) -> Method:
     """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched (arXiv 2403.18227)."""

@@ -158,8 +158,10 @@ def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
     assert "\n" not in message
     assert {"onebp", "twobp", "user_only", "popularity"} <= set(methods.NAMED)
     for known, function in methods.NAMED.items():
-        assert f"{known}: {function.__doc__.splitlines()[0]}" in message
-    assert (f"did you mean {meant!r}?" in message) if meant else ("did you mean" not in message)
+        assert known in message
+        assert any(line.startswith(f"{known}: {function.__doc__.splitlines()[0]}") for line in caught.value.choices)
+    if meant:
+        assert f"did you mean {meant!r}?" in message
 
 
 @pytest.mark.parametrize("name", methods.NAMED)

@@ -129,10 +129,9 @@ def test_both_towers(folder, tmp_path):
 @pytest.mark.parametrize(
     "options, fields, message",
     [
-        ({"towers": "items"}, {}, "options.towers='items': expected item, user or both"),
+        ({"towers": "items"}, {}, "options.towers='items': expected one of item, user, both"),
         ({"towers": "user", "ids": False}, {}, "options.ids=False leaves items no vector"),
         ({"hidden": "8,x"}, {}, "options.hidden='8,x': expected positive whole numbers"),
-        ({}, {"transform": "row_adam"}, "transform='row_adam' keeps a moment a row"),
     ],
 )
 def test_options_that_cannot_be(folder, options, fields, message):

@@ -128,7 +128,9 @@ def test_a_method_of_ones_own_needs_no_registration():
 
 
 def test_an_unknown_loss_is_refused_with_the_nearest_name():
-    with pytest.raises(UserError, match=r"loss='infonse': expected one of infonce, bpr \(did you mean 'infonce'\?\)"):
+    with pytest.raises(
+        UserError, match=r"loss='infonse': expected one of infonce, bpr, .*, buir \(did you mean 'infonce'\?\)"
+    ):
         build(config_of("onebp", loss="infonse"))
 
 
@@ -280,3 +282,9 @@ def test_fields_without_effect_on_a_method_are_refused():
         build(config_of("dns", shared_negatives=4))
     with pytest.raises(UserError, match="table_dtype='bfloat16' is for methods of plain embedding tables"):
         build(config_of("lightgcn", table_dtype="bfloat16"))
+
+
+def test_an_encoder_with_parameters_needs_a_transformation_that_fits_them():
+    init, _ = make_step(build(config_of("ngcf", transform="row_adam")))
+    with pytest.raises(ValueError, match="choose a transform that keeps no moment a row"):
+        init(jax.random.key(0), DATA)
