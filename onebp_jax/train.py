@@ -24,6 +24,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.splits import of_some_users
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
 from onebp_jax.types import Array
@@ -177,6 +178,8 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
+    if user.ndim == 3:
+        result["interest_usage"] = interest_usage(user, item, dataset.train)
     if config.protocol == "paper_oracle" and selection["oracle"]:
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
         result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
