@@ -1,0 +1,24 @@
+"""Vectors to take away: one row a vector, with the ids that the data had, and every number as it was."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from onebp_jax.run_folder import Trained
+from onebp_jax.serving import export
+
+RANDOM = np.random.default_rng(0)
+ITEM = RANDOM.normal(size=(4, 2)).astype(np.float32)
+IDS = np.array(["x", "y", "z"]), np.array([10, 20, 30, 40])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_one_row_a_vector(several, tmp_path):
+    user = RANDOM.normal(size=(3, 2, 2) if several else (3, 2)).astype(np.float32)
+    written = export(Trained(None, {}, user, ITEM, *IDS), tmp_path / "v.csv")
+    users, items = (pd.read_csv(path) for path in written)
+    assert items["id"].tolist() == IDS[1].tolist() and list(items) == ["id", "v0", "v1"]
+    np.testing.assert_array_equal(items[["v0", "v1"]].to_numpy(np.float32), ITEM)
+    np.testing.assert_array_equal(users[["v0", "v1"]].to_numpy(np.float32), user.reshape(-1, 2))
+    assert users["id"].tolist() == (["x", "x", "y", "y", "z", "z"] if several else ["x", "y", "z"])
+    assert not several or users["interest"].tolist() == [0, 1] * 3
