@@ -1,8 +1,8 @@
 """MovieLens-100k for tables of many methods: as configs/ml100k.py, with fewer epochs and less patience, for equal trials of each.
 
-Command:  python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --trials=6 --seeds=0,1,2
+Command:  python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --trials=9 --seeds=0,1,2
 Hardware: 2 shared CPU cores.
-Time:     up to 50 s a run and 12 runs a row for OneBP (31 to 36 ms an epoch); an estimate from configs/ml100k.py.
+Time:     up to 50 s a run and 15 runs a row for OneBP (31 to 36 ms an epoch); an estimate from configs/ml100k.py.
 Score:    written by the command; the paper prints test NDCG@20 .4501 for OneBP and .4183 for MF (paper_oracle).
 """
 

@@ -22,7 +22,7 @@ cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _TABLE = flags.DEFINE_integer("table", 2, "Which table of the paper: 2 or 3.")
 _METHODS = flags.DEFINE_list("methods", "", "Our names of methods, comma separated; empty for the rows of the table.")
-_TRIALS = flags.DEFINE_integer("trials", 6, "Trials of every row, the first with the settings of the config.")
+_TRIALS = flags.DEFINE_integer("trials", 9, "Trials of every row, the first with the settings of the config.")
 _SEEDS = flags.DEFINE_list("seeds", "0,1,2", "Seeds of the final runs.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file of rows; WORKDIR/tableN.json if not given.")
 

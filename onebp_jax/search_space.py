@@ -6,8 +6,9 @@ A space is written `FIELD=VALUES,FIELD=VALUES`; fields are those of the config a
     low:high         uniform between them; whole numbers where both are whole (`8:64`)
     low:high:log     log-uniform
 
-The first trial is the config as it is. The draw of a field is a function of (search seed, field, trial) alone: methods get the
-same draws, and more trials or another field leave those that were made as they are.
+The first trial is the config as it is. Those after it are stratified: of `n` values each comes once in `n` trials, and of a range each
+eighth once in eight, in random order, so that few trials leave nothing out. The draw of a field is a function of (search seed,
+field, trial) alone: methods get the same draws, and more trials or another field leave those that were made as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from onebp_jax.config import nearest
 from onebp_jax.errors import UserError
 
 SEARCHES = ("random", "grid")
+STRATA = 8  # of a range
 # Trials with other values of these would not be measured on the same pairs, or not be trials.
 FIXED = ("dataset", "split", "test_fraction", "split_seed", "user_column", "item_column", "time_column", "synthetic")
 FIXED += ("method", "seed", "protocol", "validation_fraction", "eval_users", "read_test")
@@ -114,14 +116,18 @@ def _random(space: Space, seed: int) -> Iterator[Settings]:
 
 
 def _draw(values: tuple | Range, field: str, seed: int, trial: int):
-    rng = np.random.Generator(np.random.PCG64([seed, trial, zlib.crc32(field.encode())]))
+    number = STRATA if isinstance(values, Range) else len(values)
+    block, place = divmod(trial - 1, number)
+    within = np.random.Generator(np.random.PCG64([seed, block, zlib.crc32(field.encode())]))
+    stratum = int(within.permutation(number)[place])
     if not isinstance(values, Range):
-        return values[int(rng.integers(len(values)))]
+        return values[stratum]
     low, high, log = values
     whole = isinstance(low, int) and isinstance(high, int)
+    share = (stratum + within.random(number)[place]) / number
     if whole and not log:
-        return int(rng.integers(low, high + 1))
-    drawn = math.exp(rng.uniform(math.log(low), math.log(high))) if log else rng.uniform(low, high)
+        return low + int(share * (high - low + 1))
+    drawn = low * (high / low) ** share if log else low + share * (high - low)
     # Three digits are enough to say, and then what was said is what was run.
     return round(drawn) if whole else min(max(float(f"{drawn:.3g}"), low), high)
 

@@ -110,3 +110,12 @@ def test_a_bad_space_is_one_clear_line(text, words):
 def test_a_number_of_trials_that_is_not_true_is_refused(text, trials, search, words):
     with pytest.raises(UserError, match=words):
         settings(default_config(), parse(text), trials, search)
+
+
+def test_few_trials_leave_nothing_out():
+    space = "learning_rate=1e-4:1e-2:log,dim=8:64,l2=0|1e-6|1e-5|1e-4"
+    drawn = settings(default_config(), parse(space), 9)[1:]
+    assert sorted(one["l2"] for one in drawn) == sorted([0, 1e-6, 1e-5, 1e-4] * 2)
+    eighths = [int(np.log10(one["learning_rate"] / 1e-4) * 4) for one in drawn]
+    assert sorted(eighths) == list(range(8)) != eighths
+    assert sorted((one["dim"] - 8) * 8 // 57 for one in drawn) == list(range(8))
