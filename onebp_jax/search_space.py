@@ -6,9 +6,9 @@ A space is written `FIELD=VALUES,FIELD=VALUES`; fields are those of the config a
     low:high         uniform between them; whole numbers where both are whole (`8:64`)
     low:high:log     log-uniform
 
-The first trial is the config as it is. Those after it are stratified: of `n` values each comes once in `n` trials, and of a range each
-eighth once in eight, in random order, so that few trials leave nothing out. The draw of a field is a function of (search seed,
-field, trial) alone: methods get the same draws, and more trials or another field leave those that were made as they are.
+The first trial is the config as it is. Those after it are stratified: of `n` values each comes once in `n` trials, and of a range
+each eighth once in eight, in random order, so that few trials leave nothing out. The draw of a field is a function of (search
+seed, field, trial) alone: methods get the same draws, and more trials or another field leave those that were made as they are.
 """
 
 from __future__ import annotations

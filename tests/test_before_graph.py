@@ -13,6 +13,7 @@ import oracle
 import pytest
 from graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
 from oracle import BATCH, WIDTH
+from quick import jit
 
 from onebp_jax import losses, runner
 from onebp_jax.config import default_config
@@ -42,7 +43,7 @@ def parts(encoder, user, item, **more):
 
 def quick(step, state):
     """The step as machine code of the plainest kind, which is quicker to compile."""
-    return jax.jit(step).lower(state, BATCHES).compile({"xla_backend_optimization_level": 0})
+    return jit(step).lower(state, BATCHES).compile({"xla_backend_optimization_level": 0})
 
 
 def after(method, steps=1, compiled=True):
@@ -96,7 +97,7 @@ def dense_gradients(encoder_cuts, layers=2):
         scores = jnp.einsum("bd,bkd->bk", of_user, of_item[np.column_stack([items, negatives])])
         return (jax.nn.logsumexp(scores, 1) - scores[:, 0]).mean()
 
-    return jax.jit(jax.grad(loss, argnums=(0, 1)))(*START)
+    return jit(jax.grad(loss, argnums=(0, 1)))(*START)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
+from quick import jit
 
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, lightgcn
@@ -17,7 +18,7 @@ def three():
     """`vectors(user, item) -> [M + N, d]` of three layers."""
     encoder = lightgcn(DIM, 3)
     data = graphs.interactions(encoder)
-    return jax.jit(lambda user, item: jnp.concatenate(encoder.vectors(Tables(user, item), data)))
+    return jit(lambda user, item: jnp.concatenate(encoder.vectors(Tables(user, item), data)))
 
 
 def test_worked_numbers():
@@ -25,7 +26,7 @@ def test_worked_numbers():
     data = to_device(np.array([[0, 0], [0, 1], [1, 1]]), 2, 2)
     data = data.replace(prepared=encoder.prepare(data))
     start = Tables(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 1.0], [-1.0, 1.0]]))
-    user, item = jax.jit(encoder.vectors)(start, data)
+    user, item = jit(encoder.vectors)(start, data)
     np.testing.assert_allclose(user, [[0.652369, 0.520220], [-0.117851, 0.735702]], atol=6e-7)
     np.testing.assert_allclose(item, [[0.617851, 0.617851], [-0.298816, 0.936887]], atol=6e-7)
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from loss_examples import BATCH, DIM, HIDDEN, LOG_Q, SEEDS, WIDTH, on_device, vectors
+from quick import jit
 
 from onebp_jax.losses import (
     bpr,
@@ -91,11 +92,11 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(name):
     examples = [arrays_of(name, seed) for seed in range(SEEDS)]
     plain = np.stack([call(name)(*arrays) for arrays in examples])
     assert plain.shape == (SEEDS, BATCH) and np.isfinite(plain).all() and (plain[0] != plain[1]).any()
-    compiled = jax.jit(counted)
+    compiled = jit(counted)
     np.testing.assert_allclose(np.stack([compiled(*one) for one in examples]), plain, rtol=1e-5, atol=1e-6)
     assert len(traces) == 1
     together = jax.tree.map(lambda *parts: jnp.stack(parts), *examples)
-    np.testing.assert_allclose(jax.jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -125,7 +126,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
         values = call(name)(*arrays, extra | inputs | {"valid": valid})
         return jnp.sum(jnp.where(valid, values, 0)), values
 
-    slopes = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
+    slopes = jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
     (_, plain), before = slopes(*arrays)
     loud = [
         array.at[-1].multiply(-3.0) if mine and array.size else array for array, mine in zip(arrays, own, strict=True)
@@ -139,7 +140,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
 
 @every_comparing_loss
 def test_a_row_is_a_function_of_itself_alone(loss):
-    arrays, each = on_device(vectors()), jax.jit(lambda *arrays: loss(*arrays, num_items=100))
+    arrays, each = on_device(vectors()), jit(lambda *arrays: loss(*arrays, num_items=100))
     rows = [each(*(array[row : row + 1] for array in arrays))[0] for row in range(BATCH)]
     np.testing.assert_allclose(rows, each(*arrays), rtol=1e-5, atol=1e-6)
 
@@ -148,7 +149,7 @@ def test_a_row_is_a_function_of_itself_alone(loss):
 def test_several_vectors_of_a_user(loss):
     """The best counts: one that is far worse than another changes nothing, nor does the order of the two."""
     user, positive, negatives = on_device(vectors())
-    each = jax.jit(lambda *arrays: loss(*arrays, num_items=100))
+    each = jit(lambda *arrays: loss(*arrays, num_items=100))
     plain = each(user, positive, negatives)
     np.testing.assert_allclose(each(user[:, None], positive, negatives), plain, rtol=1e-5, atol=1e-6)
     other = on_device(vectors(1))[0]
@@ -164,7 +165,7 @@ def slopes(loss, arrays, **extra):
         values = loss(*arrays, num_items=100, **extra)
         return values.sum(), values
 
-    gradients, values = jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
+    gradients, values = jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
     return [values, *gradients]
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from crowds import POPULARITY, batch_of, crowd, interactions, worked_example
+from quick import jit
 from scipy import stats
 
 from onebp_jax.samplers import popularity
@@ -19,7 +20,7 @@ BATCH = batch_of(np.repeat(USERS, DRAWS), DATA)
 def draw(gamma, smoothing=0):
     sampler = popularity(3, gamma, smoothing)
     sampler.check(DATA)
-    return np.asarray(jax.jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
+    return np.asarray(jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
 
 
 def chance(counts, weight):

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import oracle
 import pytest
+from quick import jit
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import TRANSFORMS, adam, gradient, rowwise
@@ -46,7 +47,7 @@ def some(seed):
 def made(kind, make=rowwise, *row_counts):
     """An updater and its compiled update, once for all tests."""
     updater = make(KINDS[kind], *row_counts)
-    return updater.init, jax.jit(updater.update, compiler_options={"xla_backend_optimization_level": 0})
+    return updater.init, jit(updater.update)
 
 
 def run(updater, signals):
