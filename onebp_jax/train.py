@@ -178,7 +178,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
-    if user.ndim == 3:
+    if user.ndim == 3 and user.shape[1] > 1:
         result["interest_usage"] = interest_usage(user, item, dataset.train)
     if config.protocol == "paper_oracle" and selection["oracle"]:
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}

@@ -5,7 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from onebp_jax.config import default_config
+from onebp_jax.data import generate
 from onebp_jax.evaluation.interests import interest_usage
+from onebp_jax.train import train
 
 
 def test_against_a_loop():
@@ -29,3 +32,12 @@ def test_the_extremes():
     assert interest_usage(np.array([[[1, 1], [-1, -1]]]), item, everything) == {"entropy": 0, "dead": 0.5}
     with pytest.raises(ValueError, match="several vectors a user"):
         interest_usage(np.eye(2), item, everything)
+
+
+@pytest.mark.parametrize("several", [1, 2])
+def test_a_run_says_how_its_vectors_are_used_where_there_are_several(several, tmp_path):
+    config = default_config()
+    config.update({"method": "onebp_k", "epochs": 1, "dim": 4, "batch_size": 64})
+    config.options.num_interests = several
+    result = train(config, generate(num_users=40, num_items=30, interactions_per_user=8, seed=1), tmp_path)
+    assert ("interest_usage" in result) == (several > 1)
