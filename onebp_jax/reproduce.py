@@ -37,6 +37,7 @@ MORE = {
     "user_only": BETA,
     "onebp_lightgcn": BETA,
     "onebp_ngcf": BETA,
+    "onebp_k": BETA,
     "cml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
     "dpcml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
     "sfcml": {"options.margin": (0.5, 1.0, 1.5, 2.0), "batch_size": (64, 256, 1024)},
