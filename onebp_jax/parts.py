@@ -145,7 +145,7 @@ def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
     own = True if ids else "user"
     encoder = encoders.features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
     # What only negatives reach would learn nothing but to be one.
-    sampler = samplers.hide_new(own_or_shared(config)) if item_tower else own_or_shared(config)
+    sampler = samplers.without_new(own_or_shared(config)) if item_tower else own_or_shared(config)
     # Without rows of their own, the items' table is left alone: no decay, and no backward pass to it.
     item = by_gradient(config) if ids else chain()
     return Method(

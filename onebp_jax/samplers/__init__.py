@@ -4,7 +4,6 @@ from onebp_jax.samplers.auc_optimal import auc_optimal
 from onebp_jax.samplers.bayesian import bayesian
 from onebp_jax.samplers.cross_batch import cross_batch
 from onebp_jax.samplers.dynamic import dynamic, hardest_distance
-from onebp_jax.samplers.hide_new import hide_new
 from onebp_jax.samplers.in_batch import in_batch
 from onebp_jax.samplers.mixed import mixed
 from onebp_jax.samplers.popularity import popularity
@@ -12,6 +11,7 @@ from onebp_jax.samplers.shared import shared
 from onebp_jax.samplers.trivial import full_catalogue, none
 from onebp_jax.samplers.two_stage import two_stage
 from onebp_jax.samplers.uniform import uniform
+from onebp_jax.samplers.without_new import without_new
 
 __all__ = [
     "auc_optimal",
@@ -20,7 +20,7 @@ __all__ = [
     "dynamic",
     "full_catalogue",
     "hardest_distance",
-    "hide_new",
+    "without_new",
     "in_batch",
     "mixed",
     "none",

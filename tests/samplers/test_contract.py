@@ -21,13 +21,13 @@ from onebp_jax.samplers import (
     cross_batch,
     dynamic,
     hardest_distance,
-    hide_new,
     in_batch,
     mixed,
     popularity,
     shared,
     two_stage,
     uniform,
+    without_new,
 )
 from onebp_jax.step import make_step, view_of
 from onebp_jax.types import Batch, Method, Sampler
@@ -38,8 +38,8 @@ SAMPLERS: dict[str, Sampler] = {
     "uniform 5": uniform(5),
     "shared": shared(5),
     "shared by popularity": shared(6, 0.75, hide_touched=True),
-    "uniform without new items": hide_new(uniform(5)),
-    "shared without new items": hide_new(shared(6, 0.75, hide_touched=True)),
+    "uniform without new items": without_new(uniform(5)),
+    "shared without new items": without_new(shared(6, 0.75, hide_touched=True)),
     "popularity": popularity(5),
     "dynamic": dynamic(3, 5),
     "dynamic in groups": dynamic(3, 5, "groups"),

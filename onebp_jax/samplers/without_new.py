@@ -1,0 +1,54 @@
+"""Negatives without new items: an item that nobody touched in training is a negative for nobody."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+
+
+def without_new(sampler: Sampler) -> Sampler:
+    """`sampler` over the catalogue without the items that have no training pair.
+
+    A new item can never be a positive: as a negative alone, whatever the encoder makes of its features would only be pushed
+    away, for the one reason that it is new. The sampler is shown a catalogue that ends with the last item that was seen; items
+    that only a file of features has come after it. New ones before it (all their pairs were held out) may still be drawn; they
+    are hidden, which leaves such a row a negative less.
+
+    Args:
+      sampler: any sampler; its further negatives as vectors stay.
+
+    Returns:
+      A `Sampler` whose state is `(bool[number of the last seen item + 1], state of sampler)`: which of these are new.
+    """
+
+    def check(data: Interactions) -> None:
+        sampler.check(data.replace(num_items=len(_is_new(data))))
+
+    def init(data: Interactions, view: View | None = None) -> tuple[Array, Tree]:
+        is_new = _is_new(data)
+        return jnp.asarray(is_new), sampler.init(data.replace(num_items=len(is_new)), view)
+
+    def sample(
+        key: Array, state: tuple[Array, Tree], batch: Batch, data: Interactions, view: View | None = None
+    ) -> tuple[Negatives, tuple[Array, Tree]]:
+        is_new, inner = state
+        end = is_new.shape[0]
+        negatives, inner = sampler.sample(key, inner, batch, data.replace(num_items=end), view)
+        hidden = is_new.at[negatives.ids].get(mode="clip")
+        if negatives.ids.ndim == 1:
+            hidden = jnp.broadcast_to(hidden, (batch.user_ids.shape[0], *hidden.shape))
+        if negatives.vectors is not None:
+            hidden = jnp.pad(hidden, ((0, 0), (0, negatives.vectors.shape[0])))
+        if negatives.hidden is not None:
+            hidden = hidden | negatives.hidden
+        ids = jnp.where(negatives.ids < end, negatives.ids, data.num_items)
+        return negatives._replace(ids=ids, hidden=hidden), (is_new, inner)
+
+    return Sampler(check, init, sample)
+
+
+def _is_new(data: Interactions) -> np.ndarray:
+    """`bool[number of the last seen item + 1]`."""
+    return np.bincount(np.asarray(data.sorted_items)) == 0
