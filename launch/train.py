@@ -8,9 +8,10 @@ a run that was stopped, and ends as if it never had been. Fields and their defau
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 
-from absl import flags
+from absl import flags, logging
 
 from onebp_jax import cli, report
+from onebp_jax.effect import without_effect
 from onebp_jax.train import train
 
 cli.define_config()
@@ -20,6 +21,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if m
 def main() -> None:
     config = cli.read_config()
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
+    if idle := without_effect(config):
+        settings = ", ".join(f"{field}={config[field]}" for field in idle)
+        logging.warning("without effect on method=%s: %s", config.method, settings)
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
     seconds = result["seconds"]
     print(

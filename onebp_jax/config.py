@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import ml_collections
 from ml_collections.config_dict import placeholder
@@ -13,6 +12,7 @@ from ml_collections.config_dict import placeholder
 from onebp_jax.encoders.embedding import DTYPES
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation.protocols import PROTOCOLS
+from onebp_jax.own_functions import written
 
 # Fields that change how a run proceeds but not what it computes: a run may be resumed with other values.
 OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
@@ -192,18 +192,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         raise UserError(f"read_test=False: expected protocol='honest', {config.protocol!r} chooses on the test set")
 
 
-def _written(function: Callable) -> str:
-    """`module:name`, with the arguments that a `functools.partial` holds; for an object, the name of its class."""
-    if isinstance(function, functools.partial):
-        given = [repr(value) for value in function.args]
-        given += [f"{name}={value!r}" for name, value in function.keywords.items()]
-        return f"{_written(function.func)}({', '.join(given)})"
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
 def as_plain(config: ml_collections.ConfigDict) -> dict:
-    """The configuration as JSON-able values: a function is written as `module:name`, and only the options that are given.
+    """The configuration as JSON-able values: functions as `own_functions.written` says, only the options that are given.
 
     So a run folder stays what it is when another version knows more options.
     """
@@ -211,7 +201,7 @@ def as_plain(config: ml_collections.ConfigDict) -> dict:
     def plain(value):
         if isinstance(value, ml_collections.ConfigDict | dict):
             return {key: plain(inner) for key, inner in value.items()}
-        return _written(value) if callable(value) else value
+        return written(value) if callable(value) else value
 
     given = plain(config)
     if "options" in given:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from onebp_jax import baselines, encoders, losses, samplers, updaters
 from onebp_jax.baselines import MAX_BYTES, Baseline
-from onebp_jax.config import nearest
+from onebp_jax.config import PARTS, as_plain, nearest
 from onebp_jax.errors import UserError
+from onebp_jax.own_functions import written
 from onebp_jax.parts import (
     average,
     by_gradient,
@@ -24,6 +25,7 @@ from onebp_jax.parts import (
     exchange,
     feature_towers,
     in_front,
+    made,
     projected,
 )
 from onebp_jax.types import Method
@@ -273,12 +275,24 @@ def build(config) -> Method | Baseline:
             known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
             raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
     try:
-        method = function(config, **given)
-        return exchange(method, config) if isinstance(method, Method) else method
+        if callable(config.method):
+            method = made(f"method={written(function)}", (Method, Baseline), function, config, **given)
+        else:
+            method = function(config, **given)
+        return _untrained(method, config) if isinstance(method, Baseline) else exchange(method, config)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _untrained(method: Baseline, config) -> Baseline:
+    for part in PARTS:
+        if config[part] != "":
+            raise UserError(
+                f"{part}={as_plain(config)[part]!r} has no effect on method={as_plain(config)['method']!r}, which is not trained"
+            )
+    return method
 
 
 def options_of(function: Callable) -> list[str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import optax
+
 from onebp_jax import encoders, losses, samplers
 from onebp_jax.config import PARTS, nearest
 from onebp_jax.errors import UserError
+from onebp_jax.own_functions import failed, written
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
     TRANSFORMS,
@@ -70,10 +73,9 @@ def own_or_shared(config) -> Sampler:
 def transform(config):
     """The optax transformation that `config.transform` names or makes."""
     tx = config.transform
-    tx = tx(config) if callable(tx) else _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
-    if not (hasattr(tx, "init") and hasattr(tx, "update")):
-        raise UserError(f"transform: the function returned {tx!r}, expected an optax transformation")
-    return tx
+    if callable(tx):
+        return made(f"transform={written(tx)}", optax.GradientTransformation, tx, config)
+    return _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
 
 
 def parameter_transform(config):
@@ -202,16 +204,37 @@ UPDATERS = {
 KNOWN = {"encoder": ENCODERS, "sampler": SAMPLERS, "loss": LOSSES, "user_updater": UPDATERS, "item_updater": UPDATERS}
 
 
+KINDS = {"encoder": Encoder, "sampler": Sampler, "user_updater": Updater, "item_updater": Updater}
+
+
 def exchange(method: Method, config) -> Method:
-    """The method with the parts that the configuration names in place of its own."""
+    """The method with the parts that the configuration names in place of its own.
+
+    Raises:
+      UserError: an unknown name; a function that failed or returned something else than the part.
+    """
     given = {part: config[part] for part in PARTS if config[part] != ""}
     for part, value in given.items():
         if not callable(value):
             value = _named(part, value, KNOWN[part])(config)
         elif part != "loss":
-            value = value(config)
+            value = made(f"{part}={written(value)}", KINDS[part], value, config)
         method = method._replace(**{part: value})
     return method
+
+
+def made(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
+    """What a function of the user's own returns; raises `UserError`, naming `what`, if it failed or that is of another kind."""
+    try:
+        value = function(*args, **options)
+    except UserError:
+        raise
+    except Exception as error:
+        raise failed(what, error) from error
+    if not isinstance(value, kind):
+        kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise UserError(f"{what} returned {str(value)[:100]!r}, which is no {kinds}")
+    return value
 
 
 def _named(field: str, name: str, known: dict[str, Callable]) -> Callable:

@@ -17,11 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.config import PARTS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at, one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.own_functions import failed, written
 from onebp_jax.rows import wide
 from onebp_jax.step import Step, make_step
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State
@@ -104,9 +106,15 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
             data = one_pair_a_user(data)
         state = init(jax.random.key(config.seed), data)
         # Parts that do not fit each other say so here, before anything is compiled.
-        jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+        batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
+        _check_same(state, jax.eval_shape(step, state, batch)[0])
+    except Exception as error:
+        own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
+        if own:
+            raise failed(f"cannot train with {', '.join(own)}", error) from error
+        if isinstance(error, ValueError):
+            raise UserError(str(error)) from error
+        raise
     data, state = state.data, state._replace(data=None)
     all_vectors = jax.jit(method.encoder.vectors)
     vectors = lambda state: all_vectors(state.tables, data)
@@ -121,6 +129,14 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
     }
     run = Run(state, jax.tree.map(jnp.copy, vectors(state)), progress)
     return Job(config, data, watched, epoch_steps, *programs, vectors, measure), run
+
+
+def _check_same(before: State, after: State) -> None:
+    """Raises ValueError for a step whose new state is of another form than the old one."""
+    for name, old, new in zip(State._fields, before, after, strict=True):
+        forms = [jax.tree.map(lambda leaf: jax.typeof(leaf).str_short(), part) for part in (old, new)]
+        if forms[0] != forms[1]:
+            raise ValueError(f"a step makes {name} of {forms[0]} to {forms[1]}: shapes and types must stay")
 
 
 def _advance(scan, data: Interactions, epoch_steps: int):

@@ -201,6 +201,10 @@ def _backward(method: Method, state: State, batch: Batch, negatives: Negatives, 
             rows = rows._replace(user=_at(rows.user, batch.user_ids), item=_at(rows.item, items))
         extra |= {"valid": valid, "num_items": data.num_items, "inputs": (rows.user, *split(rows.item))}
         per_row = method.loss(user, positive, negative, **extra)
+        if jnp.shape(per_row) != valid.shape:
+            raise ValueError(
+                f"the loss returned the shape {jnp.shape(per_row)}, expected one number a row, {valid.shape}"
+            )
         return jnp.sum(jnp.where(valid, per_row, 0)) / jnp.maximum(examples, 1)
 
     # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.

@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from onebp_jax import methods, run_folder
+from onebp_jax import run_folder
 from onebp_jax.compare import variant
 from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.effect import without_effect
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.search_space import SEARCHES, Settings, Space, plain, settings
@@ -25,9 +26,8 @@ def trial_config(config, method: str, changes: Settings):
     name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
     trial = variant(config, name, config.seed)
     trial.protocol, trial.read_test = "honest", False
-    idle = [field for field in changes if not field.startswith("options.")]
-    if idle and isinstance(methods.build(trial), methods.Baseline):
-        raise UserError(f"--space: {idle[0]} has no effect on method={method!r}, which is not trained")
+    if idle := without_effect(trial, changes):
+        raise UserError(f"--space: {idle[0]} has no effect on method={method!r}")
     return name, trial
 
 

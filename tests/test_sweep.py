@@ -151,7 +151,9 @@ HEAD = ("dataset", "split", "criterion", "trials_per_method", "search", "search_
         (["onebp"], "l2=0|few", "l2=few is of another type"),
         (["onebp"], "l2=0|-1", "l2=-1.0: expected at least 0"),
         (["onebp"], "options.shrink=0|1", "options.shrink=.* has no effect on method='onebp'"),
-        (["ease"], "l2=0|1", "l2 has no effect on method='ease', which is not trained"),
+        (["ease"], "l2=0|1", "l2 has no effect on method='ease'"),
+        (["ease"], "epochs=1|2|3", "epochs has no effect on method='ease'"),
+        (["in_batch"], "num_negatives=1|2", "num_negatives has no effect on method='in_batch'"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(names, space, words, dataset, tmp_path):

@@ -1,0 +1,59 @@
+"""Functions of the user's own in a configuration: how they are written down, and what is said when one of them fails."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import site
+import sysconfig
+import traceback
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from onebp_jax.errors import UserError
+
+# Code below these folders is a package, known by its version.
+_PACKAGES = (str(Path(__file__).parent), *sysconfig.get_paths().values(), *site.getsitepackages())
+
+
+def written(function: Callable) -> str:
+    """`module:name`, and what tells apart two functions of that name: arguments, and a checksum of its source.
+
+    Arguments are those that a `functools.partial` holds and the numbers and texts that a function made by another remembers. For
+    an object, the name of its class. A function of a package has no checksum; what a function calls is not looked at.
+    """
+    if isinstance(function, functools.partial):
+        given = [_value(value) for value in function.args]
+        given += [f"{name}={_value(value)}" for name, value in function.keywords.items()]
+        return f"{written(function.func)}({', '.join(given)})"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    text = f"{named.__module__}:{named.__qualname__}"
+    remembered = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
+    given = [f"{name}={_value(value)}" for name, value in remembered.items() if value is not function]
+    if given:
+        text += f"({', '.join(given)})"
+    try:
+        if not inspect.getsourcefile(named).startswith(_PACKAGES):
+            text += f"#{zlib.crc32(inspect.getsource(named).encode()):08x}"
+    except (OSError, TypeError):
+        pass  # built in, or typed at a prompt
+    return text
+
+
+def _value(value) -> str:
+    """Short and the same in every process; of other things than plain values the type."""
+    if isinstance(value, int | float | str | None):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_value, value))})"
+    if isinstance(value, functools.partial) or (hasattr(value, "__qualname__") and not inspect.isfunction(value)):
+        return written(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def failed(what: str, error: Exception) -> UserError:
+    """What to say when a function of the user's own raised: one line, with the place in his file where there is one."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGES)]
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return UserError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:500]}{place}")

@@ -1,0 +1,125 @@
+"""Functions of a user's own: two that differ are written differently, and a wrong one is told in one line."""
+
+import functools
+import importlib.util
+
+import optax
+import pytest
+
+from onebp_jax import losses, methods, runner, updaters
+from onebp_jax.config import default_config
+from onebp_jax.data import generate
+from onebp_jax.errors import UserError
+from onebp_jax.own_functions import written
+
+
+def load(path, text):
+    """The module of a file with this text."""
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_edited_function_is_another_one(tmp_path):
+    first = written(load(tmp_path / "a.py", "def mine(config):\n    return 1\n").mine)
+    again = written(load(tmp_path / "a.py", "x = 5\n\ndef mine(config):\n    return 1\n").mine)
+    (tmp_path / "b").mkdir()
+    edited = written(load(tmp_path / "b" / "a.py", "def mine(config):\n    return 2\n").mine)
+    assert first.startswith("a:mine#")
+    assert first == again != edited
+
+
+def test_what_a_factory_was_given_is_part_of_the_name():
+    def make(width, tx=optax.sgd):
+        def mine(config):
+            return tx(width)
+
+        return mine
+
+    assert written(make(3)) == written(make(3)) != written(make(4))
+    assert written(make(3)) != written(make(3, optax.adam))
+    assert "width=3" in written(make(3))
+
+
+def test_functions_of_packages_are_known_by_name_alone():
+    assert written(optax.adam) == f"{optax.adam.__module__}:adam"
+    assert written(functools.partial(losses.infonce, 0.5)) == "onebp_jax.losses.infonce:infonce(0.5)"
+
+
+def three(config):
+    return 3
+
+
+def without_arguments():
+    return 3
+
+
+def raising(config):
+    return {}["x"]
+
+
+def narrower(config):
+    def update(signal, state, table, **extra):
+        return table[:, :3], state
+
+    return updaters.moving_average(0.9)._replace(update=update)
+
+
+def without_extra(config):
+    def update(signal, state, table):
+        return table, state
+
+    return updaters.moving_average(0.9)._replace(update=update)
+
+
+def one_number(user, positive, negatives, **extra):
+    return losses.infonce()(user, positive, negatives, **extra).mean()
+
+
+def wrong_inside(user, positive, negatives, **extra):
+    return user.no_such_attribute
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("encoder", three, r"^encoder=.*:three#\w+ returned '3', which is no Encoder$"),
+        ("sampler", without_arguments, r"^sampler=.*: TypeError: without_arguments\(\) takes 0"),
+        ("user_updater", raising, r"^user_updater=.*: KeyError: 'x' \(.*test_own_functions.py, line \d+\)$"),
+        ("item_updater", three, "which is no Updater$"),
+        ("transform", three, "which is no GradientTransformation$"),
+        ("method", three, "which is no Method or Baseline$"),
+        (
+            "user_updater",
+            narrower,
+            r"^cannot train with user_updater=.* makes user of float32\[40,8\] to float32\[40,3\]",
+        ),
+        ("user_updater", without_extra, "unexpected keyword argument 'old_targets'"),
+        ("loss", losses.bpr, r"^cannot train with loss=onebp_jax.losses.infonce:bpr: TypeError: bpr\(\) "),
+        ("loss", one_number, r"the loss returned the shape \(\), expected one number a row, \(64,\)"),
+        ("loss", wrong_inside, r"no_such_attribute \(.*test_own_functions.py, line \d+\)$"),
+    ],
+)
+def test_a_wrong_part_is_one_line_that_names_it(field, value, words, dataset):
+    config = default_config()
+    config.update(dim=8, batch_size=64)
+    config[field] = value
+    with pytest.raises(UserError, match=words) as caught:
+        runner.prepare(config, methods.build(config), dataset)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["encoder", "loss", "item_updater"])
+def test_what_is_not_trained_has_no_parts(part):
+    config = default_config()
+    config.method = "ease"
+    config[part] = "gradient" if part == "item_updater" else {"encoder": "embedding", "loss": "bpr"}[part]
+    with pytest.raises(UserError, match=f"^{part}='.*' has no effect on method='ease', which is not trained"):
+        methods.build(config)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return generate(num_users=40, num_items=30, interactions_per_user=8.0, seed=0)
