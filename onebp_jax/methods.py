@@ -106,6 +106,11 @@ def cbns(
     config, *, bank_size: int = 4096, warmup: int = 200, correction: str = "static", mask_known: bool = False
 ) -> Method:
     """In-batch negatives and a bank of item vectors of earlier batches, after warmup steps (Wang et al. 2021)."""
+    if (needed := 4 * config.batch_size * bank_size) > MAX_BYTES:
+        raise UserError(
+            f"options.bank_size={bank_size}: the scores of a batch against it take {needed / 2**30:.1f} GB, expected at most "
+            f"{MAX_BYTES / 2**30:.0f}; lower it or batch_size"
+        )
     return compose(config, sampler=samplers.cross_batch(bank_size, warmup, correction, mask_known))
 
 

@@ -254,6 +254,15 @@ def test_every_named_method_takes_steps_dense_and_row_wise(name, optimizer):
     assert info.loss.shape == ()
 
 
+def test_a_bank_beyond_memory_is_refused():
+    config = config_of("cbns", batch_size=1024)
+    config.options.bank_size = 2**19
+    build(config)
+    config.options.bank_size += 1
+    with pytest.raises(UserError, match=r"options.bank_size=524289: .* 2.0 GB, expected at most 2"):
+        build(config)
+
+
 def test_an_option_of_another_method_is_refused():
     config = config_of("onebp")
     config.options.margin = 0.5

@@ -3,7 +3,7 @@
     p(i | u) = e^{s'(u, i)} / (e^{s'(u, i)} + sum_{j in batch and bank, not i} e^{s'(u, j)}),   s'(u, j) = <u, v_j> - log q_j
 
 The bank is a ring: each batch writes its vectors, constants from then on, over the oldest ones. Vectors move while training, so
-for the first `warmup` batches, when they move fast, the bank is filled but not used.
+for the first `warmup` batches, when they move fast, the bank is filled but not used (and costs as much as later).
 """
 
 from __future__ import annotations
