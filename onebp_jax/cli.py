@@ -74,7 +74,7 @@ def load_data(config, data_dir: str | None) -> data.Dataset:
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     features = {name: config[name] for name in ("user_features", "item_features")}
-    features["feature_columns"] = tuple(filter(None, map(str.strip, config.feature_columns.split(","))))
+    features["feature_columns"] = data.parse_columns(config.feature_columns)
     dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
     if dataset.duplicates:
         logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)

@@ -1,5 +1,7 @@
 """The exceptions that a user is meant to read, and the exit status of each."""
 
+NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install -e '.[serving]'"
+
 
 class UserError(ValueError):
     """Bad input: a flag, a config field, a data file or a folder.

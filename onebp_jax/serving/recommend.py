@@ -13,7 +13,7 @@ import pandas as pd
 from onebp_jax import run_folder
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.splits import hold_out_validation, of_some_users
-from onebp_jax.errors import UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.run_folder import Trained
 from onebp_jax.train import measure
@@ -75,7 +75,7 @@ def write_lists(lists: pd.DataFrame, path: Path) -> None:
     try:
         run_folder.write_atomically(path, writers[path.suffix])
     except ImportError as error:
-        raise UserError("Parquet needs pyarrow: pip install 'onebp-jax[serving]'") from error
+        raise UserError(f"--out={path}: {NEEDS_PYARROW}, or give another ending") from error
 
 
 def as_jsonl(lists: pd.DataFrame) -> str:
