@@ -16,16 +16,8 @@ from collections.abc import Callable
 from onebp_jax import baselines, encoders, losses, samplers, updaters
 from onebp_jax.baselines import MAX_BYTES, Baseline
 from onebp_jax.config import nearest
-from onebp_jax.errors import UserError
-from onebp_jax.parts import (
-    average,
-    by_gradient,
-    compose,
-    exchange,
-    feature_towers,
-    in_front,
-    projected,
-)
+from onebp_jax.errors import UserError, in_words_of_the_user
+from onebp_jax.parts import average, by_gradient, checked_weight, compose, exchange, feature_towers, in_front, projected
 from onebp_jax.types import Method
 
 
@@ -137,7 +129,7 @@ def bns(config, *, num_candidates: int = 5, weight: float = 5.0, form: str = "us
 
 def cml(config, *, margin: float = 1.5, rank_weight: bool = True, covariance: float = 0.0) -> Method:
     """Collaborative metric learning in the unit ball, closest negative, weighed by rank (Hsieh et al. 2017)."""
-    penalty = updaters.covariance(covariance) if covariance else None
+    penalty = updaters.covariance(checked_weight("covariance", covariance)) if covariance else None
     return compose(
         config,
         encoder=encoders.euclidean(config.dim, start="ball"),
@@ -164,7 +156,8 @@ def dpcml(
     config, *, margin: float = 1.0, num_interests: int = 3, hardest: bool = True, diversity: float = 10.0
 ) -> Method:
     """Metric learning with several vectors a user, kept apart by a penalty of weight diversity (Bao et al. 2022)."""
-    penalty = updaters.dcrs(diversity / config.batch_size, 0.05, 0.25) if diversity and num_interests > 1 else None
+    weight = checked_weight("diversity", diversity) / config.batch_size
+    penalty = updaters.dcrs(weight, 0.05, 0.25) if weight and num_interests > 1 else None
     return compose(
         config,
         encoder=encoders.euclidean(config.dim, num_interests, user_std=0.01, start="sphere"),
@@ -215,7 +208,11 @@ def directau(config, *, gamma: float = 1.0) -> Method:
 def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 0.0) -> Method:
     """Several user towers, the best counts in training as in use, repelled from each other (our reading of arXiv 2403.05122)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
-    return compose(config, encoder=encoder, loss=losses.repel(losses.infonce(config.temperature), repel, margin))
+    return compose(
+        config,
+        encoder=encoder,
+        loss=losses.repel(losses.infonce(config.temperature), checked_weight("repel", repel), margin),
+    )
 
 
 def onebp_k(
@@ -223,7 +220,8 @@ def onebp_k(
 ) -> Method:
     """OneBP with several vectors a user: each item moves the nearest one (our own proposal, in no paper)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
-    nearest = updaters.nearest_interest(average(config), usage_bonus, repel * (1 - config.beta), cosine=cosine)
+    repel = checked_weight("repel", repel) * (1 - config.beta)
+    nearest = updaters.nearest_interest(average(config), usage_bonus, repel, cosine=cosine)
     return compose(config, encoder=encoder, user=nearest)
 
 
@@ -272,13 +270,11 @@ def build(config) -> Method | Baseline:
         if name not in accepted:
             known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
             raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
-    try:
-        method = function(config, **given)
-        return exchange(method, config) if isinstance(method, Method) else method
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    method = in_words_of_the_user(function, accepted)(config, **given)
+    if not isinstance(method, Method):
+        return method
+    check = in_words_of_the_user(method.sampler.check, accepted)
+    return in_words_of_the_user(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
 
 
 def options_of(function: Callable) -> list[str]:

@@ -6,6 +6,7 @@ hold a function of its own instead, which takes the config and returns the part 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from onebp_jax import encoders, losses, samplers
@@ -103,6 +104,13 @@ def projected(config, project: Callable, penalty: Callable | None = None) -> Upd
 def average(config) -> Updater:
     """`moving_average` of the partner's rows."""
     return moving_average(config.beta, config.duplicates)
+
+
+def checked_weight(option: str, weight: float) -> float:
+    """The weight of a penalty that an option gives, under the name of the option; raises ValueError if it is none."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"{option} must be zero or a positive number, got {weight}")
+    return weight
 
 
 READINGS = ("layer0", "output", "prestep")

@@ -254,6 +254,47 @@ def test_every_named_method_takes_steps_dense_and_row_wise(name, optimizer):
     assert info.loss.shape == ()
 
 
+OPTION_OF = [(name, option) for name, function in methods.NAMED.items() for option in methods.options_of(function)]
+WRONG = {float: (-5.0, float("nan"), float("inf")), int: (-5,), str: ("none such",)}
+
+
+@pytest.mark.parametrize("name, option", OPTION_OF)
+def test_a_bad_value_of_an_option_is_told_under_the_name_of_the_option(name, option):
+    """Of every option of every method, by name and as given. True and False are the only values of the others."""
+    config, kind = config_of(name), OPTIONS[option]
+    if kind is bool:
+        with pytest.raises(TypeError):
+            config.options[option] = "maybe"
+        return
+    for value in WRONG[kind]:
+        config.options[option] = value
+        with pytest.raises(UserError, match=rf"^options\.{option}\b") as caught:
+            build(config)
+        message = str(caught.value)
+        assert str(value) in message and ("must be" in message or "expected" in message), message
+
+
+@pytest.mark.parametrize(
+    "name, given",
+    [("dns", {"num_candidates": 9}), ("hars", {"num_candidates": 9}), ("bns", {"num_candidates": 9})]
+    + [("auc_ns", {"num_candidates": 9, "extra": 1}), ("auc_ns", {"num_candidates": 1, "extra": 9})],
+)
+def test_what_the_data_have_no_room_for_is_told_under_the_name_of_the_option(name, given):
+    config = config_of(name)
+    config.options.update(given)
+    option = next(option for option, value in given.items() if value == 9)
+    with pytest.raises(UserError, match=rf"^options\.{option}=9, but the user in row 0 .* lower {option} to at most 7"):
+        build(config).sampler.check(MANY)
+
+
+def test_a_default_that_a_field_makes_impossible_is_told_as_an_option():
+    for name in ("dns", "hars"):
+        with pytest.raises(UserError, match=r"^options.num_candidates must be at least num_negatives=20, got 10"):
+            build(config_of(name, num_negatives=20))
+    with pytest.raises(UserError, match="^num_candidates must be at least num_negatives=20"):
+        build(config_of("onebp", sampler="dynamic", num_negatives=20))
+
+
 def test_an_option_of_another_method_is_refused():
     config = config_of("onebp")
     config.options.margin = 0.5
