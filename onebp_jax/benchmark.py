@@ -2,7 +2,8 @@
 
 The floor is measured, not computed: a program that reads and writes the same arrays as the step, as many rows of them and
 drawn alike, and does no other work (`x + 1`). A dense optimiser passes its tables whole; a row-wise one and a moving average
-pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic.
+pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic. Tables and
+their slots are all that is counted: an encoder that reads a graph or has parameters must move more than its floor says.
 """
 
 from __future__ import annotations

@@ -169,6 +169,13 @@ def test_options_in_a_spec():
         UserError, match=r"'options.shrnk=2' is not FIELD=VALUE of the config .did you mean 'options.shrink'"
     ):
         variant(default_config(), "itemknn:options.shrnk=2", 0)
+    for spec in ("cml:options.margin", "cml:options.margin=", "cml:dim=3:options.margin"):
+        with pytest.raises(UserError, match=f"^'{spec}': options.margin has no value, expected options.margin=VALUE"):
+            variant(default_config(), spec, 0)
+    with pytest.raises(UserError, match="learning_rate=x is of another type, expected float"):
+        variant(default_config(), "cml:learning_rate=x", 0)
+    with pytest.raises(UserError, match="options.margin must be a positive number, got -1"):
+        variant(default_config(), "cml:options.margin=-1", 0)
 
 
 def test_the_program(tmp_path):

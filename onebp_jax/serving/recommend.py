@@ -27,7 +27,7 @@ def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
     row_of = {str(original): row for row, original in enumerate(known.tolist())}
     unknown = [text for text in texts if text not in row_of]
     if unknown:
-        raise UserError(f"user {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
+        raise UserError(f"--users: {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
     return np.array([row_of[text] for text in texts], np.int64)
 
 
@@ -90,7 +90,7 @@ def as_jsonl(lists: pd.DataFrame) -> str:
 def seen_pairs(dataset: Dataset, which: str) -> np.ndarray | None:
     """Pairs to leave out of lists: those of "train" (validation pairs included), of "all" that is known, or "none"."""
     if which not in SEEN:
-        raise UserError(f"exclude={which!r}: expected one of {', '.join(SEEN)}")
+        raise UserError(f"--exclude={which}: expected one of {', '.join(SEEN)}")
     if which == "none":
         return None
     return dataset.train if which == "train" else np.concatenate([dataset.train, dataset.test])
@@ -106,7 +106,7 @@ def evaluate(run: Trained, dataset: Dataset, split: str) -> dict[str, float]:
     elif split == "validation":
         seen, wanted = hold_out_validation(dataset.train, run.config.validation_fraction, run.config.seed)
     else:
-        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
     # As the run's own result: of as many users, where it ranked a sample.
