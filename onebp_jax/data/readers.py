@@ -128,8 +128,9 @@ def _explain(path: str | Path, lines: list[bytes]) -> None:
 
 
 def listed(columns: Iterable[str]) -> str:
-    """Names of columns for a message; what cannot be printed is escaped, and what is long is cut."""
+    """Names of columns for a message; one with a comma is in quotes, what cannot be printed is escaped, what is long is cut."""
     names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
+    names = [f'"{name}"' if "," in name else name for name in names]
     return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
 
 

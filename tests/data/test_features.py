@@ -197,7 +197,7 @@ BAD = {
     "comma": (
         'item,"price, EUR"\n10,a\n',
         {"feature_columns": ("price", "EUR")},
-        ["no column 'price'", "a name with a comma in quotes", "files have price, EUR"],
+        ["no column 'price'", "a name with a comma in quotes", 'files have "price, EUR"'],
     ),
     "ids alone": ("item,orig_id\n10,3\n", {}, ["no column to use beside the id", "orig_id (", "feature_columns"]),
     "nothing in it": ("item,genres\n10,\n20,\n", {}, ["no column to use"]),
