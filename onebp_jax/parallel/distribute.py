@@ -1,0 +1,146 @@
+"""One program, three drivers: `pmap`, `shard_map`, and `jit` with the partitioning left to the compiler.
+
+    build(spread) -> program(state, *rest) -> (state, info)        the same body whatever drives it
+    distribute(build, layout) -> program                           jit it, lower it, donate to it as you like
+
+`pmap` and `shard_map` run the body on each device and send what the body says; since jax 0.8 the first is a wrapper over the
+second. Under `jit` the body is the program of one device, and the compiler decides what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from onebp_jax.spread import ALONE, Spread, over_devices
+from onebp_jax.types import Array, Method, State
+
+AXIS = "data"
+DRIVERS = ("pmap", "shard_map", "jit")
+TABLES = ("replicated", "sharded")
+_WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
+
+
+class Layout(NamedTuple):
+    """What runs where: the driver, the devices, and whether the rows of the tables are spread over them."""
+
+    how: str
+    mesh: Mesh
+    sharded: bool = False
+
+    @property
+    def count(self) -> int:
+        return self.mesh.size
+
+    def sharding(self, spec: PartitionSpec = _WHOLE) -> NamedSharding:
+        return NamedSharding(self.mesh, spec)
+
+
+def make_layout(how: str = "pmap", devices: Sequence[jax.Device] | None = None, tables: str = "replicated") -> Layout:
+    """A layout over `devices` (all by default).
+
+    Raises:
+      ValueError: an unknown driver or way to lay out tables.
+    """
+    for name, value, known in (("how", how, DRIVERS), ("tables", tables, TABLES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    devices = jax.devices() if devices is None else devices
+    return Layout(how, Mesh(np.array(devices), (AXIS,)), tables == "sharded")
+
+
+def check_layout(method: Method, layout: Layout, batch_size: int) -> None:
+    """Raises ValueError where a method cannot be spread in this way, with the reason."""
+    if batch_size % layout.count:
+        raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
+    if layout.how != "jit" and getattr(method.loss, "across_rows", False):
+        raise ValueError(
+            f"this loss compares the rows of a batch with one another, and under {layout.how} a device has its own rows only: "
+            "use the driver jit"
+        )
+    if layout.sharded and (method.encoder.whole or method.encoder.partner is not None):
+        raise ValueError(
+            "tables can be sharded where a vector is made of its own row; this encoder reads other rows as well: use replicated "
+            "tables"
+        )
+
+
+def distribute(build: Callable[[Spread], Callable], layout: Layout) -> Callable:
+    """`program(state, *rest) -> (state, info)` on the devices of a layout.
+
+    Args:
+      build: `build(spread)` makes the body. It gets `state` laid out as `lay_out` does, the `rest` whole on every device;
+        `info` must be the same on all.
+    """
+    count, mesh = layout.count, layout.mesh
+
+    def by_compiler(state: State, *rest):
+        return build(_automatic(layout))(state, *rest)
+
+    def by_shard_map(state: State, *rest):
+        specs = _map(lambda _, tower: _ROWS if tower else _WHOLE, state, layout)
+        body = lambda *given: build(over_devices(AXIS, jax.lax.axis_index(AXIS), count, layout.sharded))(*given)
+        # Every device writes the same rows of its copy; that the copies stay equal cannot be inferred.
+        return jax.shard_map(
+            body, mesh=mesh, in_specs=(specs, *[_WHOLE] * len(rest)), out_specs=(specs, _WHOLE), check_vma=False
+        )(state, *rest)
+
+    def by_pmap(state: State, *rest):
+        axes = _map(lambda _, tower: 0 if tower else None, state, layout)
+        body = lambda index, *given: build(over_devices(AXIS, index, count, layout.sharded))(*given)
+        mapped = jax.pmap(
+            body,
+            axis_name=AXIS,
+            in_axes=(0, axes, *[None] * len(rest)),
+            out_axes=(axes, None),
+            devices=list(mesh.devices.flat),
+        )
+        stack = lambda x, tower: x.reshape(count, -1, *x.shape[1:]) if tower else x
+        merge = lambda x, tower: x.reshape(-1, *x.shape[2:]) if tower else x
+        new, info = mapped(jnp.arange(count), _map(stack, state, layout), *rest)
+        return _map(merge, new, layout, like=state), info
+
+    return {"jit": by_compiler, "shard_map": by_shard_map, "pmap": by_pmap}[layout.how]
+
+
+def _automatic(layout: Layout) -> Spread:
+    """The program of one device, told where its arrays shall lie."""
+    put = lambda x, *spec: jax.lax.with_sharding_constraint(x, layout.sharding(PartitionSpec(*spec)))
+    mine = lambda x, along=0: put(x, *[None] * along, AXIS)
+    return ALONE._replace(mine=mine, gather=lambda x, along=0: put(x))
+
+
+def _map(function: Callable, state: State, layout: Layout, like: State | None = None) -> State:
+    """`function(leaf, tower)` over a state: the tower of whose table the leaf has an entry a row, None where tables are whole."""
+    like = like or state
+    parts = {}
+    for name in State._fields:
+        tower = name.removesuffix("_opt") if layout.sharded else None
+        rows = {"user": like.user.shape[0], "item": like.item.shape[0]}.get(tower)
+        in_rows = [leaf.ndim > 0 and leaf.shape[0] == rows for leaf in jax.tree.leaves(getattr(like, name))]
+        leaves, tree = jax.tree.flatten(getattr(state, name))
+        found = [function(leaf, tower if each else None) for leaf, each in zip(leaves, in_rows, strict=True)]
+        parts[name] = jax.tree.unflatten(tree, found)
+    return State(**parts)
+
+
+def lay_out(state: State, layout: Layout) -> State:
+    """A state of one device, on the devices of a layout; sharded tables get rows of zeros up to a multiple of the devices."""
+
+    def put(leaf: Array, tower: str | None) -> Array:
+        if tower and (missing := -leaf.shape[0] % layout.count):
+            leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+        return jax.device_put(leaf, layout.sharding(_ROWS if tower else _WHOLE))
+
+    return _map(put, state, layout)
+
+
+def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
+    """The state of one device again, without the rows that `lay_out` added."""
+    rows = {"user": num_users, "item": num_items}
+    return _map(lambda leaf, tower: leaf[: rows[tower]] if tower else leaf, state, layout)
