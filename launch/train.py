@@ -15,6 +15,7 @@ from onebp_jax.effect import without_effect
 from onebp_jax.train import train
 
 cli.define_config()
+cli.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
@@ -24,7 +25,8 @@ def main() -> None:
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
+    layout = cli.layout()
+    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     seconds = result["seconds"]
     print(
         f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"

@@ -19,6 +19,7 @@ from ml_collections import config_flags
 from onebp_jax import data, methods, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.parallel import DRIVERS, TABLES, Layout, make_layout
 from onebp_jax.train import fingerprint
 
 
@@ -55,6 +56,39 @@ def define_data_dir() -> None:
     flags.DEFINE_string(
         "data_dir", None, "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder."
     )
+
+
+def define_layout() -> None:
+    """`--parallel`, `--num_devices`, `--tables`."""
+    flags.DEFINE_enum("parallel", DRIVERS[0], DRIVERS, "What drives a step on several devices.")
+    flags.DEFINE_integer(
+        "num_devices", 0, "Devices of all processes together; 0 = all. On a CPU so many are simulated."
+    )
+    flags.DEFINE_enum("tables", TABLES[0], TABLES, "Each device has all rows of the tables, or a part of them.")
+
+
+def layout() -> Layout | None:
+    """The layout that the flags ask for, None for one device; raises `UserError` where there are fewer devices."""
+    wanted = flags.FLAGS.num_devices
+    if wanted < 0:
+        raise UserError(f"--num_devices={wanted}: expected a positive number, or 0 for all devices")
+    if wanted > 1:
+        jax.config.update("jax_num_cpu_devices", wanted)  # before the first computation, and of no effect elsewhere
+    found = jax.devices()
+    if wanted > len(found):
+        raise UserError(f"--num_devices={wanted}: there are {len(found)} ({found[0].device_kind})")
+    if (wanted or len(found)) == 1:
+        return None
+    layout = make_layout(flags.FLAGS.parallel, found[: wanted or None], flags.FLAGS.tables)
+    logging.info(
+        "%d processes, %d devices (%s) driven by %s, tables %s",
+        jax.process_count(),
+        layout.count,
+        found[0].device_kind,
+        layout.how,
+        flags.FLAGS.tables,
+    )
+    return layout
 
 
 def check_out(*paths: str | None) -> None:

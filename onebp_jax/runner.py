@@ -24,7 +24,9 @@ from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
+from onebp_jax.parallel import Layout, check_layout, distribute, lay_out, take_up
 from onebp_jax.rows import wide
+from onebp_jax.spread import ALONE, Spread
 from onebp_jax.step import Step, make_step
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State
 
@@ -50,8 +52,9 @@ class Job(NamedTuple):
       epoch_steps: steps in an epoch.
       compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
         runs it (and makes it first if need be).
-      vectors: `vectors(state) -> (f32[M, d], f32[N, d])`.
+      vectors: `vectors(state) -> (f32[M, d], f32[N, d])` of a gathered state.
       measure: `measure(user, item) -> metrics` on the watched split.
+      gathered, spread_out: a run's state on one device, as checkpoints hold it, and on all devices that compute, and back.
     """
 
     config: object
@@ -62,22 +65,32 @@ class Job(NamedTuple):
     advance: Callable[[Run, int], Run]
     vectors: Callable[[State], tuple[Array, Array]]
     measure: Callable[[Array, Array], dict[str, float]]
+    gathered: Callable[[Run], Run]
+    spread_out: Callable[[Run], Run]
 
 
-def make_scan(step: Step, batch_size: int, drop_last: bool):
+def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
     """`scan(state, data, length) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+
+    Args:
+      build: `build(spread) -> step`, see `onebp_jax.spread`. layout: the devices it runs on; None for one.
 
     `state.data` is None outside the scan, so that donating the state leaves the interactions alone.
     """
 
     @partial(jax.jit, static_argnames="length", donate_argnums=0)
     def scan(state: State, data: Interactions, length: int) -> tuple[State, Info]:
-        def body(state: State, _) -> tuple[State, Info]:
-            batch = batch_at(state.key, state.step, data, batch_size, drop_last)
-            state, info = step(state._replace(data=data), batch)
-            return state._replace(data=None), info
+        def steps(spread: Spread):
+            step = build(spread)
 
-        return jax.lax.scan(body, state, length=length)
+            def body(data: Interactions, state: State, _) -> tuple[State, Info]:
+                batch = batch_at(state.key, state.step, data, batch_size, drop_last)
+                state, info = step(state._replace(data=data), batch)
+                return state._replace(data=None), info
+
+            return lambda state, data: jax.lax.scan(partial(body, data), state, length=length)
+
+        return (distribute(steps, layout) if layout else steps(ALONE))(state, data)
 
     return scan
 
@@ -92,8 +105,8 @@ def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return train, held_out
 
 
-def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
-    """Splits, places the data on the device and initialises; raises `UserError` where method and data do not fit."""
+def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = None) -> tuple[Job, Run]:
+    """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
     train, held_out, watched = dataset.train, dataset.test, "test"
     if config.protocol == "honest":
@@ -101,6 +114,8 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
         watched = "validation"
     try:
         init, step = make_step(method)
+        if layout:
+            check_layout(method, layout, config.batch_size)
         data = to_device(train, *shape, dataset.user_features, dataset.item_features)
         if method.each == "user":
             data = one_pair_a_user(data)
@@ -116,19 +131,25 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
             raise UserError(str(error)) from error
         raise
     data, state = state.data, state._replace(data=None)
-    all_vectors = jax.jit(method.encoder.vectors)
+    all_vectors, on_devices = jax.jit(method.encoder.vectors), data
+    gathered = spread_out = lambda run: run
+    if layout:
+        on_devices = jax.device_put(data, layout.sharding())
+        gathered = lambda run: run._replace(state=take_up(run.state, layout, *shape))
+        spread_out = lambda run: run._replace(state=lay_out(run.state, layout))
     vectors = lambda state: all_vectors(state.tables, data)
     epoch_steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     held_out = of_some_users(held_out, config.eval_users, config.seed)
     measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
-    programs = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
+    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, layout)
+    programs = _advance(scan, on_devices, epoch_steps)
     progress = {
         "selection": protocols.start(),
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
-    run = Run(state, jax.tree.map(jnp.copy, vectors(state)), progress)
-    return Job(config, data, watched, epoch_steps, *programs, vectors, measure), run
+    run = spread_out(Run(state, jax.tree.map(jnp.copy, vectors(state)), progress))
+    return Job(config, data, watched, epoch_steps, *programs, vectors, measure, gathered, spread_out), run
 
 
 def _check_same(before: State, after: State) -> None:
@@ -176,7 +197,7 @@ def _count(run: Run, what: str, seconds: float) -> Run:
 def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
     """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
     started = time.perf_counter()
-    vectors = job.vectors(run.state)
+    vectors = job.vectors(job.gathered(run).state)
     metrics = job.measure(*vectors)
     selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
     # A copy, because the next step gives the state's own buffers away.

@@ -79,9 +79,7 @@ def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable
     return View(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
 
 
-def partner_rows(
-    encoder: Encoder, tables: Tables, tower: str, ids: Array, data: Interactions, take: Callable
-) -> Array:
+def partner_rows(encoder: Encoder, tables: Tables, tower: str, ids: Array, data: Interactions, take: Callable) -> Array:
     """`[b, ...]`: what the updater of the other tower averages."""
     if encoder.partner is None:
         return take(getattr(tables, tower), ids)
@@ -133,7 +131,9 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
         if inner:
             state = _step_before(inner, state, batch)
         key, data = stream(state.key, Purpose.NEGATIVES, state.step), state.data
-        negatives, carried = sampler.sample(key, state.sampler, batch, data, view_of(encoder, state.tables, data, spread.take_same))
+        negatives, carried = sampler.sample(
+            key, state.sampler, batch, data, view_of(encoder, state.tables, data, spread.take_same)
+        )
         with_gradient = [tower for tower in order if "grads" in updaters[tower].reads]
         info, touched, grads, old = _backward(method, state, batch, negatives, with_gradient, spread)
         tables = {"user": state.user, "item": state.item}

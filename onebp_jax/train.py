@@ -25,6 +25,7 @@ from onebp_jax.data.splits import of_some_users
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
+from onebp_jax.parallel import Layout
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
 from onebp_jax.types import Array
@@ -32,13 +33,14 @@ from onebp_jax.types import Array
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
-def train(config, dataset: Dataset, workdir: str | Path) -> dict:
+def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None = None) -> dict:
     """Runs the run of `config` in `workdir`: begins it, goes on with it, or reads back its result if it has ended.
 
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
       dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`).
       workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
+      layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
 
     Returns:
       The contents of `result.json`.
@@ -61,9 +63,9 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
         if isinstance(method, methods.Baseline):
             run_folder.begin(workdir, config, data)
             return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
-        job, run = runner.prepare(config, method, dataset)
+        job, run = runner.prepare(config, method, dataset, layout)
         run_folder.begin(workdir, config, data)
-        run = checkpoint.restore(workdir / "checkpoints", run)
+        run = job.spread_out(checkpoint.restore(workdir / "checkpoints", job.gathered(run)))
         run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
         run = _loop(job, run, workdir)
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
@@ -98,9 +100,10 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
             say(run.step, runner.mean_loss(run), note)
             now, done = time.monotonic(), runner.is_done(job, run)
             if caught or done or now - saved >= pause:
-                if not runner.is_finite(run):
+                gathered = job.gathered(run)
+                if not runner.is_finite(gathered):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
-                checkpoint.save(folder, run)
+                checkpoint.save(folder, gathered)
                 saved = time.monotonic()
                 # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))

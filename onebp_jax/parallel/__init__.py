@@ -1,5 +1,14 @@
 """The same step on many devices: batches spread over them, tables copied to each or spread by rows."""
 
-from onebp_jax.parallel.distribute import Layout, check_layout, distribute, lay_out, make_layout, take_up
+from onebp_jax.parallel.distribute import (
+    DRIVERS,
+    TABLES,
+    Layout,
+    check_layout,
+    distribute,
+    lay_out,
+    make_layout,
+    take_up,
+)
 
-__all__ = ["Layout", "check_layout", "distribute", "lay_out", "make_layout", "take_up"]
+__all__ = ["DRIVERS", "TABLES", "Layout", "check_layout", "distribute", "lay_out", "make_layout", "take_up"]

@@ -141,6 +141,16 @@ def lay_out(state: State, layout: Layout) -> State:
 
 
 def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
-    """The state of one device again, without the rows that `lay_out` added."""
+    """The state on this process' first device, whole and without the rows that `lay_out` added."""
     rows = {"user": num_users, "item": num_items}
-    return _map(lambda leaf, tower: leaf[: rows[tower]] if tower else leaf, state, layout)
+    if layout.sharded:
+        state = jax.jit(lambda state: state, out_shardings=layout.sharding())(state)
+    take = lambda leaf, tower: leaf[: rows[tower]] if tower else leaf
+    return _map(lambda leaf, tower: take(_local(leaf), tower), state, layout)
+
+
+def _local(leaf: Array) -> Array:
+    """A replicated array as one of this process' first device."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_local(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    return leaf.addressable_data(0)
