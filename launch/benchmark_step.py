@@ -6,8 +6,9 @@
     python -m launch.benchmark_step --config=configs/ml100k.py --method=onebp,onebp:duplicates=last,twobp
 
 A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
-process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmark.py. With --peer=implicit
-a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`).
+process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmark.py. Floor and bytes are
+those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
+--peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`).
 Exit status: 0 done, 2 bad flags, config or data.
 """
 

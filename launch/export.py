@@ -3,7 +3,9 @@
     python -m launch.export --workdir=runs/ml100k --out=vectors.npz
     python -m launch.export --workdir=runs/ml100k --out=vectors.parquet     (vectors_user.parquet, vectors_item.parquet)
 
-A user's score for an item is the dot product of their vectors. Exit status: 0 done, 2 bad flags or folder.
+A user's score for an item is the dot product of their vectors. Where a user has several vectors, the score is that of his best
+one: the array `user` is [users, vectors, dim], and a table of users has a row a vector, numbered from 0 in the column `interest`.
+Exit status: 0 done, 2 bad flags or folder.
 """
 
 from pathlib import Path

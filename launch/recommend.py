@@ -9,7 +9,7 @@ Without --out the lists are printed as CSV (user, rank, item, score). Exit statu
 import sys
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from onebp_jax import cli, run_folder, serving
 from onebp_jax.errors import UserError
@@ -37,6 +37,12 @@ def main() -> None:
     if _EXCLUDE.value != "none":
         seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value)
     lists = serving.recommend(run, rows, _K.value, seen)
+    asked, served = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].nunique()
+    if served < asked:
+        logging.warning(
+            "%d of %d users have no item left beside those that --exclude=%s hides: they get no rows",
+            *(asked - served, asked, _EXCLUDE.value),
+        )
     if _OUT.value:
         serving.write_lists(lists, Path(_OUT.value))
         print(f"{lists['user'].nunique()} users, {len(lists)} recommendations in {_OUT.value}")

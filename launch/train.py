@@ -11,7 +11,7 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 from absl import flags, logging
 
 from onebp_jax import cli, report
-from onebp_jax.effect import without_effect
+from onebp_jax.building import without_effect
 from onebp_jax.train import train
 
 cli.define_config()

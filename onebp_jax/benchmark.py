@@ -2,7 +2,8 @@
 
 The floor is measured, not computed: a program that reads and writes the same arrays as the step, as many rows of them and
 drawn alike, and does no other work (`x + 1`). A dense optimiser passes its tables whole; a row-wise one and a moving average
-pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic.
+pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic. Tables and
+their slots are all that is counted: an encoder that reads a graph or has parameters must move more than its floor says.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import methods
+from onebp_jax import building
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.errors import UserError
@@ -111,7 +112,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
       `floor_ms` and `floor_fraction` (see the module); `flops` as the compiler counts them; `compile_s`; `peak_memory_mb`,
       what the program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
     """
-    method = methods.build(config)
+    method = building.build(config)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method!r} has no training step to time")
     try:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import methods, runner
+from onebp_jax import building, runner
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
@@ -41,7 +41,7 @@ class Curve(NamedTuple):
 def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None]) -> Curve:
     """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
     config.protocol = "paper_oracle"  # nothing held out: every point is measured on the test set, as the peers' are
-    job, run = runner.prepare(config, methods.build(config), dataset)
+    job, run = runner.prepare(config, building.build(config), dataset)
     run, points = job.compile(run, runner.next_length(job, run)), []
     while not runner.is_done(job, run):
         run = job.advance(run, runner.next_length(job, run))

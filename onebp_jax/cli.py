@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from logging import WARNING, Formatter
 from pathlib import Path
@@ -16,11 +18,13 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from onebp_jax import data, methods, run_folder
+from onebp_jax import building, data, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.parallel import DRIVERS, TABLES, Layout, make_layout
 from onebp_jax.train import fingerprint
+
+_START = "see configs/quickstart.py"
 
 
 def define_config() -> None:
@@ -34,7 +38,11 @@ def define_config() -> None:
 
 def read_config():
     """The checked configuration of `--config` and its overrides; raises `UserError`."""
-    need("config", flags.FLAGS.config, "configs/quickstart.py")
+    given = flags.FLAGS["config"]
+    need("config", given.present, "configs/quickstart.py")
+    if not given.value:
+        name = config_flags.get_config_filename(given)
+        raise UserError(f"--config={name}: get_config() returns {given.value!r}, expected a config: {_START}")
     try:
         list(flags.FLAGS.config)  # a file that cannot be loaded says so at the first use
     except Exception as error:
@@ -108,7 +116,7 @@ def load_data(config, data_dir: str | None) -> data.Dataset:
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     features = {name: config[name] for name in ("user_features", "item_features")}
-    features["feature_columns"] = tuple(filter(None, map(str.strip, config.feature_columns.split(","))))
+    features["feature_columns"] = data.parse_columns(config.feature_columns)
     dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
     if dataset.duplicates:
         logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
@@ -190,7 +198,7 @@ def _help(doc: str) -> None:
             "",
             "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):",
         ]
-        lines += [f"  {line}" for line in methods.described()]
+        lines += [f"  {line}" for line in building.described()]
     print("\n".join([doc.strip(), "", "Flags:", *lines]))
 
 
@@ -212,11 +220,33 @@ def _parse(argv: list[str]) -> None:
         raise UserError(
             f"unknown flag --{error.flagname}{nearest(error.flagname, flags.FLAGS)}; --help lists them"
         ) from error
-    except SyntaxError as error:
-        raise UserError(f"bad flags: --config is not a Python file: {error}") from error
-    except KeyError as error:
-        raise UserError(f"bad flags: {' '.join(str(error.args[0]).split())}") from error
-    except (flags.Error, OSError, AttributeError, TypeError, ValueError, ImportError) as error:
-        raise UserError(f"bad flags: {error}") from error
+    except Exception as error:
+        found = _wrong_in_file(error, argv)
+        if found:
+            raise UserError(found) from error
+        if not isinstance(
+            error, flags.Error | OSError | AttributeError | KeyError | TypeError | ValueError | ImportError
+        ):
+            raise
+        raise UserError(f"bad flags: {error.args[0] if isinstance(error, KeyError) else error}") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value; --help lists them")
+
+
+def _wrong_in_file(error: Exception, argv: list[str]) -> str:
+    """What to say where the file of `--config` is at fault: its line and the first error of the chain; else an empty string."""
+    # What follows a colon would be an argument of get_config.
+    found = re.search(r"^--?config[=\n]([^:\n]*)", "\n".join(argv), re.MULTILINE)
+    if found is None:
+        return ""
+    given, first = found[1], error
+    while first.__context__ is not None:
+        first = first.__context__
+    if isinstance(first, AttributeError) and str(first).endswith("has no attribute 'get_config'"):
+        return f"--config={given}: the file has no function get_config, which returns the config: {_START}"
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(first.__traceback__)]
+    lines = [f"line {line}: " for code, line in frames if os.path.abspath(code.co_filename) == os.path.abspath(given)]
+    while_loading = any(code.co_name == "_LoadConfigModule" for code, _ in frames)
+    if lines or while_loading or str(error).startswith(f"flag --config={given}"):
+        return f"--config={given}: {''.join(lines[-1:])}{type(first).__name__}: {first}"
+    return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import methods, report
+from onebp_jax import building, report
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
@@ -23,15 +23,18 @@ def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_colle
     config.method, config.seed = method, seed
     for change in changes:
         field, given, text = change.partition("=")
-        if not given or field not in fields():
+        if field not in fields():
             raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
+        if not given or not text and field.startswith("options."):
+            raise UserError(f"{spec!r}: {field} has no value, expected {field}=VALUE")
         within, name = (config.options, field.removeprefix("options.")) if "." in field else (config, field)
         try:
             within[name] = literal(text)
         except TypeError as error:
-            raise UserError(f"{spec!r}: {field}={text} is of another type than {within[name]!r}") from error
+            kind = OPTIONS[name] if within is config.options else type(within[name])
+            raise UserError(f"{spec!r}: {field}={text} is of another type, expected {kind.__name__}") from error
     check_config(config)
-    methods.build(config)
+    building.build(config)
     return config
 
 

@@ -71,7 +71,8 @@ def default_config() -> ml_collections.ConfigDict:
     config.split_seed = 0
     config.user_column = config.item_column = config.time_column = ""
     # Side information for methods with feature towers: empty for none, "auto" (items.* or users.* beside the set), or a file; and
-    # the columns to use of it, separated by commas, empty for all. Items that only the file has join the catalogue.
+    # the columns to use of it, separated by commas (a name with a comma in double quotes), empty for all. Items that only the
+    # file has join the catalogue.
     config.item_features = config.user_features = config.feature_columns = ""
     sizes = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
     config.synthetic = ml_collections.ConfigDict(sizes)

@@ -1,5 +1,13 @@
 """The exceptions that a user is meant to read, and the exit status of each."""
 
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Collection
+
+NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install -e '.[serving]'"
+
 
 class UserError(ValueError):
     """Bad input: a flag, a config field, a data file or a folder.
@@ -12,6 +20,22 @@ class UserError(ValueError):
     def __init__(self, message: str, choices: tuple[str, ...] = ()):
         super().__init__(message)
         self.choices = choices
+
+
+def in_words_of_the_user(function: Callable, options: Collection[str] = ()) -> Callable:
+    """`function`, whose ValueErrors become `UserError`; a message that begins with one of the `options` says `options.NAME`."""
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except UserError:
+            raise
+        except ValueError as error:
+            name = re.match(r"\w*", str(error))[0]
+            raise UserError(f"options.{error}" if name in options else str(error)) from error
+
+    return called
 
 
 class RunFailed(RuntimeError):

@@ -23,11 +23,6 @@ def _products(user: Array, items: Array) -> Array:
     return jnp.einsum(shape, items, user, precision=_EXACT)
 
 
-def each_dot(user: Array, items: Array) -> Array:
-    """`f32[k, b, K]` from `user [b, K, d]` and `items [b, k, d]` or `[k, d]`: the dot product with each vector of a user."""
-    return _products(user, items)
-
-
 def each_distance(user: Array, items: Array) -> Array:
     """`f32[k, b]`, or `[k, b, K]` for several vectors a user: squared Euclidean distances."""
     if items.ndim == 2:

@@ -10,24 +10,10 @@ the whole table (`optimizer="dense"`, the paper's) or on the rows of the batch (
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-
 from onebp_jax import baselines, encoders, losses, samplers, updaters
 from onebp_jax.baselines import MAX_BYTES, Baseline
-from onebp_jax.config import PARTS, as_plain, nearest
 from onebp_jax.errors import UserError
-from onebp_jax.own_functions import written
-from onebp_jax.parts import (
-    average,
-    by_gradient,
-    compose,
-    exchange,
-    feature_towers,
-    in_front,
-    made,
-    projected,
-)
+from onebp_jax.parts import average, by_gradient, checked_weight, compose, feature_towers, in_front, projected
 from onebp_jax.types import Method
 
 
@@ -144,7 +130,7 @@ def bns(config, *, num_candidates: int = 5, weight: float = 5.0, form: str = "us
 
 def cml(config, *, margin: float = 1.5, rank_weight: bool = True, covariance: float = 0.0) -> Method:
     """Collaborative metric learning in the unit ball, closest negative, weighed by rank (Hsieh et al. 2017)."""
-    penalty = updaters.covariance(covariance) if covariance else None
+    penalty = updaters.covariance(checked_weight("covariance", covariance)) if covariance else None
     return compose(
         config,
         encoder=encoders.euclidean(config.dim, start="ball"),
@@ -171,7 +157,8 @@ def dpcml(
     config, *, margin: float = 1.0, num_interests: int = 3, hardest: bool = True, diversity: float = 10.0
 ) -> Method:
     """Metric learning with several vectors a user, kept apart by a penalty of weight diversity (Bao et al. 2022)."""
-    penalty = updaters.dcrs(diversity / config.batch_size, 0.05, 0.25) if diversity and num_interests > 1 else None
+    weight = checked_weight("diversity", diversity) / config.batch_size
+    penalty = updaters.dcrs(weight, 0.05, 0.25) if weight and num_interests > 1 else None
     return compose(
         config,
         encoder=encoders.euclidean(config.dim, num_interests, user_std=0.01, start="sphere"),
@@ -222,7 +209,11 @@ def directau(config, *, gamma: float = 1.0) -> Method:
 def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 0.0) -> Method:
     """Several user towers, the best counts in training as in use, repelled from each other (our reading of arXiv 2403.05122)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
-    return compose(config, encoder=encoder, loss=losses.repel(losses.infonce(config.temperature), repel, margin))
+    return compose(
+        config,
+        encoder=encoder,
+        loss=losses.repel(losses.infonce(config.temperature), checked_weight("repel", repel), margin),
+    )
 
 
 def onebp_k(
@@ -230,7 +221,8 @@ def onebp_k(
 ) -> Method:
     """OneBP with several vectors a user: each item moves the nearest one (our own proposal, in no paper)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
-    nearest = updaters.nearest_interest(average(config), usage_bonus, repel * (1 - config.beta), cosine=cosine)
+    repel = checked_weight("repel", repel) * (1 - config.beta)
+    nearest = updaters.nearest_interest(average(config), usage_bonus, repel, cosine=cosine)
     return compose(config, encoder=encoder, user=nearest)
 
 
@@ -263,56 +255,3 @@ _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)
 _OTHERS = (mtmi, onebp_k, popularity, itemknn, ease)
 NAMED = {function.__name__: function for function in (*_PAPER, *_ENCODERS, *_SAMPLERS, *_LOSSES, *_OTHERS)}
-
-
-def build(config) -> Method | Baseline:
-    """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
-    function = config.method if callable(config.method) else NAMED.get(config.method)
-    if function is None:
-        raise UserError(
-            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}: expected one of {', '.join(NAMED)}",
-            choices=described(),
-        )
-    accepted = options_of(function)
-    given = {name: value for name, value in config.options.items() if value is not None}
-    for name in given:
-        if name not in accepted:
-            known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
-            raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
-    try:
-        if callable(config.method):
-            method = made(f"method={written(function)}", (Method, Baseline), function, config, **given)
-        else:
-            method = function(config, **given)
-        return _untrained(method, config) if isinstance(method, Baseline) else exchange(method, config)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _untrained(method: Baseline, config) -> Baseline:
-    for part in PARTS:
-        if config[part] != "":
-            raise UserError(
-                f"{part}={as_plain(config)[part]!r} has no effect on method={as_plain(config)['method']!r}, which is not trained"
-            )
-    return method
-
-
-def options_of(function: Callable) -> list[str]:
-    """The names of the options of a method: its keyword-only arguments."""
-    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
-
-
-def described() -> tuple[str, ...]:
-    """A line for each named method: what it is, and its options."""
-    lines = []
-    for name, function in NAMED.items():
-        options = f" [{', '.join(options_of(function))}]" if options_of(function) else ""
-        lines.append(f"{name}: {function.__doc__.splitlines()[0]}{options}")
-    return tuple(lines)
-
-
-def _name(function: Callable) -> str:
-    return getattr(function, "__name__", type(function).__name__)

@@ -57,3 +57,17 @@ def failed(what: str, error: Exception) -> UserError:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGES)]
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return UserError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:500]}{place}")
+
+
+def made(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
+    """What a function of the user's own returns; raises `UserError`, naming `what`, if it failed or that is of another kind."""
+    try:
+        value = function(*args, **options)
+    except UserError:
+        raise
+    except Exception as error:
+        raise failed(what, error) from error
+    if not isinstance(value, kind):
+        kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise UserError(f"{what} returned {str(value)[:100]!r}, which is no {kinds}")
+    return value

@@ -6,14 +6,15 @@ hold a function of its own instead, which takes the config and returns the part 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import optax
 
 from onebp_jax import encoders, losses, samplers
-from onebp_jax.config import PARTS, nearest
+from onebp_jax.config import nearest
 from onebp_jax.errors import UserError
-from onebp_jax.own_functions import failed, written
+from onebp_jax.own_functions import made, written
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
     TRANSFORMS,
@@ -75,7 +76,7 @@ def transform(config):
     tx = config.transform
     if callable(tx):
         return made(f"transform={written(tx)}", optax.GradientTransformation, tx, config)
-    return _named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
+    return named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
 
 
 def parameter_transform(config):
@@ -105,6 +106,13 @@ def projected(config, project: Callable, penalty: Callable | None = None) -> Upd
 def average(config) -> Updater:
     """`moving_average` of the partner's rows."""
     return moving_average(config.beta, config.duplicates)
+
+
+def checked_weight(option: str, weight: float) -> float:
+    """The weight of a penalty that an option gives, under the name of the option; raises ValueError if it is none."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"{option} must be zero or a positive number, got {weight}")
+    return weight
 
 
 READINGS = ("layer0", "output", "prestep")
@@ -204,40 +212,8 @@ UPDATERS = {
 KNOWN = {"encoder": ENCODERS, "sampler": SAMPLERS, "loss": LOSSES, "user_updater": UPDATERS, "item_updater": UPDATERS}
 
 
-KINDS = {"encoder": Encoder, "sampler": Sampler, "user_updater": Updater, "item_updater": Updater}
-
-
-def exchange(method: Method, config) -> Method:
-    """The method with the parts that the configuration names in place of its own.
-
-    Raises:
-      UserError: an unknown name; a function that failed or returned something else than the part.
-    """
-    given = {part: config[part] for part in PARTS if config[part] != ""}
-    for part, value in given.items():
-        if not callable(value):
-            value = _named(part, value, KNOWN[part])(config)
-        elif part != "loss":
-            value = made(f"{part}={written(value)}", KINDS[part], value, config)
-        method = method._replace(**{part: value})
-    return method
-
-
-def made(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
-    """What a function of the user's own returns; raises `UserError`, naming `what`, if it failed or that is of another kind."""
-    try:
-        value = function(*args, **options)
-    except UserError:
-        raise
-    except Exception as error:
-        raise failed(what, error) from error
-    if not isinstance(value, kind):
-        kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-        raise UserError(f"{what} returned {str(value)[:100]!r}, which is no {kinds}")
-    return value
-
-
-def _named(field: str, name: str, known: dict[str, Callable]) -> Callable:
+def named(field: str, name: str, known: dict[str, Callable]) -> Callable:
+    """What is `known` under a name; raises `UserError`, naming the field, for another name."""
     if name not in known:
         raise UserError(f"{field}={name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
     return known[name]

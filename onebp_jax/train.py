@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import checkpoint, methods, run_folder, runner
+from onebp_jax import building, checkpoint, run_folder, runner
+from onebp_jax.baselines import Baseline
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.splits import of_some_users
@@ -52,7 +53,7 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
     """
     check_config(config)
     workdir = Path(workdir)
-    method = methods.build(config)
+    method = building.build(config)
     if config.read_test and not len(dataset.test):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data = fingerprint(dataset)
@@ -60,7 +61,7 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
         run_folder.check(workdir, config, data)
         if (workdir / "result.json").exists():
             return run_folder.read_result(workdir)
-        if isinstance(method, methods.Baseline):
+        if isinstance(method, Baseline):
             run_folder.begin(workdir, config, data)
             return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
         job, run = runner.prepare(config, method, dataset, layout)
@@ -71,7 +72,7 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
 
 
-def _closed_form(config, method: methods.Baseline, dataset: Dataset) -> tuple[tuple, dict]:
+def _closed_form(config, method: Baseline, dataset: Dataset) -> tuple[tuple, dict]:
     """The tables of a method without training, and its progress; a trial keeps the validation pairs from it."""
     shape = dataset.num_users, dataset.num_items
     if config.read_test:

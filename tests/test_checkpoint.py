@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 
-from onebp_jax import checkpoint, methods, runner
+from onebp_jax import building, checkpoint, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed
@@ -31,7 +31,7 @@ def prepared():
     config = default_config()
     config.update({"dim": 4, "batch_size": 64, "epochs": 3})
     data = generate(num_users=30, num_items=30, interactions_per_user=8)
-    return runner.prepare(config, methods.build(config), data)
+    return runner.prepare(config, building.build(config), data)
 
 
 def contents(run):

@@ -160,6 +160,17 @@ def test_recommend_and_export(trained, tmp_path):
     np.testing.assert_allclose(vectors, tables(trained)[1], rtol=1e-6)
 
 
+def test_a_user_without_items_left_is_told_of(tmp_path):
+    pairs = [f"a,{item}" for item in range(9)] + [f"b,{item}" for item in range(5)]
+    (tmp_path / "own.csv").write_text("\n".join(["user,item", *pairs]))
+    arguments = (*SMALL, f"--workdir={tmp_path / 'run'}", f"--config.dataset={tmp_path / 'own.csv'}")
+    assert run("train", *arguments, "--config.method=popularity").returncode == 0
+    process = run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=all", "--k=3")
+    assert process.returncode == 0 and "1 of 2 users have no item left" in process.stderr
+    assert [line[0] for line in process.stdout.splitlines()[1:]] == ["b"] * 3
+    assert_one_line(run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=al"), 2, "--exclude=al", "all, none")
+
+
 def test_own_file_comes_back_with_its_own_ids(files, tmp_path):
     arguments = (*SMALL, f"--workdir={tmp_path / 'run'}", f"--config.dataset={files / 'own.csv'}", "--config.epochs=2")
     assert run("train", *arguments).returncode == 0

@@ -8,12 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from onebp_jax import baselines, losses, methods
+from onebp_jax import baselines, building, losses, methods
+from onebp_jax.baselines import Baseline
+from onebp_jax.building import build
 from onebp_jax.config import OPTIONS, default_config
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
 from onebp_jax.errors import UserError
-from onebp_jax.methods import Baseline, build
 from onebp_jax.rows import NARROW
 from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Signal
@@ -233,7 +234,7 @@ def test_the_options_of_the_config_are_those_of_the_methods():
 def test_every_named_method_takes_steps_dense_and_row_wise(name, optimizer):
     """Traced only: the parts take real steps in their own tests and in the matrix."""
     config = config_of(name, optimizer=optimizer, num_negatives=2)
-    config.options.update({"num_candidates": 3} if "num_candidates" in methods.options_of(methods.NAMED[name]) else {})
+    config.options.update({"num_candidates": 3} if "num_candidates" in building.options_of(methods.NAMED[name]) else {})
     if name == "dpcml" and optimizer == "rowwise":
         with pytest.raises(UserError, match="penalty on whole tables"):
             build(config)
@@ -261,6 +262,47 @@ def test_a_bank_beyond_memory_is_refused():
     config.options.bank_size += 1
     with pytest.raises(UserError, match=r"options.bank_size=524289: .* 2.0 GB, expected at most 2"):
         build(config)
+
+
+OPTION_OF = [(name, option) for name, function in methods.NAMED.items() for option in building.options_of(function)]
+WRONG = {float: (-5.0, float("nan"), float("inf")), int: (-5,), str: ("none such",)}
+
+
+@pytest.mark.parametrize("name, option", OPTION_OF)
+def test_a_bad_value_of_an_option_is_told_under_the_name_of_the_option(name, option):
+    """Of every option of every method, by name and as given. True and False are the only values of the others."""
+    config, kind = config_of(name), OPTIONS[option]
+    if kind is bool:
+        with pytest.raises(TypeError):
+            config.options[option] = "maybe"
+        return
+    for value in WRONG[kind]:
+        config.options[option] = value
+        with pytest.raises(UserError, match=rf"^options\.{option}\b") as caught:
+            build(config)
+        message = str(caught.value)
+        assert str(value) in message and ("must be" in message or "expected" in message), message
+
+
+@pytest.mark.parametrize(
+    "name, given",
+    [("dns", {"num_candidates": 9}), ("hars", {"num_candidates": 9}), ("bns", {"num_candidates": 9})]
+    + [("auc_ns", {"num_candidates": 9, "extra": 1}), ("auc_ns", {"num_candidates": 1, "extra": 9})],
+)
+def test_what_the_data_have_no_room_for_is_told_under_the_name_of_the_option(name, given):
+    config = config_of(name)
+    config.options.update(given)
+    option = next(option for option, value in given.items() if value == 9)
+    with pytest.raises(UserError, match=rf"^options\.{option}=9, but the user in row 0 .* lower {option} to at most 7"):
+        build(config).sampler.check(MANY)
+
+
+def test_a_default_that_a_field_makes_impossible_is_told_as_an_option():
+    for name in ("dns", "hars"):
+        with pytest.raises(UserError, match=r"^options.num_candidates must be at least num_negatives=20, got 10"):
+            build(config_of(name, num_negatives=20))
+    with pytest.raises(UserError, match="^num_candidates must be at least num_negatives=20"):
+        build(config_of("onebp", sampler="dynamic", num_negatives=20))
 
 
 def test_an_option_of_another_method_is_refused():

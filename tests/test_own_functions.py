@@ -6,7 +6,7 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import losses, methods, runner, updaters
+from onebp_jax import building, losses, runner, updaters
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
@@ -107,7 +107,7 @@ def test_a_wrong_part_is_one_line_that_names_it(field, value, words, dataset):
     config.update(dim=8, batch_size=64)
     config[field] = value
     with pytest.raises(UserError, match=words) as caught:
-        runner.prepare(config, methods.build(config), dataset)
+        runner.prepare(config, building.build(config), dataset)
     assert "\n" not in str(caught.value)
 
 
@@ -117,7 +117,7 @@ def test_what_is_not_trained_has_no_parts(part):
     config.method = "ease"
     config[part] = "gradient" if part == "item_updater" else {"encoder": "embedding", "loss": "bpr"}[part]
     with pytest.raises(UserError, match=f"^{part}='.*' has no effect on method='ease', which is not trained"):
-        methods.build(config)
+        building.build(config)
 
 
 @pytest.fixture(scope="module")

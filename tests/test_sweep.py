@@ -8,6 +8,7 @@ import pytest
 from programs import SMALL, assert_one_line, run
 
 from onebp_jax import methods, sweep, train
+from onebp_jax.baselines import Baseline
 from onebp_jax.compare import variant
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
@@ -104,7 +105,7 @@ def test_a_method_without_training_is_fitted_without_the_validation_pairs(datase
             given.append(pairs)
             return methods.ease(config, ease_l2=ease_l2).tables(pairs, num_users, num_items)
 
-        return methods.Baseline(tables)
+        return Baseline(tables)
 
     monkeypatch.setitem(methods.NAMED, "own", own)
     report = sweep.sweep(
@@ -171,6 +172,13 @@ def test_options_in_a_spec():
         UserError, match=r"'options.shrnk=2' is not FIELD=VALUE of the config .did you mean 'options.shrink'"
     ):
         variant(default_config(), "itemknn:options.shrnk=2", 0)
+    for spec in ("cml:options.margin", "cml:options.margin=", "cml:dim=3:options.margin"):
+        with pytest.raises(UserError, match=f"^'{spec}': options.margin has no value, expected options.margin=VALUE"):
+            variant(default_config(), spec, 0)
+    with pytest.raises(UserError, match="learning_rate=x is of another type, expected float"):
+        variant(default_config(), "cml:learning_rate=x", 0)
+    with pytest.raises(UserError, match="options.margin must be a positive number, got -1"):
+        variant(default_config(), "cml:options.margin=-1", 0)
 
 
 def test_the_program(tmp_path):

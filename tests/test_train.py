@@ -118,9 +118,9 @@ def test_evaluation_cadence_does_not_touch_training(dataset):
 
 
 def _method():
-    from onebp_jax import methods
+    from onebp_jax import building
 
-    return methods.build(small())
+    return building.build(small())
 
 
 class Stop(Exception):

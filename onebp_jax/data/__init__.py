@@ -9,7 +9,7 @@ Everything here runs on the host with NumPy and pandas. `load` is the way in:
 
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset, check
-from onebp_jax.data.features import Features, to_features
+from onebp_jax.data.features import Features, parse_columns, to_features
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
 from onebp_jax.data.synthetic import generate
@@ -22,6 +22,7 @@ __all__ = [
     "hold_out_validation",
     "leave_one_out",
     "load",
+    "parse_columns",
     "per_user_ratio",
     "read_interactions",
     "read_lightgcn",

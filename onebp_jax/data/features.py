@@ -13,6 +13,7 @@ A column whose name is `id` or ends in `_id` or `Id` is left out unless it is as
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import difflib
 from pathlib import Path
@@ -22,7 +23,7 @@ import pandas as pd
 from flax import struct
 
 from onebp_jax.data.dataset import Dataset, original_ids
-from onebp_jax.data.readers import COLUMNS, read_table
+from onebp_jax.data.readers import COLUMNS, listed, read_table
 from onebp_jax.errors import UserError
 
 MOST_TOKENS = 64
@@ -85,23 +86,36 @@ def with_features(
             known = np.concatenate([np.asarray(part, None if part.dtype == np.int64 else np.str_) for part in both])
             keys = keys.append(of_file[new])
             dataset = dataclasses.replace(dataset, item_ids=known)
-        features = to_features(frame[used].set_axis(of_file).reindex(keys))
+        features = to_features(frame[used].set_axis(of_file).reindex(keys), path)
         if not features.names:
-            raise UserError(f"{path}: no column to use beside the id; it has {', '.join(frame) or 'none'}: name some")
+            raise UserError(
+                f"{path}: no column to use beside the id, expected features of each {tower}; it has {listed(frame)} (columns "
+                "without values are of no use, and ids only where feature_columns names them)"
+            )
         dataset = dataclasses.replace(dataset, **{f"{tower}_features": features})
     return dataset
 
 
-def to_features(frame: pd.DataFrame) -> Features:
-    """`Features` of a table, a row an id in the order of internal ids; a row without any value is all zeros and padding."""
+def to_features(frame: pd.DataFrame, source: str | Path = "features") -> Features:
+    """`Features` of a table, a row an id in the order of internal ids; a row without any value is all zeros and padding.
+
+    Raises:
+      UserError: an infinite number; the message begins with the `source` of the table.
+    """
     numbers, tokens, names = [], [], []
     for name in frame:
         column = frame[name].reset_index(drop=True)
         if column.isna().all():
             continue
-        standard = _standardised(column)
-        if standard is not None:
-            numbers.append(standard)
+        values = _numbers(column)
+        if values is not None:
+            if np.isinf(values).any():
+                row = np.isinf(values).argmax()
+                raise UserError(
+                    f"{source}: the column {name} has {str(column[row])[:40]} for the id {frame.index[row]}, expected numbers "
+                    "of at most 1.8e308; mend it or leave it empty"
+                )
+            numbers.append(_standardised(values))
             names.append(f"{name}: numbers")
         else:
             kind, pairs = _tokens(column)
@@ -111,19 +125,34 @@ def to_features(frame: pd.DataFrame) -> Features:
     return Features(numeric, *_padded(tokens, len(frame)), tuple(names))
 
 
-def _standardised(column: pd.Series) -> np.ndarray | None:
-    """`f32[N]`, or None if some value is no number."""
+def parse_columns(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas; one with a comma of its own is in double quotes, as in the header of a CSV file.
+
+    parse_columns('title, "price, EUR"') == ("title", "price, EUR")
+    """
+    return tuple(filter(None, map(str.strip, next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), []))))
+
+
+def _numbers(column: pd.Series) -> np.ndarray | None:
+    """`f64[N]`, NaN where missing, or None if some value is no number."""
     numbers = pd.to_numeric(column, errors="coerce")
     if (numbers.isna() & column.notna()).any() or not pd.api.types.is_numeric_dtype(numbers):
         return None
-    numbers = numbers.to_numpy(np.float64, na_value=np.nan)
-    there = np.isfinite(numbers)
-    values = numbers[there]
+    # A date that is missing would come as the least of all integers.
+    return numbers.where(column.notna()).to_numpy(np.float64, na_value=np.nan)
+
+
+def _standardised(numbers: np.ndarray) -> np.ndarray:
+    """`f32[N]`, finite, of numbers that are finite or NaN."""
+    there = ~np.isnan(numbers)
+    # By a power of two, which rounds nothing: the square of 1e200 would be infinite, that of 1e-200 zero.
+    scaled = np.ldexp(np.where(there, numbers, 0), -np.frexp(np.abs(numbers[there]).max(initial=0))[1])
+    values = scaled[there]
     deviation = values.std() if len(values) else 0.0
     # Equal numbers have a deviation of rounding errors.
     if deviation <= 1e-12 * np.abs(values).max(initial=0):
         return np.zeros(len(numbers), np.float32)
-    return np.where(there, (np.where(there, numbers, 0) - values.mean()) / deviation, 0).astype(np.float32)
+    return np.where(there, (scaled - values.mean()) / deviation, 0).astype(np.float32)
 
 
 def _tokens(column: pd.Series) -> tuple[str, pd.Series]:
@@ -161,14 +190,14 @@ def _read(path: Path, tower: str, id_column: str | None) -> tuple[np.ndarray, pd
     column = next((name for name in usual if name in frame), None)
     if column is None:
         raise UserError(
-            f"{path}: no id column: expected {' or '.join(usual)}, the file has {', '.join(frame)}; "
+            f"{path}: no id column: expected {' or '.join(usual)}, the file has {listed(frame)}; "
             f"rename one or set {tower}_column"
         )
+    if frame.empty:
+        raise UserError(f"{path}: the file has a header but no rows, expected one for each {tower}")
     ids = frame.pop(column)
-    if ids.isna().any() or not len(ids):
-        raise UserError(
-            f"{path}: {ids.isna().sum() or 'all'} ids are missing in the column {column}; fill or remove them"
-        )
+    if ids.isna().any():
+        raise UserError(f"{path}: {ids.isna().sum()} ids are missing in the column {column}; fill or remove them")
     ids = original_ids(ids, is_text)
     ids = ids if getattr(ids, "dtype", None) == np.int64 else np.asarray(ids, np.str_)
     repeated = pd.Index(ids).duplicated()
@@ -197,7 +226,9 @@ def _check_columns(found: dict, columns: tuple[str, ...]) -> None:
         if name not in there:
             near = difflib.get_close_matches(name, there, 1, 0.5)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise UserError(f"feature_columns: there is no column {name!r}{hint}, the files have {', '.join(there)}")
+            if any("," in other for other in there):
+                hint += ' (write a name with a comma in quotes, "a, b")'
+            raise UserError(f"feature_columns: there is no column {name!r}{hint}, the files have {listed(there)}")
 
 
 def _is_id(name: str) -> bool:

@@ -19,13 +19,14 @@ import io
 import re
 import warnings
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from onebp_jax.data.dataset import original_ids, to_numbers
-from onebp_jax.errors import UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 RAW = {"header": None, "names": ["user", "item", "rating", "timestamp"], "quoting": csv.QUOTE_NONE}
 LAYOUTS = {  # end of the name -> options of pandas.read_csv
@@ -87,7 +88,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
     layout = next((LAYOUTS[end] for end in LAYOUTS if path.name.removesuffix(".gz").endswith(end)), None)
     if not layout and path.suffix != ".parquet":
         _check_file(path)
-        raise UserError(f"{path}: unknown format; convert or rename to {', '.join(SUFFIXES)}, u.data or ratings.dat")
+        ends = SUFFIXES[len(LIGHTGCN) if path.name.endswith(LIGHTGCN) else 0 :]
+        raise UserError(f"{path}: unknown format; convert or rename to {', '.join(ends)}, u.data or ratings.dat")
     frame = _read_text(path, layout) if layout else _read_parquet(path)
     return frame.rename(columns=str), bool(layout)
 
@@ -125,6 +127,13 @@ def _explain(path: str | Path, lines: list[bytes]) -> None:
                 )
 
 
+def listed(columns: Iterable[str]) -> str:
+    """Names of columns for a message; one with a comma is in quotes, what cannot be printed is escaped, what is long is cut."""
+    names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
+    names = [f'"{name}"' if "," in name else name for name in names]
+    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
+
+
 def _check_file(path: Path) -> None:
     """Raises `UserError`, with the names that are there, unless the path is a file."""
     if path.is_file():
@@ -146,7 +155,11 @@ def _read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
-        raise UserError(f"{path}: the file is empty, expected interactions; check where it was written")
+        raise UserError(f"{path}: the file is empty, expected rows; check where it was written")
+    if b"\0" in data:
+        raise UserError(
+            f"{path}: binary data or UTF-16 (byte {data.index(0)} is 0), expected text in UTF-8 or Latin-1; convert or rename it"
+        )
     return data
 
 
@@ -159,10 +172,11 @@ def _read_text(path: Path, layout: dict) -> pd.DataFrame:
         text = data.decode("latin-1")
     first, separator = text.lstrip().split("\n", 1)[0], layout["sep"]
     if separator not in first:
-        other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), "none")
+        other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), None)
+        found = f"wrong separator: found {other}" if other else "one column only: found no separator"
         raise UserError(
-            f"{path}: wrong separator: expected {separator!r} by the name of the file, found {other} in the first "
-            f"line {first[:60]!r}; rename or convert the file (.csv: comma, .tsv: tab)"
+            f"{path}: {found} in the first line {first[:60]!r}, expected {separator!r} by the name of the file; mend, rename "
+            "or convert it (.csv: comma, .tsv: tab)"
         )
     if separator == "::":  # pandas reads a separator of two letters by a slow loop in Python
         text, layout = text.replace(separator, "\t"), {**layout, "sep": "\t"}
@@ -180,7 +194,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except ImportError as error:
-        raise UserError(f"{path}: Parquet needs the package pyarrow; install it, or convert to CSV") from error
+        raise UserError(f"{path}: {NEEDS_PYARROW}, or convert it to CSV") from error
     except (OSError, ValueError) as error:  # what pyarrow raises for a damaged file is a ValueError
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
 
@@ -196,7 +210,7 @@ def _choose(path: Path, found: list[str], requested: dict[str, str | None]) -> d
         elif role != "time" or requested[role]:
             near = [match for name in wanted for match in difflib.get_close_matches(name, found, 1, cutoff=0.5)]
             raise UserError(
-                f"{path}: no {role} column: expected {' or '.join(wanted)}, the file has {', '.join(found)}"
+                f"{path}: no {role} column: expected {' or '.join(wanted)}, the file has {listed(found)}"
                 f"{f' (nearest: {near[0]})' if near else ''}; choose one with {role}_column"
             )
     if len(set(chosen.values())) < len(chosen):

@@ -15,12 +15,12 @@ STARTS = ("free", "ball", "sphere")
 
 
 def euclidean(
-    dim: int, num_vectors: int = 1, user_std: float | None = None, item_std: float | None = None, start: str = "free"
+    dim: int, num_interests: int = 1, user_std: float | None = None, item_std: float | None = None, start: str = "free"
 ) -> Encoder:
     """Tables `[M, (K,) d]` and `[N, d]` of normal numbers; the score is `-min_k |u_k - v|^2`.
 
     Args:
-      dim: width of the vectors. num_vectors: `K`, vectors of a user; a table of 1 has no axis for it.
+      dim: width of the vectors. num_interests: `K`, vectors of a user; a table of 1 has no axis for it.
       user_std, item_std: standard deviation of the first numbers; None is `1 / sqrt(dim)`, about length 1 (DPCML: users .01).
       start: where vectors begin: "free", as drawn; cut to the unit "ball"; or rescaled to the unit "sphere". To stay there needs
         the updater `constrained`.
@@ -33,7 +33,7 @@ def euclidean(
       ValueError: sizes that are no positive whole numbers, a deviation that is not positive, an unknown start.
     """
     check_whole("dim", dim)
-    check_whole("num_vectors", num_vectors)
+    check_whole("num_interests", num_interests)
     stds = [1 / math.sqrt(dim) if std is None else std for std in (user_std, item_std)]
     for name, std in zip(("user_std", "item_std"), stds, strict=True):
         if not (math.isfinite(std) and std > 0):
@@ -49,7 +49,7 @@ def euclidean(
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)
-        of_user = (data.num_users, dim) if num_vectors == 1 else (data.num_users, num_vectors, dim)
+        of_user = (data.num_users, dim) if num_interests == 1 else (data.num_users, num_interests, dim)
         user = jax.random.normal(user_key, of_user) * stds[0]
         item = jax.random.normal(item_key, (data.num_items, dim)) * stds[1]
         return Tables(place(user), place(item))

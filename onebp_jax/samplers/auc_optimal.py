@@ -12,6 +12,8 @@ l is a true negative:
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -52,9 +54,9 @@ def gains(
 def auc_optimal(
     num_negatives: int = 1,
     num_candidates: int = 5,
-    num_extra: int = 10,
+    extra: int = 10,
     alpha: float = 0.6,
-    beta: float = 0.025,
+    prior: float = 0.025,
     gamma: float = 0.006,
 ) -> Sampler:
     """`num_negatives` items a row: of distinct uniform untouched candidates the ones of the largest gain in partial AUC.
@@ -64,9 +66,9 @@ def auc_optimal(
     Args:
       num_negatives: how many a row; the method is made for one, and BPR.
       num_candidates: of how many.
-      num_extra: so many of the user's own items (with replacement) and so many distinct untouched ones stand for all of them.
+      extra: so many of the user's own items (with replacement) and so many distinct untouched ones stand for all of them.
       alpha: how well the model is taken to tell negatives, inside of 0 .. 1.
-      beta: exponent of the popularity in the prior, >= 0.
+      prior: beta, the exponent of the popularity in the prior, >= 0.
       gamma: what untouched items that would be ranked above count for, >= 0.
 
     Returns:
@@ -80,15 +82,15 @@ def auc_optimal(
     """
     check_count("num_negatives", num_negatives)
     check_count("num_candidates", num_candidates, 1)
-    check_count("num_extra", num_extra)
+    check_count("extra", extra)
     if num_candidates < num_negatives:
         raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be above 0 and below 1, got {alpha}")
-    for name, value in (("beta", beta), ("gamma", gamma)):
-        if not value >= 0:
+    for name, value in (("prior", prior), ("gamma", gamma)):
+        if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be zero or a positive number, got {value}")
-    candidates, others = uniform(num_candidates), uniform(num_extra)
+    candidates, others = uniform(num_candidates, "num_candidates"), uniform(extra, "extra")
 
     def check(data: Interactions) -> None:
         candidates.check(data)
@@ -100,7 +102,7 @@ def auc_optimal(
         ids = candidates.sample(first, (), batch, data)[0].ids.T
         negative = others.sample(second, (), batch, data)[0].ids.T
         start, end = row_bounds(batch.user_ids, data)
-        place = scale_words(random_words(third, num_extra * rows).reshape(num_extra, rows), end - start)
+        place = scale_words(random_words(third, extra * rows).reshape(extra, rows), end - start)
         positive = data.sorted_items.at[start + place].get(mode="clip")
         scores = all_scores(view, batch, data)
         candidate = scores_at(scores, ids)
@@ -112,7 +114,7 @@ def auc_optimal(
             state.at[ids].get(mode="clip"),
             (end - start, data.num_items - (end - start)),
             alpha,
-            beta,
+            prior,
             gamma,
         )
         return Negatives(rows_of(chosen(ids, gain, num_negatives), batch, data)), state

@@ -8,6 +8,8 @@ With the scores x of all items for the user, the row's positive, and `F_l` the s
 
 from __future__ import annotations
 
+import math
+
 from onebp_jax.samplers.common import check_choice, check_count, chosen, rows_of
 from onebp_jax.samplers.full_row import (
     all_scores,
@@ -63,9 +65,9 @@ def bayesian(
     check_count("num_candidates", num_candidates)
     if num_candidates < num_negatives:
         raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
-    if not weight >= 0:
+    if not (math.isfinite(weight) and weight >= 0):
         raise ValueError(f"weight must be zero or a positive number, got {weight}")
-    candidates = uniform(num_candidates)
+    candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
         ids = candidates.sample(key, (), batch, data)[0].ids.T

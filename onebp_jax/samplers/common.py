@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,7 +12,7 @@ from onebp_jax.types import Array, Batch, Interactions, View
 
 def check_count(name: str, value: int, least: int = 1) -> None:
     """Raises ValueError for what is no whole number of at least `least` (0 or 1)."""
-    if int(value) != value or value < least:
+    if not least <= value < math.inf or int(value) != value:
         kind = "positive whole number" if least else "whole number, zero or more"
         raise ValueError(f"{name} must be a {kind}, got {value}")
 

@@ -32,12 +32,12 @@ class Bank(NamedTuple):
 
 
 def cross_batch(
-    size: int, warmup: int, correction: str = "static", mask_known: bool = False, rate: float = 0.01
+    bank_size: int, warmup: int, correction: str = "static", mask_known: bool = False, rate: float = 0.01
 ) -> Sampler:
     """The batch's positives and a bank of earlier ones as shared negatives.
 
     Args:
-      size: slots of the bank; 2 to 16 batches are usual.
+      bank_size: slots of the bank; 2 to 16 batches are usual.
       warmup: for how many batches the bank is only filled.
       correction, mask_known, rate: as in `in_batch`.
 
@@ -50,7 +50,7 @@ def cross_batch(
 
     Source: Wang, Zhu and He 2021.
     """
-    check_count("size", size)
+    check_count("bank_size", bank_size)
     check_count("warmup", warmup, 0)
     estimate = frequency(correction, rate)
 
@@ -62,9 +62,9 @@ def cross_batch(
                 f"cross_batch keeps one vector an item, and this encoder makes {vectors.shape[1:]} of each"
             )
         width = vectors.shape[1]
-        ids = jnp.full(size, data.num_items, jnp.int32)
-        start = jnp.zeros((size, width), jnp.float32), ids, jnp.zeros(size, jnp.float32), jnp.int32(0), jnp.int32(0)
-        return Bank(*start, estimate.init(data))
+        ids = jnp.full(bank_size, data.num_items, jnp.int32)
+        vectors, log_q = jnp.zeros((bank_size, width), jnp.float32), jnp.zeros(bank_size, jnp.float32)
+        return Bank(vectors, ids, log_q, jnp.int32(0), jnp.int32(0), estimate.init(data))
 
     def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Bank]:
         del key

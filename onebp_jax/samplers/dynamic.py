@@ -35,7 +35,7 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
     """
     check_choice("rule", rule, ("topk", "groups"))
     _check_candidates(num_negatives, num_candidates, 1 if rule == "groups" else num_negatives)
-    candidates = uniform(num_candidates)
+    candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
         many = num_negatives if rule == "groups" else 1
@@ -66,7 +66,7 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
     Source: after Hsieh et al. 2017, as arXiv 2403.18227 describes its rival "HarS".
     """
     _check_candidates(num_negatives, num_candidates, num_negatives)
-    candidates = uniform(num_candidates)
+    candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
         ids = candidates.sample(key, (), batch, data)[0].ids.T

@@ -85,7 +85,7 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
         if left.min() < 1:
             raise ValueError(
                 f"the user in row {int(left.argmin())} touched every item that has training users, so none can be drawn by "
-                "popularity: set smoothing=1, drop such users or use another sampler"
+                "popularity: drop such users, or use another sampler or, in code, popularity(.., smoothing=1)"
             )
 
     def init(data: Interactions, view: View | None = None) -> Tree:

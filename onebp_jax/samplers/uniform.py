@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.samplers.common import check_count
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 
@@ -66,22 +67,24 @@ def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Arra
     return numbers + jax.lax.fori_loop(0, bits, try_bit, jnp.zeros_like(numbers))
 
 
-def uniform(num_negatives: int) -> Sampler:
+def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
     """`num_negatives` distinct items a row, uniform over the items that the row's user has not touched in training.
+
+    Args:
+      num_negatives: how many. name: what messages call that number, where it is an argument of another sampler.
 
     Raises:
       ValueError: `num_negatives < 1`; from `check(data)`, a user who has fewer untouched items than that.
     """
-    if int(num_negatives) != num_negatives or num_negatives < 1:
-        raise ValueError(f"num_negatives must be a positive whole number, got {num_negatives}")
+    check_count(name, num_negatives)
 
     def check(data: Interactions) -> None:
         untouched = data.num_items - np.diff(np.asarray(data.row_starts))
         if untouched.min() < num_negatives:
             user = int(untouched.argmin())
             raise ValueError(
-                f"num_negatives={num_negatives}, but the user in row {user} has only {untouched[user]} of {data.num_items} items "
-                f"left untouched: lower num_negatives to at most {untouched[user]} or drop such users"
+                f"{name}={num_negatives}, but the user in row {user} has only {untouched[user]} of {data.num_items} items "
+                f"left untouched: lower {name} to at most {untouched[user]} or drop such users"
             )
 
     def init(data: Interactions, view: View | None = None) -> Tree:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax.errors import UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.run_folder import Trained, write_atomically
 
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
@@ -43,7 +43,7 @@ def export(run: Trained, out: Path) -> list[Path]:
         try:
             write_atomically(path, lambda file, frame=frame: _write(frame, file, out.suffix))
         except ImportError as error:
-            raise UserError("Parquet needs pyarrow: pip install 'onebp-jax[serving]'") from error
+            raise UserError(f"--out={out}: {NEEDS_PYARROW}, or give another ending") from error
         written.append(path)
     return written
 

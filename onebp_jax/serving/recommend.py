@@ -13,7 +13,7 @@ import pandas as pd
 from onebp_jax import run_folder
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.splits import hold_out_validation, of_some_users
-from onebp_jax.errors import UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.run_folder import Trained
 from onebp_jax.train import measure
@@ -27,7 +27,7 @@ def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
     row_of = {str(original): row for row, original in enumerate(known.tolist())}
     unknown = [text for text in texts if text not in row_of]
     if unknown:
-        raise UserError(f"user {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
+        raise UserError(f"--users: {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
     return np.array([row_of[text] for text in texts], np.int64)
 
 
@@ -75,7 +75,7 @@ def write_lists(lists: pd.DataFrame, path: Path) -> None:
     try:
         run_folder.write_atomically(path, writers[path.suffix])
     except ImportError as error:
-        raise UserError("Parquet needs pyarrow: pip install 'onebp-jax[serving]'") from error
+        raise UserError(f"--out={path}: {NEEDS_PYARROW}, or give another ending") from error
 
 
 def as_jsonl(lists: pd.DataFrame) -> str:
@@ -90,7 +90,7 @@ def as_jsonl(lists: pd.DataFrame) -> str:
 def seen_pairs(dataset: Dataset, which: str) -> np.ndarray | None:
     """Pairs to leave out of lists: those of "train" (validation pairs included), of "all" that is known, or "none"."""
     if which not in SEEN:
-        raise UserError(f"exclude={which!r}: expected one of {', '.join(SEEN)}")
+        raise UserError(f"--exclude={which}: expected one of {', '.join(SEEN)}")
     if which == "none":
         return None
     return dataset.train if which == "train" else np.concatenate([dataset.train, dataset.test])
@@ -106,7 +106,7 @@ def evaluate(run: Trained, dataset: Dataset, split: str) -> dict[str, float]:
     elif split == "validation":
         seen, wanted = hold_out_validation(dataset.train, run.config.validation_fraction, run.config.seed)
     else:
-        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
     # As the run's own result: of as many users, where it ranked a sample.

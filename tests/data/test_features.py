@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from onebp_jax.data import Dataset, load, to_features
+from onebp_jax.data import Dataset, load, parse_columns, to_features
 from onebp_jax.errors import UserError
 from onebp_jax.train import fingerprint
 
@@ -102,14 +102,60 @@ def test_ids_of_lightgcn_text_are_its_own(tmp_path):
     assert dataset.item_features.tokens.tolist() == [[1], [2], [1], [0]]
 
 
-def test_numbers_without_spread_and_infinite_ones():
+def test_numbers_without_spread_and_missing_ones():
     frame = pd.DataFrame(
-        {"a": ["0.1"] * 4, "b": ["1", "inf", "3", None], "c": [None] * 4, "d": [True, False, True, False]}
+        {"a": ["0.1"] * 4, "b": ["1", "nan", "3", None], "c": [None] * 4, "d": [True, False, True, False]}
     )
+    frame["b"] = frame["b"].replace("nan", np.nan)
     features = to_features(frame)
     assert features.names == ("a: numbers", "b: numbers", "d: numbers")
     np.testing.assert_allclose(features.numeric, [[0, -1, 1], [0, 0, -1], [0, 1, 1], [0, 0, -1]])
     assert features.tokens.shape == (4, 0) and features.vocabulary == 0
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([1e308, -1e308, 1.0, 1.0], [2**0.5, -(2**0.5), 0, 0]),
+        ([1.7e308, 1.7e308, 0.0, 0.0], [1, 1, -1, -1]),
+        ([1e308] * 4, [0] * 4),
+        ([1e308, None, -1e308, None], [1, 0, -1, 0]),
+        ([3e-320, -3e-320, 0.0, None], [1.5**0.5, -(1.5**0.5), 0, 0]),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_of_any_size_are_standardised(values, expected):
+    numeric = to_features(pd.DataFrame({"a": values})).numeric
+    assert numeric.dtype == np.float32
+    np.testing.assert_allclose(numeric[:, 0], expected, rtol=1e-3 if max(filter(None, values)) < 1 else 1e-6, atol=1e-7)
+
+
+def test_dates_are_numbers_and_a_missing_one_is_their_mean():
+    dates = pd.Series([pd.Timestamp("2020-01-01"), pd.NaT, pd.Timestamp("2020-01-03")])
+    np.testing.assert_allclose(to_features(pd.DataFrame({"when": dates})).numeric[:, 0], [-1, 0, 1])
+
+
+@pytest.mark.parametrize("value", ["inf", "-Infinity", "1e400", "9" * 400, np.inf])
+def test_an_infinite_number_is_refused_with_its_column_and_row(value):
+    frame = pd.DataFrame({"a": [1, 2], "price": [0.5, value]}, index=["x", "y"])
+    with pytest.raises(UserError, match=r"items.csv: the column price has .{3,40} for the id y, expected") as caught:
+        to_features(frame, "items.csv")
+    assert str(value)[:40] in str(caught.value)
+
+
+def test_a_column_whose_name_has_a_comma_can_be_chosen(folder):
+    (folder / "items.csv").write_text('item,"price, EUR",title\n10,1,a\n20,3,b\n')
+    for text in ('"price, EUR"', ' "price, EUR" ,', '"price, EUR"\n'):
+        dataset = load(folder, item_features="auto", feature_columns=parse_columns(text))
+        assert dataset.item_features.names == ("price, EUR: numbers",)
+    assert parse_columns('title, "price, EUR" ,x') == ("title", "price, EUR", "x")
+    assert parse_columns("") == parse_columns(" , ") == ()
+
+
+def test_a_text_in_latin_1_is_read(folder):
+    (folder / "items.csv").write_bytes("item,saison\n10,été\n20,été\n".encode("latin-1"))
+    features = load(folder, item_features="auto").item_features
+    assert features.names == ("saison: values",) and features.vocabulary == 1
 
 
 def test_a_value_that_repeats_counts_once_and_lists_are_values():
@@ -139,13 +185,26 @@ BAD = {
     "no id": ("title,genres\na,b\n", {}, ["no id column", "item or item_id", "title, genres"]),
     "twice": ("item,genres\n10,a\n20,b\n10,c\n", {}, ["1 ids occur twice", "10"]),
     "missing id": ("item,genres\n10,a\n,b\n", {}, ["1 ids are missing"]),
-    "no rows": ("item,genres\n", {}, ["all ids are missing"]),
-    "ids alone": ("item,orig_id\n10,3\n", {}, ["no column to use beside the id", "orig_id"]),
+    "no rows": ("item,genres\n", {}, ["a header but no rows", "for each item"]),
+    "one column": ("item\n10\n20\n", {}, ["bad.csv: one column only", "'item'", "expected ','"]),
+    "binary": ("item,genres\n10,\0\n", {}, ["bad.csv: binary data or UTF-16 (byte 15 is 0)", "UTF-8 or Latin-1"]),
+    "rubbish": ("\x01\x02,\x03" + 30 * ",\x04" + "\n", {}, ["no id column", "'\\x01\\x02', '\\x03'", " ...;"]),
+    "infinite": (
+        "item,a,price\n10,1,2\n20,inf,-1e999\n",
+        {"feature_columns": ("price",)},
+        ["price has -1e999 for the id 20"],
+    ),
+    "comma": (
+        'item,"price, EUR"\n10,a\n',
+        {"feature_columns": ("price", "EUR")},
+        ["no column 'price'", "a name with a comma in quotes", 'files have "price, EUR"'],
+    ),
+    "ids alone": ("item,orig_id\n10,3\n", {}, ["no column to use beside the id", "orig_id (", "feature_columns"]),
     "nothing in it": ("item,genres\n10,\n20,\n", {}, ["no column to use"]),
     "unknown column": ("item,genres\n10,a\n", {"feature_columns": ("genre",)}, ["'genre'", "did you mean 'genres'"]),
     "other ids": ("item,genres\n7,a\n8,b\n", {}, ["none of its 2 ids is a known item, such as 30"]),
     "separator": ("item;genres\n10;a\n", {}, ["wrong separator"]),
-    "empty": ("", {}, ["empty"]),
+    "empty": ("", {}, ["bad.csv: the file is empty, expected rows"]),
 }
 
 

@@ -70,7 +70,7 @@ def test_the_interests_of_a_user_differ_at_first():
     "make, words",
     [
         (lambda: euclidean(0), "dim must be a positive whole number, got 0"),
-        (lambda: euclidean(3, 1.5), "num_vectors must be a positive whole number, got 1.5"),
+        (lambda: euclidean(3, 1.5), "num_interests must be a positive whole number, got 1.5"),
         (lambda: euclidean(3, item_std=-1.0), "item_std must be a positive number, got -1.0"),
         (lambda: euclidean(3, start="cube"), "start must be one of free, ball, sphere, got 'cube'"),
         (lambda: multi_interest(3, 0), "num_interests must be a positive whole number, got 0"),

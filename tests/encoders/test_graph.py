@@ -8,7 +8,7 @@ import pytest
 from graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
 from quick import jit
 
-from onebp_jax import methods, runner
+from onebp_jax import building, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.encoders import graph as module
@@ -88,7 +88,7 @@ def test_pairs_of_the_test_and_validation_parts_are_not_in_the_graph():
     config = default_config()
     config.batch_size = 64
     dataset = generate(num_users=30, num_items=30, seed=1)
-    job, _ = runner.prepare(config, methods.build(config)._replace(encoder=lightgcn(2, 0)), dataset)
+    job, _ = runner.prepare(config, building.build(config)._replace(encoder=lightgcn(2, 0)), dataset)
     edges = job.data.prepared.to_user
     real = np.asarray(edges.weight).reshape(-1) > 0
     users, items = (np.asarray(values).reshape(-1)[real].tolist() for values in (edges.destination, edges.source))

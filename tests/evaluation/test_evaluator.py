@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from onebp_jax import data
+from onebp_jax.building import build
 from onebp_jax.config import default_config
 from onebp_jax.evaluation import KS, evaluator
-from onebp_jax.methods import build
 
 NUM_USERS, NUM_ITEMS, LENGTHS = 25, 30, (1, 5, 40)
 

@@ -111,7 +111,7 @@ def test_the_correction_is_that_of_in_batch_and_is_kept_with_the_vectors():
 
 
 def test_bad_sizes_are_refused():
-    with pytest.raises(ValueError, match="size must be a positive whole number, got 0"):
+    with pytest.raises(ValueError, match="bank_size must be a positive whole number, got 0"):
         cross_batch(0, 1)
     with pytest.raises(ValueError, match="warmup must be a whole number, zero or more, got -1"):
         cross_batch(4, -1)

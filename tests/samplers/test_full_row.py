@@ -94,7 +94,7 @@ def test_bayesian_against_loops(form):
 
 
 def test_auc_optimal_against_loops():
-    sampler = auc_optimal(2, 3, 4, alpha=0.7, beta=0.5, gamma=0.5)
+    sampler = auc_optimal(2, 3, 4, alpha=0.7, prior=0.5, gamma=0.5)
     ids = drawn(sampler)
     first, second, third = jax.random.split(KEY, 3)
     candidates, others = (drawn(uniform(n), k) for n, k in ((3, first), (4, second)))
@@ -122,15 +122,15 @@ def test_auc_optimal_against_loops():
     [
         (lambda: auc_optimal(2, 1), "num_candidates must be at least num_negatives=2, got 1"),
         (lambda: auc_optimal(alpha=1.0), "alpha must be above 0 and below 1, got 1.0"),
-        (lambda: auc_optimal(beta=-1.0), "beta must be zero or a positive number, got -1.0"),
-        (lambda: auc_optimal(num_extra=0), "num_extra must be a positive whole number, got 0"),
-        (lambda: auc_optimal(1, 4, 7).check(DATA), "num_negatives=7, but the user in row 1 has only 4 of 8 items"),
+        (lambda: auc_optimal(prior=-1.0), "prior must be zero or a positive number, got -1.0"),
+        (lambda: auc_optimal(extra=0), "extra must be a positive whole number, got 0"),
+        (lambda: auc_optimal(1, 4, 7).check(DATA), "extra=7, but the user in row 1 has only 4 of 8 items"),
         (lambda: bayesian(2, 1), "num_candidates must be at least num_negatives=2, got 1"),
         (lambda: bayesian(weight=-1.0), "weight must be zero or a positive number, got -1.0"),
         (lambda: bayesian(form="some"), "form must be one of user_negatives, all_items, got 'some'"),
         (
             lambda: bayesian(num_candidates=7).check(DATA),
-            "num_negatives=7, but the user in row 1 has only 4 of 8 items",
+            "num_candidates=7, but the user in row 1 has only 4 of 8 items",
         ),
     ],
 )

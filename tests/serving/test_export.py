@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from programs import ROOT
 
+from onebp_jax.errors import UserError
 from onebp_jax.run_folder import Trained
-from onebp_jax.serving import export
+from onebp_jax.serving import export, recommend, write_lists
 
+README = (ROOT / "README.md").read_text()
 RANDOM = np.random.default_rng(0)
 ITEM = RANDOM.normal(size=(4, 2)).astype(np.float32)
 IDS = np.array(["x", "y", "z"]), np.array([10, 20, 30, 40])
@@ -22,3 +25,17 @@ def test_one_row_a_vector(several, tmp_path):
     np.testing.assert_array_equal(users[["v0", "v1"]].to_numpy(np.float32), user.reshape(-1, 2))
     assert users["id"].tolist() == (["x", "x", "y", "y", "z", "z"] if several else ["x", "y", "z"])
     assert not several or users["interest"].tolist() == [0, 1] * 3
+
+
+def test_parquet_without_pyarrow_says_how_to_install_it_as_the_readme_does(monkeypatch, tmp_path):
+    def missing(*args, **kwargs):
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", missing)
+    run = Trained(None, {}, RANDOM.normal(size=(3, 2)).astype(np.float32), ITEM, *IDS)
+    for write in (lambda path: export(run, path), lambda path: write_lists(recommend(run, None, 2, None), path)):
+        with pytest.raises(UserError) as caught:
+            write(tmp_path / "v.parquet")
+        assert "v.parquet: Parquet needs pyarrow" in str(caught.value)
+        assert "-m pip install -e '.[serving]'" in str(caught.value) and "-m pip install -e '.[serving]'" in README
+    assert not list(tmp_path.iterdir())

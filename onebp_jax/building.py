@@ -1,0 +1,132 @@
+"""A method out of a configuration: by its name or a function, with its options and the parts that are exchanged.
+
+`without_effect` says which settings a method never looks at.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+
+import ml_collections
+
+from onebp_jax.baselines import Baseline
+from onebp_jax.config import PARTS, as_plain, default_config, nearest
+from onebp_jax.errors import UserError, in_words_of_the_user
+from onebp_jax.methods import NAMED
+from onebp_jax.own_functions import made, written
+from onebp_jax.parts import KNOWN, named
+from onebp_jax.types import Encoder, Method, Sampler, Updater
+
+# What some methods read and others do not; every trained one reads the rest.
+_FIELDS = (
+    "dim",
+    "beta",
+    "duplicates",
+    "normalize",
+    "table_dtype",
+    "temperature",
+    "optimizer",
+    "transform",
+    "row_counts",
+)
+_FIELDS += ("learning_rate", "l2", "num_negatives", "shared_negatives", "negative_alpha", "hide_touched")
+
+
+def build(config) -> Method | Baseline:
+    """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
+    function = config.method if callable(config.method) else NAMED.get(config.method)
+    if function is None:
+        raise UserError(
+            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}: expected one of {', '.join(NAMED)}",
+            choices=described(),
+        )
+    accepted = options_of(function)
+    given = {name: value for name, value in config.options.items() if value is not None}
+    for name in given:
+        if name not in accepted:
+            known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
+            raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
+    if callable(config.method):
+        method = made(f"method={written(function)}", (Method, Baseline), function, config, **given)
+    else:
+        method = in_words_of_the_user(function, accepted)(config, **given)
+    if isinstance(method, Baseline):
+        return _untrained(method, config)
+    check = in_words_of_the_user(method.sampler.check, accepted)
+    return in_words_of_the_user(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
+
+
+def _untrained(method: Baseline, config) -> Baseline:
+    for part in PARTS:
+        if config[part] != "":
+            raise UserError(
+                f"{part}={as_plain(config)[part]!r} has no effect on method={as_plain(config)['method']!r}, which is not trained"
+            )
+    return method
+
+
+KINDS = {"encoder": Encoder, "sampler": Sampler, "user_updater": Updater, "item_updater": Updater}
+
+
+def exchange(method: Method, config) -> Method:
+    """The method with the parts that the configuration names in place of its own.
+
+    Raises:
+      UserError: an unknown name; a function that failed or returned something else than the part.
+    """
+    given = {part: config[part] for part in PARTS if config[part] != ""}
+    for part, value in given.items():
+        if not callable(value):
+            value = named(part, value, KNOWN[part])(config)
+        elif part != "loss":
+            value = made(f"{part}={written(value)}", KINDS[part], value, config)
+        method = method._replace(**{part: value})
+    return method
+
+
+def options_of(function: Callable) -> list[str]:
+    """The names of the options of a method: its keyword-only arguments."""
+    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def described() -> tuple[str, ...]:
+    """A line for each named method: what it is, and its options."""
+    lines = []
+    for name, function in NAMED.items():
+        options = f" [{', '.join(options_of(function))}]" if options_of(function) else ""
+        lines.append(f"{name}: {function.__doc__.splitlines()[0]}{options}")
+    return tuple(lines)
+
+
+def _name(function: Callable) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+class _Watched(ml_collections.ConfigDict):
+    """A copy of a configuration that remembers which fields were read."""
+
+    def __init__(self, config):
+        object.__setattr__(self, "read", set())
+        super().__init__(config)
+        self.read.clear()
+
+    def __getitem__(self, name):
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def without_effect(config, among: Iterable[str] | None = None) -> list[str]:
+    """The fields `among` those given (else: those that differ from their default) that have no effect on the method.
+
+    Found out by building the method and seeing what is read. A method that is a function of the user's own may read fields in
+    ways that are not seen: then nothing is said.
+    """
+    if callable(config.method):
+        return []
+    default, watched = default_config(), _Watched(config)
+    untrained = isinstance(build(watched), Baseline)
+    if among is None:
+        among = [field for field in _FIELDS if config[field] != default[field]]
+    idle = lambda field: field not in watched.read and (field in _FIELDS or untrained)
+    return [field for field in among if idle(field) and not field.startswith("options.")]
