@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onebp_jax.data.dataset import pair_keys
 from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
 from onebp_jax.data.stream_index import Stream, read_group
 from onebp_jax.errors import UserError
@@ -78,7 +79,7 @@ def blocks(
             given = f"{batch_size=} {lanes=} {num_processes=} {process=} {window=} {epoch=} {start=}"
             raise UserError(f"{given}: expected {what}; change one of them")
     own = range(process * lanes // num_processes, (process + 1) * lanes // num_processes)
-    steps_a_window = max(1, window // batch_size)
+    steps_a_window = max(1, min(window // batch_size, steps))
     first, skipped = divmod(start, steps_a_window)
     order = generator(seed, ROW_GROUPS, epoch).permutation(len(stream.groups))
     rows = batch_size // lanes
@@ -160,11 +161,11 @@ def train_csr(stream: Stream, max_bytes: int) -> TouchedItems | None:
     starts = np.concatenate([[0], np.cumsum(counts)])
     items, free = np.empty(starts[-1], np.int32), starts[:-1].copy()
     for group in range(len(stream.groups)):
-        pairs = read_group(stream, group)
-        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-        users, begin, sizes = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-        items[np.arange(len(pairs)) + np.repeat(free[users] - begin, sizes)] = pairs[:, 1]
-        free[users] += sizes
+        users, of_group = np.divmod(np.sort(pair_keys(read_group(stream, group))), 1 << 32)
+        begin = np.flatnonzero(np.diff(users, prepend=-1))
+        places_in_row = np.arange(len(users)) - np.repeat(begin, np.diff(begin, append=len(users)))
+        items[free[users] + places_in_row] = of_group
+        np.add.at(free, users, 1)
     closed = _sort_rows(starts, items)
     narrow = np.int32 if closed[-1] <= np.iinfo(np.int32).max else np.int64
     return TouchedItems(closed.astype(narrow), items[: closed[-1]], len(items) - int(closed[-1]))
@@ -176,7 +177,8 @@ def _sort_rows(starts: np.ndarray, items: np.ndarray, at_a_time: int = 1 << 20) 
     while user < users:
         until = max(user + 1, int(np.searchsorted(starts, starts[user] + at_a_time, side="right")) - 1)
         rows = np.repeat(np.arange(until - user), np.diff(starts[user : until + 1]))
-        keys = np.unique(rows << 32 | items[starts[user] : starts[until]])
+        keys = np.sort(rows << 32 | items[starts[user] : starts[until]])
+        keys = keys[np.diff(keys, prepend=-1) != 0]
         kept = closed[user]  # no more than starts[user], so that nothing is written over before it has been sorted
         items[kept : kept + len(keys)] = keys & 0xFFFFFFFF
         closed[user + 1 : until + 1] = kept + np.searchsorted(keys, np.arange(1, until - user + 1) << 32)
