@@ -144,7 +144,7 @@ def _kind(path: Path, field: pa.Field) -> str:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if pa.types.is_integer(kind):
         return "integers"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "text"
     raise UserError(f"{path}: column {field.name} is of type {field.type}, expected integers or text; convert it")
 

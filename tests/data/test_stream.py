@@ -112,6 +112,16 @@ def test_columns_can_be_chosen_and_empty_files_do_no_harm(tmp_path):
     assert opened.num_pairs == 20 and opened.user_ids[0] == frame["a.reader"][0]
 
 
+def test_text_may_be_stored_in_any_way(tmp_path):
+    """In one file as strings, in the next as views, in a third as a dictionary."""
+    for name, kind in (("a", pa.string()), ("b", pa.string_view()), ("c", pa.dictionary(pa.int8(), pa.large_string()))):
+        ids = pa.array([name, "z"]).cast(kind) if name != "b" else pa.array([name, "z"], kind)
+        pq.write_table(pa.table({"user": ids, "item": [1, 2]}), tmp_path / f"{name}.parquet")
+    opened = open_stream(tmp_path)
+    assert opened.user_ids.tolist() == ["a", "z", "b", "c"]
+    assert file_order(opened).tolist() == [[0, 0], [1, 1], [2, 0], [1, 1], [3, 0], [1, 1]]
+
+
 # The order.
 
 
@@ -257,6 +267,9 @@ def test_row_groups_are_read_when_they_are_needed_and_once(tmp_path, reads):
     reads.clear()
     list(blocks(opened, **{**options, "window": 16, "lanes": 1}))
     assert sorted(reads) == list(range(40))
+    reads.clear()
+    list(blocks(opened, **{**options, "window": 16, "lanes": 1}, start=39))
+    assert len(reads) == 1  # the row group that ends where the window begins is not read
 
 
 def test_one_large_row_group_is_held_once(tmp_path, reads):
