@@ -221,7 +221,8 @@ class Loss(Protocol):
     `extra` holds the other fields of `Negatives`, which a loss may ignore but for `hidden`: nothing hidden may reach its result;
     `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the table rows `(user [b,
     ...], positive [b, ...], negatives)` behind the vectors, for a penalty. An attribute `geometry` of the function says what
-    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder.
+    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder. One that compares rows of the
+    batch with one another says so by an attribute `across_rows`: it cannot be computed from a part of them.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...
