@@ -12,6 +12,7 @@ from absl import flags, logging
 
 from onebp_jax import cli, report
 from onebp_jax.building import without_effect
+from onebp_jax.parallel import processes
 from onebp_jax.train import train
 
 cli.define_config()
@@ -27,6 +28,8 @@ def main() -> None:
         logging.warning("without effect on method=%s: %s", config.method, settings)
     layout = cli.layout()
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
+    if not processes.is_lead():
+        return
     seconds = result["seconds"]
     print(
         f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"

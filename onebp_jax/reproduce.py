@@ -94,8 +94,8 @@ def reproduce(
     """Makes the rows one after the other and writes `out` (a JSON list) after each; rows of other runs stay in it.
 
     Args:
-      config, dataset, layout: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read back
-        where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
+      config, dataset, layout: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read
+        back where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
       trials: for every row, or all there are in its space. seeds: of the final runs; trials have that of the config.
     """
     done = read_rows(out)

@@ -24,7 +24,7 @@ from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
-from onebp_jax.parallel import Layout, check_layout, distribute, lay_out, take_up
+from onebp_jax.parallel import Layout, check_layout, distribute, lay_out, processes, replicate, take_up
 from onebp_jax.rows import wide
 from onebp_jax.spread import ALONE, Spread
 from onebp_jax.step import Step, make_step
@@ -134,7 +134,7 @@ def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = No
     all_vectors, on_devices = jax.jit(method.encoder.vectors), data
     gathered = spread_out = lambda run: run
     if layout:
-        on_devices = jax.device_put(data, layout.sharding())
+        on_devices = replicate(data, layout)
         gathered = lambda run: run._replace(state=take_up(run.state, layout, *shape))
         spread_out = lambda run: run._replace(state=lay_out(run.state, layout))
     vectors = lambda state: all_vectors(state.tables, data)
@@ -198,7 +198,7 @@ def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
     """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
     started = time.perf_counter()
     vectors = job.vectors(job.gathered(run).state)
-    metrics = job.measure(*vectors)
+    metrics = processes.plain_from_lead(job.measure(*vectors))
     selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
     # A copy, because the next step gives the state's own buffers away.
     best = jax.tree.map(jnp.copy, vectors) if better else run.best

@@ -26,7 +26,7 @@ from onebp_jax.data.splits import of_some_users
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
-from onebp_jax.parallel import Layout
+from onebp_jax.parallel import Layout, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
 from onebp_jax.types import Array
@@ -56,19 +56,25 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
     method = building.build(config)
     if config.read_test and not len(dataset.test):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    data = fingerprint(dataset)
-    with run_folder.locked(workdir):
-        run_folder.check(workdir, config, data)
-        if (workdir / "result.json").exists():
-            return run_folder.read_result(workdir)
+    data, lead = fingerprint(dataset), processes.is_lead()
+    with run_folder.locked(workdir) if lead else contextlib.nullcontext():
+        found = None
+        if lead:
+            run_folder.check(workdir, config, data)
+            found = run_folder.read_result(workdir) if (workdir / "result.json").exists() else None
+        if found := processes.plain_from_lead(found):
+            return found
         if isinstance(method, Baseline):
-            run_folder.begin(workdir, config, data)
+            if lead:
+                run_folder.begin(workdir, config, data)
             return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
         job, run = runner.prepare(config, method, dataset, layout)
-        run_folder.begin(workdir, config, data)
-        run = job.spread_out(checkpoint.restore(workdir / "checkpoints", job.gathered(run)))
-        run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
-        run = _loop(job, run, workdir)
+        run = job.gathered(run)
+        if lead:
+            run_folder.begin(workdir, config, data)
+            run = checkpoint.restore(workdir / "checkpoints", run)
+            run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
+        run = _loop(job, job.spread_out(checkpoint.of_lead(run)), workdir)
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
 
 
@@ -100,19 +106,20 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                 run, note = _evaluate(job, run, workdir / "metrics.jsonl")
             say(run.step, runner.mean_loss(run), note)
             now, done = time.monotonic(), runner.is_done(job, run)
-            if caught or done or now - saved >= pause:
+            stop = processes.any_of(bool(caught))
+            if processes.any_of(stop or done or now - saved >= pause):
                 gathered = job.gathered(run)
                 if not runner.is_finite(gathered):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
-                checkpoint.save(folder, gathered)
+                if processes.is_lead():
+                    checkpoint.save(folder, gathered)
                 saved = time.monotonic()
                 # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
-            if caught and not done:
-                name = signal.Signals(caught[0]).name
-                raise Interrupted(
-                    caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on"
-                )
+            if stop and not done:
+                number = caught[0] if caught else signal.SIGTERM
+                name = signal.Signals(number).name
+                raise Interrupted(number, f"stopped by {name} after step {run.step}, saved: the same command goes on")
     return run
 
 
@@ -128,7 +135,8 @@ def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
         "loss": runner.mean_loss(run),
         "metrics": metrics,
     }
-    run_folder.append_line(path, line)
+    if processes.is_lead():
+        run_folder.append_line(path, line)
     value = metrics[protocols.CRITERION]
     return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection['epoch']})"
 
@@ -188,6 +196,8 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
         result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
         result["metrics_at_epoch"] = metrics
+    if not processes.is_lead():
+        return result
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
     run_folder.write_json(workdir / "result.json", result)

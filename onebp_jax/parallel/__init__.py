@@ -1,4 +1,4 @@
-"""The same step on many devices: batches spread over them, tables copied to each or spread by rows."""
+"""The same step on many devices: batches spread over them, tables copied to each or spread by rows; several processes."""
 
 from onebp_jax.parallel.distribute import (
     DRIVERS,
@@ -8,7 +8,18 @@ from onebp_jax.parallel.distribute import (
     distribute,
     lay_out,
     make_layout,
+    replicate,
     take_up,
 )
 
-__all__ = ["DRIVERS", "TABLES", "Layout", "check_layout", "distribute", "lay_out", "make_layout", "take_up"]
+__all__ = [
+    "DRIVERS",
+    "TABLES",
+    "Layout",
+    "check_layout",
+    "distribute",
+    "lay_out",
+    "make_layout",
+    "replicate",
+    "take_up",
+]

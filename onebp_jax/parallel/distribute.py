@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from onebp_jax.spread import ALONE, Spread, over_devices
-from onebp_jax.types import Array, Method, State
+from onebp_jax.types import Array, Method, State, Tree
 
 AXIS = "data"
 DRIVERS = ("pmap", "shard_map", "jit")
@@ -135,9 +135,22 @@ def lay_out(state: State, layout: Layout) -> State:
     def put(leaf: Array, tower: str | None) -> Array:
         if tower and (missing := -leaf.shape[0] % layout.count):
             leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
-        return jax.device_put(leaf, layout.sharding(_ROWS if tower else _WHOLE))
+        return _put(leaf, layout.sharding(_ROWS if tower else _WHOLE))
 
     return _map(put, state, layout)
+
+
+def replicate(tree: Tree, layout: Layout) -> Tree:
+    """Arrays that every process has, on all devices."""
+    return jax.tree.map(lambda leaf: _put(leaf, layout.sharding()), tree)
+
+
+def _put(leaf: Array, sharding: NamedSharding) -> Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        # On devices of other processes typed keys cannot be put as they are.
+        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    # Among processes only what lies on the host can be put on all devices.
+    return jax.device_put(leaf if jax.process_count() == 1 else np.asarray(leaf), sharding)
 
 
 def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
