@@ -11,15 +11,20 @@ from onebp_jax.parallel.distribute import (
     replicate,
     take_up,
 )
+from onebp_jax.parallel.placement import Placement, place
+from onebp_jax.parallel.ranking import sharded_top_k
 
 __all__ = [
     "DRIVERS",
     "TABLES",
     "Layout",
+    "Placement",
     "check_layout",
     "distribute",
     "lay_out",
     "make_layout",
+    "place",
     "replicate",
+    "sharded_top_k",
     "take_up",
 ]
