@@ -10,13 +10,13 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 
 from absl import flags, logging
 
-from onebp_jax import cli, report
+from onebp_jax import cli, cli_layout, report
 from onebp_jax.building import without_effect
 from onebp_jax.parallel import processes
 from onebp_jax.train import train
 
 cli.define_config()
-cli.define_layout()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    layout = cli.layout()
+    layout = cli_layout.layout()
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     if not processes.is_lead():
         return

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax import building
+from onebp_jax.backward import view_of
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.errors import UserError
 from onebp_jax.runner import make_scan
-from onebp_jax.step import make_step, view_of
+from onebp_jax.step import make_step
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
 LONGEST = 100  # steps in a timed call
@@ -129,7 +130,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
     started = time.perf_counter()
-    compiled = make_scan(step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
+    compiled = make_scan(lambda spread: step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started
     ids, touch = _draw_ids(data, rows, length), floor_program(rows)
     calls = [lambda state: compiled(state, data)[0], lambda arrays: touch(arrays, ids)]
