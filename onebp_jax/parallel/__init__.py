@@ -9,6 +9,7 @@ from onebp_jax.parallel.distribute import (
     lay_out,
     make_layout,
     replicate,
+    take_part,
     take_up,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "lay_out",
     "make_layout",
     "replicate",
+    "take_part",
     "take_up",
 ]
