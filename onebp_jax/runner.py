@@ -23,7 +23,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import RunFailed, UserError
-from onebp_jax.evaluation import protocols
+from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
 from onebp_jax.parallel import Layout, check_layout, distribute, lay_out, processes, replicate, take_up
 from onebp_jax.rows import wide
@@ -54,7 +54,7 @@ class Job(NamedTuple):
       compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
         runs it (and makes it first if need be).
       vectors: `vectors(state) -> (f32[M, d], f32[N, d])` of a gathered state.
-      measure: `measure(user, item) -> metrics` on the watched split.
+      measure: `measure(user, item) -> metrics` on the watched split; none without one.
       gathered, spread_out: a run's state on one device, as checkpoints hold it, and on all devices that compute, and back.
     """
 
@@ -135,8 +135,11 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
     run = spread_out(Run(state, jax.tree.map(jnp.copy, vectors(state)), progress))
+    measure = lambda user, item: {}
+    if source.watched:
+        measure = evaluator(source.seen, source.held_out, shape, source.popularity)
     what = source.watched, source.epoch_steps, source.call_steps
-    return Job(config, data, *what, *programs, vectors, source.measure, gathered, spread_out), run
+    return Job(config, data, *what, *programs, vectors, measure, gathered, spread_out), run
 
 
 def _check_same(before: State, after: State) -> None:

@@ -28,11 +28,9 @@ from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.data.stream import blocks
 from onebp_jax.data.streamed import Streamed, check_fits, train_pairs_of
 from onebp_jax.errors import UserError
-from onebp_jax.evaluation import evaluator
 from onebp_jax.parallel import Layout, take_part
-from onebp_jax.types import Array, Batch, Interactions
+from onebp_jax.types import Batch, Interactions
 
-Measure = Callable[[Array, Array], dict[str, float]]
 # Where `steps_per_call` is 0: enough that a call costs little, few enough that their batches do.
 STREAMED_CALL = 100
 # Stretches that a stream is cut into, see `data/stream.py`: so many processes can share it.
@@ -53,7 +51,7 @@ class Source(NamedTuple):
       data: what samplers and encoders see of the training pairs. feed: see `Feed`.
       epoch_steps: steps in an epoch. call_steps: of a call, at most.
       watched: the split that evaluations read: "validation", "test"; empty where there is none to choose by.
-      measure: `measure(user, item) -> metrics` on the watched split; no metrics without one.
+      seen, held_out: pairs of that split to leave out of the lists, and to find. popularity: `int[N]`, of the items.
     """
 
     data: Interactions
@@ -61,7 +59,9 @@ class Source(NamedTuple):
     epoch_steps: int
     call_steps: int
     watched: str
-    measure: Measure
+    seen: np.ndarray
+    held_out: np.ndarray
+    popularity: np.ndarray
 
 
 def source(config, each: str, dataset: Dataset | Streamed, layout: Layout | None = None) -> Source:
@@ -90,9 +90,9 @@ def _in_memory(config, each: str, dataset: Dataset) -> Source:
     data = to_device(train, *shape, dataset.user_features, dataset.item_features)
     data = one_pair_a_user(data) if each == "user" else data
     steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
+    counts = np.bincount(train[:, 1], minlength=shape[1])
     none = Feed(lambda length: None, lambda step, length: None)
-    return Source(data, none, steps, config.steps_per_call or steps, watched, measure)
+    return Source(data, none, steps, config.steps_per_call or steps, watched, train, held_out, counts)
 
 
 def _streamed(config, each: str, dataset: Streamed, layout: Layout | None) -> Source:
@@ -106,13 +106,10 @@ def _streamed(config, each: str, dataset: Streamed, layout: Layout | None) -> So
         )
     # Now, not after the training.
     check_fits(dataset, np.unique(of_some_users(dataset.test, config.eval_users, config.seed)[:, 0]))
-    measure = lambda user, item: {}
-    if len(dataset.validation):
-        seen, held_out = split_of(config, dataset, "validation")
-        measure = evaluator(seen, held_out, (dataset.num_users, dataset.num_items), dataset.item_counts)
+    evaluated = *split_of(config, dataset, "validation"), dataset.item_counts
     steps = steps_per_epoch(dataset.stream.num_pairs, config.batch_size, config.drop_last)
     feed, watched = _feed(config, dataset, steps, layout), "validation" if len(dataset.validation) else ""
-    return Source(_interactions(dataset), feed, steps, config.steps_per_call or STREAMED_CALL, watched, measure)
+    return Source(_interactions(dataset), feed, steps, config.steps_per_call or STREAMED_CALL, watched, *evaluated)
 
 
 def split_of(config, dataset: Dataset | Streamed, split: str) -> tuple[np.ndarray, np.ndarray]:
