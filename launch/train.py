@@ -35,9 +35,10 @@ def main() -> None:
         f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"
     )
     print(f"protocol {result['protocol']}: {result['selection']}\n")
-    print(report.by_length(result["metrics"] or result["validation"]))
+    if metrics := result["metrics"] or result["validation"]:
+        print(report.by_length(metrics) + "\n")
     print(
-        f"\ntrain {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
+        f"train {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
         f"compile {seconds['compile']:.1f} s; results in {workdir}"
     )
 

@@ -130,7 +130,9 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
     started = time.perf_counter()
-    compiled = make_scan(lambda spread: step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
+    compiled = (
+        make_scan(lambda spread: step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
+    )
     compile_s = time.perf_counter() - started
     ids, touch = _draw_ids(data, rows, length), floor_program(rows)
     calls = [lambda state: compiled(state, data)[0], lambda arrays: touch(arrays, ids)]

@@ -96,7 +96,9 @@ def restore(folder: Path, run: Run) -> Run:
             shutil.rmtree(aside, ignore_errors=True)
             (folder / str(step)).rename(aside)
             continue
-        if isinstance(run.state.user, jax.Array):  # else the run is a gathered one of many devices, too large for one perhaps
+        if isinstance(
+            run.state.user, jax.Array
+        ):  # else the run is a gathered one of many devices, too large for one perhaps
             arrays = jax.tree.map(jnp.asarray, arrays)
         best = tuple(arrays.pop("best"))
         return Run(run.state._replace(**arrays), best, progress)

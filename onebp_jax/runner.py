@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax import sources
 from onebp_jax.config import PARTS
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import batch_at, one_pair_a_user, steps_per_epoch, to_device
-from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.device import batch_at
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
@@ -48,17 +49,18 @@ class Job(NamedTuple):
 
     Attributes:
       config: the configuration.
-      watched: the split that evaluations read, "validation" or "test".
-      epoch_steps: steps in an epoch.
+      watched: the split that evaluations read, "validation" or "test"; empty for none, then the last epoch counts.
+      epoch_steps: steps in an epoch. call_steps: of a call, at most.
       compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
         runs it (and makes it first if need be).
-      measure: `measure(user, item) -> metrics` on the watched split.
+      measure: `measure(user, item) -> metrics` on the watched split; none without one.
       placed: where all this lies.
     """
 
     config: object
     watched: str
     epoch_steps: int
+    call_steps: int
     compile: Callable[[Run, int], Run]
     advance: Callable[[Run, int], Run]
     measure: Callable[[Array, Array], dict[str, float]]
@@ -66,7 +68,9 @@ class Job(NamedTuple):
 
 
 def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
-    """`scan(state, data, length) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+    """`scan(state, data, length, batches) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+
+    `batches` are those of the steps, `Batch[length, b]`; where they are None, each is made out of `data`.
 
     Args:
       build: `build(spread) -> step`, see `onebp_jax.spread`. layout: the devices it runs on; None for one.
@@ -75,45 +79,30 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
     """
 
     @partial(jax.jit, static_argnames="length", donate_argnums=0)
-    def scan(state: State, data: Interactions, length: int) -> tuple[State, Info]:
+    def scan(state: State, data: Interactions, length: int, batches: Batch | None = None) -> tuple[State, Info]:
         def steps(spread: Spread):
             step = build(spread)
 
-            def body(data: Interactions, state: State, _) -> tuple[State, Info]:
-                batch = batch_at(state.key, state.step, data, batch_size, drop_last)
+            def body(data: Interactions, state: State, batch: Batch | None) -> tuple[State, Info]:
+                if batch is None:
+                    batch = batch_at(state.key, state.step, data, batch_size, drop_last)
                 state, info = step(state._replace(data=data), batch)
                 return state._replace(data=None), info
 
-            return lambda state, data: jax.lax.scan(partial(body, data), state, length=length)
+            return lambda state, data, batches: jax.lax.scan(partial(body, data), state, batches, length=length)
 
-        return (distribute(steps, layout) if layout else steps(ALONE))(state, data)
+        return (distribute(steps, layout) if layout else steps(ALONE))(state, data, batches)
 
     return scan
 
 
-def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
-    train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
-    if not len(held_out):
-        raise UserError(
-            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
-        )
-    return train, held_out
-
-
-def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = None) -> tuple[Job, Run]:
+def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
     """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    train, held_out, watched = dataset.train, dataset.test, "test"
-    if config.protocol == "honest":
-        train, held_out = hold_out(config, dataset)
-        watched = "validation"
+    source = sources.source(config, method.each, dataset, layout)
     try:
         init, step = make_step(method)
-        data = to_device(train, *shape, dataset.user_features, dataset.item_features)
-        if method.each == "user":
-            data = one_pair_a_user(data)
-        state = init(jax.random.key(config.seed), data)
+        state = init(jax.random.key(config.seed), source.data)
         if layout:
             check_layout(method, layout, config.batch_size, state)
         # Parts that do not fit each other say so here, before anything is compiled.
@@ -128,11 +117,11 @@ def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = No
         raise
     data, state = state.data, state._replace(data=None)
     placed = place(method.encoder, data, layout)
-    epoch_steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    held_out = of_some_users(held_out, config.eval_users, config.seed)
-    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]), rank=placed.rank)
+    measure = lambda user, item: {}
+    if source.watched:
+        measure = evaluator(source.seen, source.held_out, shape, source.popularity, rank=placed.rank)
     scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, layout)
-    programs = _advance(scan, placed.data, epoch_steps)
+    programs = _advance(scan, placed.data, source.feed, source.epoch_steps)
     progress = {
         "selection": protocols.start(),
         "epoch_loss": [0.0, 0],
@@ -140,7 +129,7 @@ def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = No
     }
     state, _ = placed.spread_out(state, ())
     run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
-    return Job(config, watched, epoch_steps, *programs, measure, placed), run
+    return Job(config, source.watched, source.epoch_steps, source.call_steps, *programs, measure, placed), run
 
 
 def _check_same(before: State, after: State) -> None:
@@ -151,7 +140,7 @@ def _check_same(before: State, after: State) -> None:
             raise ValueError(f"a step makes {name} of {forms[0]} to {forms[1]}: shapes and types must stay")
 
 
-def _advance(scan, data: Interactions, epoch_steps: int):
+def _advance(scan, data: Interactions, feed: sources.Feed, epoch_steps: int):
     """`(compile, advance)` over one scan: a program is compiled once per length, and its time counted apart."""
     compiled = {}
 
@@ -159,13 +148,13 @@ def _advance(scan, data: Interactions, epoch_steps: int):
         if length in compiled:
             return run
         started = time.perf_counter()
-        compiled[length] = scan.lower(run.state, data, length=length).compile()
+        compiled[length] = scan.lower(run.state, data, length=length, batches=feed.shape(length)).compile()
         return _count(run, "compile", time.perf_counter() - started)
 
     def advance(run: Run, length: int) -> Run:
         run = compile(run, length)
         before, started = run.step, time.perf_counter()
-        state, info = compiled[length](run.state, data)
+        state, info = compiled[length](run.state, data, batches=feed.batches(before, length))
         losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
         run = _count(run, "train", time.perf_counter() - started)
         bad = np.flatnonzero(~np.isfinite(losses))
@@ -198,7 +187,7 @@ def _count(run: Run, what: str, seconds: float) -> Run:
 
 
 def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
-    """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
+    """Measures the current vectors on the watched split, and keeps them if they are the best so far (or there is no split)."""
     started = time.perf_counter()
     vectors = job.placed.vectors(run.state)
     metrics = processes.plain_from_lead(job.measure(*vectors))
@@ -223,9 +212,8 @@ def is_done(job: Job, run: Run) -> bool:
 
 
 def next_length(job: Job, run: Run) -> int:
-    """Steps of the next call: at most `steps_per_call`, never past the end of an epoch."""
-    left = job.epoch_steps - run.step % job.epoch_steps
-    return min(left, job.config.steps_per_call or left)
+    """Steps of the next call: at most `call_steps`, never past the end of an epoch."""
+    return min(job.epoch_steps - run.step % job.epoch_steps, job.call_steps)
 
 
 def is_finite(run: Run) -> bool:

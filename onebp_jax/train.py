@@ -10,7 +10,6 @@ import importlib.metadata
 import platform
 import signal
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import building, checkpoint, run_folder, runner
+from onebp_jax import building, checkpoint, run_folder, runner, sources
 from onebp_jax.baselines import Baseline
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.splits import of_some_users
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
@@ -34,12 +33,12 @@ from onebp_jax.types import Array
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
-def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None = None) -> dict:
+def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layout | None = None) -> dict:
     """Runs the run of `config` in `workdir`: begins it, goes on with it, or reads back its result if it has ended.
 
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
-      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`).
+      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`, and in a `Streamed` set).
       workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
       layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
 
@@ -54,9 +53,9 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
     check_config(config)
     workdir = Path(workdir)
     method = building.build(config)
-    if config.read_test and not len(dataset.test):
+    if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    data, lead = fingerprint(dataset), processes.is_lead()
+    data, lead = sources.fingerprint(dataset), processes.is_lead()
     with run_folder.locked(workdir) if lead else contextlib.nullcontext():
         found = None
         if lead:
@@ -65,9 +64,10 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
         if found := processes.plain_from_lead(found):
             return found
         if isinstance(method, Baseline):
+            tables = _closed_form(config, method, dataset)
             if lead:
                 run_folder.begin(workdir, config, data)
-            return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
+            return _finish(config, dataset, workdir, *tables, epochs_done=0)
         job, run = runner.prepare(config, method, dataset, layout)
         run = runner.gathered(job, run)
         if lead:
@@ -78,14 +78,14 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
 
 
-def _closed_form(config, method: Baseline, dataset: Dataset) -> tuple[tuple, dict]:
+def _closed_form(config, method: Baseline, dataset: Dataset | Streamed) -> tuple[tuple, dict]:
     """The tables of a method without training, and its progress; a trial keeps the validation pairs from it."""
     shape = dataset.num_users, dataset.num_items
     if config.read_test:
         return method.tables(dataset.train, *shape), {}
-    kept, held_out = runner.hold_out(config, dataset)
+    kept, held_out = sources.hold_out(config, dataset)
     tables = method.tables(kept, *shape)
-    metrics = measure(dataset, kept, of_some_users(held_out, config.eval_users, config.seed), *tables)
+    metrics = measure(dataset, kept, held_out, *tables)
     return tables, {"selection": protocols.record(protocols.start(), 0, metrics)[0]}
 
 
@@ -130,13 +130,15 @@ def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
     line = {
         "step": run.step,
         "epoch": run.step // job.epoch_steps,
-        "split": job.watched,
+        "split": job.watched or None,
         "seconds": round(seconds["train"] + seconds["eval"], 3),
         "loss": runner.mean_loss(run),
         "metrics": metrics,
     }
     if processes.is_lead():
         run_folder.append_line(path, line)
+    if not metrics:
+        return run, ""
     value = metrics[protocols.CRITERION]
     return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection['epoch']})"
 
@@ -162,11 +164,14 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
+def _finish(config, dataset: Dataset | Streamed, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
     """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
     user, item = (np.asarray(table) for table in tables)
-    test = of_some_users(dataset.test, config.eval_users, config.seed)
-    metrics = measure(dataset, dataset.train, test, user, item) if config.read_test else {}
+    metrics, streamed = {}, isinstance(dataset, Streamed)
+    seen, test = sources.split_of(config, dataset, "test")
+    if config.read_test and len(test):
+        metrics = measure(dataset, seen, test, user, item)
+    chosen = not streamed or len(dataset.validation)
     selection = progress.get("selection", protocols.start())
     seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
     result = {
@@ -174,7 +179,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "dataset": config.dataset,
         "split": dataset.split,
         "protocol": config.protocol,
-        "selection": _selection(config, epochs_done),
+        "selection": _selection(config, epochs_done) if chosen else "none: the last epoch, there is no validation part",
         "seed": config.seed,
         "epoch": selection["epoch"],
         "epochs_done": epochs_done,
@@ -186,12 +191,14 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "transform": as_plain(config)["transform"],
         "table_dtype": config.table_dtype,
         "metrics": metrics,
-        "validation": {protocols.CRITERION: selection["value"]} if config.protocol == "honest" else {},
+        "validation": {protocols.CRITERION: selection["value"]} if chosen and config.protocol == "honest" else {},
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
-    if user.ndim == 3 and user.shape[1] > 1:
-        result["interest_usage"] = interest_usage(user, item, dataset.train)
+    if user.ndim == 3 and user.shape[1] > 1 and len(seen):
+        result["interest_usage"] = interest_usage(user, item, seen)
+    if streamed:
+        result["stream"] = {"window": config.stream_window, "touched_items_known": dataset.touched is not None}
     if config.protocol == "paper_oracle" and selection["oracle"]:
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
         result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
@@ -211,11 +218,12 @@ def _selection(config, epochs_done: int) -> str:
     return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
 
 
-def measure(dataset: Dataset, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array) -> dict[str, float]:
+def measure(
+    dataset: Dataset | Streamed, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array
+) -> dict[str, float]:
     """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists."""
     shape = dataset.num_users, dataset.num_items
-    popularity = np.bincount(dataset.train[:, 1], minlength=shape[1])
-    return evaluator(seen, held_out, shape, popularity)(jnp.asarray(user), jnp.asarray(item))
+    return evaluator(seen, held_out, shape, sources.popularity(dataset))(jnp.asarray(user), jnp.asarray(item))
 
 
 def versions() -> dict[str, str]:
@@ -225,24 +233,3 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return {"python": platform.python_version(), **found, "device": jax.devices()[0].device_kind}
-
-
-def fingerprint(dataset: Dataset) -> dict:
-    """Enough of the data to notice that they changed under a run."""
-    digest = zlib.crc32(np.ascontiguousarray(dataset.test), zlib.crc32(np.ascontiguousarray(dataset.train)))
-    features = {}
-    for tower in ("user", "item"):
-        found = getattr(dataset, f"{tower}_features")
-        if found is not None:
-            features[f"{tower}_features_crc32"] = zlib.crc32(
-                np.ascontiguousarray(found.tokens), zlib.crc32(np.ascontiguousarray(found.numeric))
-            )
-            features[f"{tower}_features"] = [*found.names, found.vocabulary]
-    return features | {
-        "num_users": dataset.num_users,
-        "num_items": dataset.num_items,
-        "train_pairs": len(dataset.train),
-        "test_pairs": len(dataset.test),
-        "split": dataset.split,
-        "crc32": digest,
-    }

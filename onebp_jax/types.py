@@ -57,9 +57,11 @@ class Interactions:
       user_ids, item_ids: `i32[P]`, the pairs in file order.
       row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       sorted_items: `i32[P]`.
-      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user.
+      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user. Where it is 0, what users
+        touched is not known (a stream too large for it): all rows are empty, `sorted_items` holds one number of no meaning.
       user_features, item_features: side information, a pytree of arrays with a row a user or item; None without any.
       prepared: what the encoder's `prepare` made of all this; constant.
+      item_counts: `i32[N]`, the training pairs of each item, where `sorted_items` does not tell; else None.
     """
 
     user_ids: Array
@@ -72,6 +74,7 @@ class Interactions:
     user_features: Tree = None
     item_features: Tree = None
     prepared: Tree = None
+    item_counts: Array | None = None
 
     @property
     def num_pairs(self) -> int:

@@ -57,13 +57,20 @@ class Stream(NamedTuple):
         return int(self.groups[:, 2].sum())
 
 
-def open_stream(folder: str | os.PathLike, user_column: str | None = None, item_column: str | None = None) -> Stream:
-    """Finds the `*.parquet` files of a folder (not of folders in it) and numbers their ids.
+def open_stream(
+    folder: str | os.PathLike,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    *,
+    pattern: str = "*.parquet",
+) -> Stream:
+    """Finds the Parquet files of a folder (not of folders in it) and numbers their ids.
 
     Args:
-      folder: all its files are one table, in the order of their names; keep test files elsewhere.
+      folder: its files are one table, in the order of their names; keep test files elsewhere, or give a pattern.
       user_column, item_column: by default the usual names, see `read_interactions`. The columns hold integers or text, in
         all files the same; other columns are never read.
+      pattern: what the names of the files look like.
     Raises:
       UserError: pyarrow is not installed; the folder is missing, has no Parquet file or no rows; a file is damaged, lacks
         a column or has one of another kind than the first file, or misses values.
@@ -73,9 +80,9 @@ def open_stream(folder: str | os.PathLike, user_column: str | None = None, item_
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise UserError(f"{folder}: Parquet needs the package pyarrow: pip install 'onebp-jax[serving]'") from error
-    files = tuple(sorted(folder.glob("*.parquet")))
+    files = tuple(sorted(folder.glob(pattern)))
     if not files:
-        what = "the folder has no *.parquet file" if folder.is_dir() else "no such folder"
+        what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")
     metadata, columns, kinds = [], {"user": user_column, "item": item_column}, None
     for path in files:

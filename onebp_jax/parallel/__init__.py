@@ -9,6 +9,7 @@ from onebp_jax.parallel.distribute import (
     lay_out,
     make_layout,
     replicate,
+    take_part,
     take_up,
 )
 from onebp_jax.parallel.placement import Placement, place
@@ -26,5 +27,6 @@ __all__ = [
     "place",
     "replicate",
     "sharded_top_k",
+    "take_part",
     "take_up",
 ]

@@ -175,6 +175,13 @@ def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
     return _put(table, layout.rows)
 
 
+def take_part(layout: Layout) -> tuple[int, int]:
+    """Which part of what lies in batch order the devices of this process have, and of how many parts, a process each."""
+    owners = [device.process_index for device in layout.mesh.devices.flat]
+    mine = owners.count(jax.process_index())
+    return owners.index(jax.process_index()) // mine, layout.count // mine
+
+
 def replicate(tree: Tree, layout: Layout) -> Tree:
     """Arrays that every process has, on all devices."""
     return jax.tree.map(lambda leaf: _put(leaf, layout.sharding()), tree)
