@@ -1,4 +1,5 @@
-"""Settings of every test: XLA on one CPU thread, which small programs are faster on (see `cpu_threads` in the config).
+"""Settings of every test: XLA on one CPU thread, which small programs are faster on (see `cpu_threads` in the config), and eight
+CPU devices, of which a test that says nothing uses the first.
 
 Many tests compile the same program, each through a `jit` of its own: a folder that lives as long as the process keeps what it
 has compiled. No two processes share one, because JAX does not write its entries in one piece.
@@ -12,6 +13,8 @@ import tempfile
 os.environ.setdefault("NPROC", "1")
 
 import jax  # noqa: E402 (it reads NPROC)
+
+jax.config.update("jax_num_cpu_devices", 8)
 
 _COMPILED = tempfile.mkdtemp(prefix="onebp-tests-")
 atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
