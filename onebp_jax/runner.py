@@ -114,12 +114,12 @@ def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = No
         watched = "validation"
     try:
         init, step = make_step(method)
-        if layout:
-            check_layout(method, layout, config.batch_size)
         data = to_device(train, *shape, dataset.user_features, dataset.item_features)
         if method.each == "user":
             data = one_pair_a_user(data)
         state = init(jax.random.key(config.seed), data)
+        if layout:
+            check_layout(method, layout, config.batch_size, state)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
         _check_same(state, jax.eval_shape(step, state, batch)[0])

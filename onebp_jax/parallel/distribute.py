@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from onebp_jax.spread import ALONE, Spread, over_devices
-from onebp_jax.types import Array, Method, State, Tree
+from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
 
 AXIS = "data"
 DRIVERS = ("pmap", "shard_map", "jit")
@@ -54,8 +54,8 @@ def make_layout(how: str = "pmap", devices: Sequence[jax.Device] | None = None, 
     return Layout(how, Mesh(np.array(devices), (AXIS,)), tables == "sharded")
 
 
-def check_layout(method: Method, layout: Layout, batch_size: int) -> None:
-    """Raises ValueError where a method cannot be spread in this way, with the reason."""
+def check_layout(method: Method, layout: Layout, batch_size: int, state: State) -> None:
+    """Raises ValueError where a method, whose state on one device is given, cannot be spread in this way, with the reason."""
     if batch_size % layout.count:
         raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
     if layout.how != "jit" and getattr(method.loss, "across_rows", False):
@@ -67,6 +67,30 @@ def check_layout(method: Method, layout: Layout, batch_size: int) -> None:
         raise ValueError(
             "tables can be sharded where a vector is made of its own row; this encoder reads other rows as well: use replicated "
             "tables"
+        )
+    if layout.sharded:
+        _check_rows_apart(method.user_updater, "user", state.user, state.item.shape[1:])
+        _check_rows_apart(method.item_updater, "item", state.item, state.user.shape[1:])
+
+
+def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple[int, ...]) -> None:
+    """Raises ValueError for an updater to which half of a table is not half of the work: four rows, whole and in halves."""
+    numbers = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
+    small = numbers(0, 4, *table.shape[1:]) if jnp.issubdtype(table.dtype, jnp.floating) else table[:4]
+    ids, grads, targets = jnp.array([0, 3, 1, 3, 2]), numbers(1, 5, *table.shape[1:]), numbers(2, 5, *partner)
+
+    @jax.jit
+    def two_steps(table: Array, ids: Array) -> Array:
+        state = updater.init(table)
+        for _ in range(2):
+            table, state = updater.update(Signal(ids, grads, targets), state, table, old_targets=targets)
+        return table
+
+    halves = [two_steps(small[at : at + 2], jnp.where((ids >= at) & (ids < at + 2), ids - at, 2)) for at in (0, 2)]
+    if not np.allclose(two_steps(small, ids), np.concatenate(halves), rtol=1e-5, atol=1e-6):
+        raise ValueError(
+            f"{tower} rows cannot be sharded: their updater looks at the whole table (a penalty on it, or a transformation that "
+            "mixes rows); use replicated tables"
         )
 
 
@@ -80,7 +104,9 @@ def distribute(build: Callable[[Spread], Callable], layout: Layout) -> Callable:
     count, mesh = layout.count, layout.mesh
 
     def by_compiler(state: State, *rest):
-        return build(_automatic(layout))(state, *rest)
+        new, info = build(_automatic(layout))(state, *rest)
+        lie = lambda leaf, tower: jax.lax.with_sharding_constraint(leaf, layout.sharding(_ROWS if tower else _WHOLE))
+        return _map(lie, new, layout), info
 
     def by_shard_map(state: State, *rest):
         specs = _map(lambda _, tower: _ROWS if tower else _WHOLE, state, layout)
