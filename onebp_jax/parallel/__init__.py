@@ -1,5 +1,6 @@
 """The same step on many devices: batches spread over them, tables copied to each or spread by rows; several processes."""
 
+from onebp_jax.parallel.describe import bytes_per_device, described, log_placement
 from onebp_jax.parallel.distribute import (
     DRIVERS,
     TABLES,
@@ -11,14 +12,19 @@ from onebp_jax.parallel.distribute import (
     replicate,
     take_up,
 )
+from onebp_jax.parallel.traffic import exchanged
 
 __all__ = [
     "DRIVERS",
     "TABLES",
     "Layout",
+    "bytes_per_device",
     "check_layout",
+    "described",
     "distribute",
+    "exchanged",
     "lay_out",
+    "log_placement",
     "make_layout",
     "replicate",
     "take_up",
