@@ -22,11 +22,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if m
 
 def main() -> None:
     config = cli.read_config()
+    layout = cli.layout()
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    layout = cli.layout()
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     if not processes.is_lead():
         return

@@ -13,7 +13,6 @@ import zlib
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
@@ -96,7 +95,6 @@ def restore(folder: Path, run: Run) -> Run:
             shutil.rmtree(aside, ignore_errors=True)
             (folder / str(step)).rename(aside)
             continue
-        arrays = jax.tree.map(jnp.asarray, arrays)
         best = tuple(arrays.pop("best"))
         return Run(run.state._replace(**arrays), best, progress)
     # Those set aside by an earlier call count: the run must not begin anew as if it had never been.
@@ -117,6 +115,6 @@ def _read(folder: Path, step: int, template: Tree) -> tuple[Tree, dict]:
 
 def of_lead(run: Run) -> Run:
     """What the first of several processes has restored, in all of them."""
-    arrays = jax.tree.map(jnp.asarray, processes.from_lead(_arrays(run)))
+    arrays = processes.from_lead(_arrays(run))
     best = tuple(arrays.pop("best"))
     return Run(run.state._replace(**arrays), best, processes.plain_from_lead(run.progress))

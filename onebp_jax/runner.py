@@ -24,7 +24,7 @@ from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
-from onebp_jax.parallel import Layout, check_layout, distribute, lay_out, processes, replicate, take_up
+from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.rows import wide
 from onebp_jax.spread import ALONE, Spread
 from onebp_jax.step import Step, make_step
@@ -47,26 +47,22 @@ class Job(NamedTuple):
     """What stays the same in a run.
 
     Attributes:
-      config: the configuration. data: the pairs that are trained on.
+      config: the configuration.
       watched: the split that evaluations read, "validation" or "test".
       epoch_steps: steps in an epoch.
       compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
         runs it (and makes it first if need be).
-      vectors: `vectors(state) -> (f32[M, d], f32[N, d])` of a gathered state.
       measure: `measure(user, item) -> metrics` on the watched split.
-      gathered, spread_out: a run's state on one device, as checkpoints hold it, and on all devices that compute, and back.
+      placed: where all this lies.
     """
 
     config: object
-    data: Interactions
     watched: str
     epoch_steps: int
     compile: Callable[[Run, int], Run]
     advance: Callable[[Run, int], Run]
-    vectors: Callable[[State], tuple[Array, Array]]
     measure: Callable[[Array, Array], dict[str, float]]
-    gathered: Callable[[Run], Run]
-    spread_out: Callable[[Run], Run]
+    placed: Placement
 
 
 def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
@@ -131,25 +127,20 @@ def prepare(config, method: Method, dataset: Dataset, layout: Layout | None = No
             raise UserError(str(error)) from error
         raise
     data, state = state.data, state._replace(data=None)
-    all_vectors, on_devices = jax.jit(method.encoder.vectors), data
-    gathered = spread_out = lambda run: run
-    if layout:
-        on_devices = replicate(data, layout)
-        gathered = lambda run: run._replace(state=take_up(run.state, layout, *shape))
-        spread_out = lambda run: run._replace(state=lay_out(run.state, layout))
-    vectors = lambda state: all_vectors(state.tables, data)
+    placed = place(method.encoder, data, layout)
     epoch_steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     held_out = of_some_users(held_out, config.eval_users, config.seed)
-    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
+    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]), rank=placed.rank)
     scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, layout)
-    programs = _advance(scan, on_devices, epoch_steps)
+    programs = _advance(scan, placed.data, epoch_steps)
     progress = {
         "selection": protocols.start(),
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
-    run = spread_out(Run(state, jax.tree.map(jnp.copy, vectors(state)), progress))
-    return Job(config, data, watched, epoch_steps, *programs, vectors, measure, gathered, spread_out), run
+    state, _ = placed.spread_out(state, ())
+    run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
+    return Job(config, watched, epoch_steps, *programs, measure, placed), run
 
 
 def _check_same(before: State, after: State) -> None:
@@ -188,6 +179,18 @@ def _advance(scan, data: Interactions, epoch_steps: int):
     return compile, advance
 
 
+def gathered(job: Job, run: Run) -> Run:
+    """A run as one device has it, which is how it is saved: it may go on with other devices."""
+    state, best = job.placed.gathered(run.state, run.best)
+    return Run(state, best, run.progress)
+
+
+def spread_out(job: Job, run: Run) -> Run:
+    """A gathered run on the devices that compute."""
+    state, best = job.placed.spread_out(run.state, run.best)
+    return Run(state, best, run.progress)
+
+
 def _count(run: Run, what: str, seconds: float) -> Run:
     """The run with time added to one of its clocks."""
     clocks = run.progress["seconds"]
@@ -197,7 +200,7 @@ def _count(run: Run, what: str, seconds: float) -> Run:
 def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
     """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
     started = time.perf_counter()
-    vectors = job.vectors(job.gathered(run).state)
+    vectors = job.placed.vectors(run.state)
     metrics = processes.plain_from_lead(job.measure(*vectors))
     selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
     # A copy, because the next step gives the state's own buffers away.

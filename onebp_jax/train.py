@@ -69,12 +69,12 @@ def train(config, dataset: Dataset, workdir: str | Path, layout: Layout | None =
                 run_folder.begin(workdir, config, data)
             return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
         job, run = runner.prepare(config, method, dataset, layout)
-        run = job.gathered(run)
+        run = runner.gathered(job, run)
         if lead:
             run_folder.begin(workdir, config, data)
             run = checkpoint.restore(workdir / "checkpoints", run)
             run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
-        run = _loop(job, job.spread_out(checkpoint.of_lead(run)), workdir)
+        run = runner.gathered(job, _loop(job, runner.spread_out(job, checkpoint.of_lead(run)), workdir))
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
 
 
@@ -109,7 +109,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
             now, done = time.monotonic(), runner.is_done(job, run)
             stop = processes.any_of(bool(caught))
             if processes.any_of(stop or done or now - saved >= pause):
-                gathered = job.gathered(run)
+                gathered = runner.gathered(job, run)
                 if not runner.is_finite(gathered):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
                 if processes.is_lead():

@@ -12,12 +12,15 @@ from onebp_jax.parallel.distribute import (
     replicate,
     take_up,
 )
+from onebp_jax.parallel.placement import Placement, place
+from onebp_jax.parallel.ranking import sharded_top_k
 from onebp_jax.parallel.traffic import exchanged
 
 __all__ = [
     "DRIVERS",
     "TABLES",
     "Layout",
+    "Placement",
     "bytes_per_device",
     "check_layout",
     "described",
@@ -26,6 +29,8 @@ __all__ = [
     "lay_out",
     "log_placement",
     "make_layout",
+    "place",
     "replicate",
+    "sharded_top_k",
     "take_up",
 ]

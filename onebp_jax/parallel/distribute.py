@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from onebp_jax.spread import ALONE, Spread, over_devices
@@ -36,6 +37,11 @@ class Layout(NamedTuple):
     @property
     def count(self) -> int:
         return self.mesh.size
+
+    @property
+    def rows(self) -> NamedSharding:
+        """How a table lies whose rows are in parts."""
+        return self.sharding(_ROWS)
 
     def sharding(self, spec: PartitionSpec = _WHOLE) -> NamedSharding:
         return NamedSharding(self.mesh, spec)
@@ -158,12 +164,15 @@ def _map(function: Callable, state: State, layout: Layout, like: State | None = 
 def lay_out(state: State, layout: Layout) -> State:
     """A state of one device, on the devices of a layout; sharded tables get rows of zeros up to a multiple of the devices."""
 
-    def put(leaf: Array, tower: str | None) -> Array:
-        if tower and (missing := -leaf.shape[0] % layout.count):
-            leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
-        return _put(leaf, layout.sharding(_ROWS if tower else _WHOLE))
-
+    put = lambda leaf, tower: lay_out_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
     return _map(put, state, layout)
+
+
+def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
+    """A table `[rows, ..]` in parts, with rows of zeros up to a multiple of the devices."""
+    if missing := -table.shape[0] % layout.count:
+        table = np.pad(np.asarray(table), [(0, missing)] + [(0, 0)] * (table.ndim - 1))
+    return _put(table, layout.rows)
 
 
 def replicate(tree: Tree, layout: Layout) -> Tree:
@@ -180,16 +189,17 @@ def _put(leaf: Array, sharding: NamedSharding) -> Array:
 
 
 def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
-    """The state on this process' first device, whole and without the rows that `lay_out` added."""
+    """The state as one device has it, in this process' host memory, without the rows that `lay_out` added."""
     rows = {"user": num_users, "item": num_items}
-    if layout.sharded:
-        state = jax.jit(lambda state: state, out_shardings=layout.sharding())(state)
-    take = lambda leaf, tower: leaf[: rows[tower]] if tower else leaf
-    return _map(lambda leaf, tower: take(_local(leaf), tower), state, layout)
+    return _map(lambda leaf, tower: on_host(leaf)[: rows[tower]] if tower else on_host(leaf), state, layout)
 
 
-def _local(leaf: Array) -> Array:
-    """A replicated array as one of this process' first device."""
+def on_host(leaf: Array) -> np.ndarray | Array:
+    """A whole array in host memory, one after the other; a typed key on the first device of this process."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_local(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
-    return leaf.addressable_data(0)
+        return jax.random.wrap_key_data(on_host(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    if leaf.is_fully_replicated:
+        return np.asarray(leaf.addressable_data(0))
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    return multihost_utils.process_allgather(leaf, tiled=True)
