@@ -53,7 +53,8 @@ def _where(leaf: Array) -> str:
 
 
 def log_placement(state: State) -> None:
-    """Logs `described(state)` where it is spread over several devices; one process does it for all."""
+    """Logs the mesh and `described(state)` of a state that `lay_out` made; one process for all, nothing for one device."""
     if processes.is_lead() and len(state.user.sharding.device_set) > 1:
+        logging.info("mesh %s", ", ".join(f"{axis}={size}" for axis, size in state.user.sharding.mesh.shape.items()))
         for line in described(state):
             logging.info("%s", line)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
-
 from quick import PLAINEST
 
 from onebp_jax import building
@@ -75,9 +74,7 @@ def test_groups_are_those_of_the_collective_and_one_device_sends_nothing():
     mesh = Mesh(np.array(jax.devices()[:COUNT]).reshape(2, 2), ("data", "other"))
     by_pairs = compiled(lambda x: jax.lax.psum(x, "data"), WHOLE, WHOLE, mesh=mesh)
     assert exchanged(by_pairs) == {"all-reduce": 2 * 2048 / 2}
-    alone = compiled(
-        lambda x: jax.lax.psum(x, "data"), WHOLE, WHOLE, mesh=Mesh(np.array(jax.devices()[:1]), ("data",))
-    )
+    alone = compiled(lambda x: jax.lax.psum(x, "data"), WHOLE, WHOLE, mesh=Mesh(np.array(jax.devices()[:1]), ("data",)))
     assert exchanged(alone) == {}
 
 
@@ -135,7 +132,14 @@ def sent_by_a_step(method, how, tables, times=1, **fields):
     """By kind, and the sum; `times` as many users, items and pairs."""
     config = default_config()
     config.update(
-        {"method": method, "dim": DIM, "batch_size": BATCH, "num_negatives": NEGATIVES, "optimizer": "rowwise", **fields}
+        {
+            "method": method,
+            "dim": DIM,
+            "batch_size": BATCH,
+            "num_negatives": NEGATIVES,
+            "optimizer": "rowwise",
+            **fields,
+        }
     )
     method, users, items = building.build(config), 64 * times, 40 * times
     data = to_device(np.asarray(pairs(users, items)), users, items)
