@@ -11,19 +11,19 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 import jax
 from absl import flags, logging
 
-from onebp_jax import cli, report
+from onebp_jax import cli, cli_layout, report
 from onebp_jax.building import without_effect
 from onebp_jax.parallel import processes
 from onebp_jax.train import train
 
 cli.define_config()
-cli.define_layout()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
 def main() -> None:
     config = cli.read_config()
-    layout = cli.layout()
+    layout = cli_layout.layout()
     if layout is None:
         logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")

@@ -108,7 +108,7 @@ def test_a_copy_would_be_seen(data):
     """The two ways to lose: a state that is kept, and an old table that is still needed after its update."""
 
     def kept(step, batch_size, drop_last):
-        return jax.jit(make_scan(step, batch_size, drop_last).__wrapped__, static_argnames="length")
+        return jax.jit(make_scan(lambda spread: step, batch_size, drop_last).__wrapped__, static_argnames="length")
 
     def late(step):
         def with_a_late_look(state, batch):
