@@ -8,6 +8,7 @@ a run that was stopped, and ends as if it never had been. Fields and their defau
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 
+import jax
 from absl import flags, logging
 
 from onebp_jax import cli, cli_layout, report
@@ -22,11 +23,13 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if m
 
 def main() -> None:
     config = cli.read_config()
+    layout = cli_layout.layout()
+    if layout is None:
+        logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    layout = cli_layout.layout()
     result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     if not processes.is_lead():
         return

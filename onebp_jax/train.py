@@ -25,7 +25,7 @@ from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
-from onebp_jax.parallel import Layout, processes
+from onebp_jax.parallel import Layout, log_placement, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
 from onebp_jax.types import Array
@@ -93,6 +93,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
     """Trains until done, evaluating by epochs and saving by the clock; leaves a checkpoint of the end."""
     config, folder, note = job.config, workdir / "checkpoints", ""
     if not runner.is_done(job, run):
+        log_placement(run.state)
         run = job.compile(run, runner.next_length(job, run))
     saved, pause = time.monotonic(), config.checkpoint_seconds
     with _signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
