@@ -4,11 +4,13 @@
     python -m launch.benchmark_step --dataset=gowalla --optimizer=rowwise:row_adagrad --shared_negatives=256,512 --peer=implicit
     python -m launch.benchmark_step --num_users=30000 --num_items=40000,4000000 --num_pairs=1000000 --optimizer=rowwise
     python -m launch.benchmark_step --config=configs/ml100k.py --method=onebp,onebp:duplicates=last,twobp
+    python -m launch.benchmark_step --num_users=30000 --optimizer=rowwise --num_devices=1,2,4,8 --tables=replicated,sharded
 
 A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
 process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmark.py. Floor and bytes are
 those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
---peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`).
+--peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). With --num_devices there
+is a row for each number, with other columns: onebp_jax/benchmark_devices.py. On a CPU devices are simulated and share its cores.
 Exit status: 0 done, 2 bad flags, config or data.
 """
 
@@ -19,14 +21,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; bef
 
 from pathlib import Path
 
+import jax
 import ml_collections
 from absl import flags
 
 from onebp_jax import cli, report, run_folder
 from onebp_jax.benchmark import benchmark_step
+from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
 from onebp_jax.compare import variant
 from onebp_jax.config import as_plain, default_config
 from onebp_jax.errors import UserError
+from onebp_jax.parallel import DRIVERS, TABLES, make_layout
 from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.train import versions
 
@@ -47,6 +52,9 @@ _PAIRS = flags.DEFINE_integer(
 _PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls a row, of up to 100 steps each.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file.")
+_DEVICES = flags.DEFINE_list("num_devices", [], "Numbers of devices, a row each, the first ones of this process.")
+_PARALLEL = flags.DEFINE_list("parallel", ["pmap"], f"What drives a step on several devices: {', '.join(DRIVERS)}.")
+_TABLES = flags.DEFINE_list("tables", [TABLES[0]], f"How tables lie on several devices: {', '.join(TABLES)}.")
 cli.define_config()
 
 # What a row says of its configuration, beside its label.
@@ -103,25 +111,66 @@ def _datasets(base):
         yield cli.load_data(base, None)
 
 
+def _layouts():
+    """`(words, [layouts])` for every driver and way to lay out tables, a layout for each number of devices."""
+    if not all(count.isdecimal() and int(count) for count in _DEVICES.value):
+        raise UserError(f"--num_devices={','.join(_DEVICES.value)}: expected positive whole numbers, comma separated")
+    if _DEVICES.value and _PEER.value != "none":
+        raise UserError("--num_devices and --peer exclude each other: the peer knows no devices")
+    counts = [int(count) for count in _DEVICES.value]
+    if not counts:
+        return []
+    # Before the first computation; of no effect elsewhere than on a CPU.
+    jax.config.update("jax_num_cpu_devices", max(counts))
+    found = jax.devices()
+    if max(counts) > len(found):
+        raise UserError(f"--num_devices={max(counts)}: there are {len(found)} ({found[0].device_kind})")
+    if shared_cores(found):
+        print(
+            f"{len(found)} simulated devices share {os.cpu_count()} cores: times and scaling say nothing of real ones\n"
+        )
+    try:
+        return [
+            (f"{how}, {tables}", [make_layout(how, found[:count], tables) for count in counts])
+            for how, tables in itertools.product(_PARALLEL.value, _TABLES.value)
+        ]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _rows(label, config, dataset, layouts):
+    """`(label, row)` of one configuration: one, or one for each layout."""
+    if not layouts:
+        return [(label, benchmark_step(config, dataset, _REPEATS.value))]
+    found = []
+    for words, several in layouts:
+        rows = [benchmark_devices(config, dataset, layout, _REPEATS.value) for layout in several]
+        found += [(f"{label}, {words}", row) for row in with_scaling(rows)]
+    return found
+
+
 def main() -> None:
     cli.check_out(_OUT.value)
     if _PEER.value == "implicit":
         load_implicit()
-    base = _base()
-    rows = []
+    base, rows = _base(), []
+    layouts = _layouts()
     configs = list(_configs(base))
     for dataset in _datasets(base):
         print(
             f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} training pairs"
         )
-        found = [(label, benchmark_step(config, dataset, _REPEATS.value)) for label, config in configs]
-        if _PEER.value == "implicit":
-            found.append(("implicit BPR", implicit_bpr_rate(dataset, configs[0][1].dim)))
-        print(report.table([(label, [row]) for label, row in found], tuple(found[0][1]), digits=3) + "\n", flush=True)
         sizes = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
         sizes |= {"train_pairs": len(dataset.train), "repeats": _REPEATS.value}
-        asked = [{field: as_plain(config)[field] for field in _FIELDS} for _, config in configs] + [{}]
-        rows += [{"row": label, **sizes, **own, **row} for (label, row), own in zip(found, asked, strict=False)]
+        found = []
+        for label, config in configs:
+            asked = {field: as_plain(config)[field] for field in _FIELDS}
+            found += [(name, row, asked) for name, row in _rows(label, config, dataset, layouts)]
+        if _PEER.value == "implicit":
+            found.append(("implicit BPR", implicit_bpr_rate(dataset, configs[0][1].dim), {}))
+        text = report.table([(label, [row]) for label, row, _ in found], tuple(found[0][1]), digits=3)
+        print(text + "\n", flush=True)
+        rows += [{"row": label, **sizes, **asked, **row} for label, row, asked in found]
     if _OUT.value:
         made_by = {"versions": versions(), "machine": machine()}
         run_folder.write_json(Path(_OUT.value), [row | made_by for row in rows])

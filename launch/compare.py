@@ -11,11 +11,12 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, run_folder
+from onebp_jax import cli, cli_layout, run_folder
 from onebp_jax.compare import compare
 from onebp_jax.errors import UserError
 
 cli.define_config()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list(
     "methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated."
@@ -31,7 +32,8 @@ def main() -> None:
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
     seeds = [int(seed) for seed in _SEEDS.value]
     cli.check_out(_OUT.value)
-    text = compare(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds)
+    layout = cli_layout.layout()
+    text = compare(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds, layout)
     print("\n" + text)
     if _OUT.value:
         run_folder.write_atomically(Path(_OUT.value), lambda file: file.write((text + "\n").encode()))

@@ -35,7 +35,7 @@ def main() -> None:
     rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
     seen = None
     if _EXCLUDE.value != "none":
-        seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value)
+        seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
     lists = serving.recommend(run, rows, _K.value, seen)
     asked, served = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].nunique()
     if served < asked:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from onebp_jax import cli, run_folder
+from onebp_jax import cli, cli_layout, run_folder
 from onebp_jax.errors import UserError
 from onebp_jax.reproduce import reproduce, rows_of
 from onebp_jax.reproduce_report import markdown
 
 cli.define_config()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _TABLE = flags.DEFINE_integer("table", 2, "Which table of the paper: 2 or 3.")
 _METHODS = flags.DEFINE_list("methods", "", "Our names of methods, comma separated; empty for the rows of the table.")
@@ -37,13 +38,15 @@ def main() -> None:
     if _TRIALS.value < 1:
         raise UserError(f"--trials={_TRIALS.value}: expected at least 1")
     cli.check_out(_OUT.value)
+    layout = cli_layout.layout()
     dataset = cli.load_data(config, flags.FLAGS.data_dir)
     workdir.mkdir(parents=True, exist_ok=True)
     out = Path(_OUT.value or workdir / f"table{_TABLE.value}.json")
     if missing:
         logging.warning("rows whose methods are not in this version: %s", ", ".join(missing))
     budget = (_TRIALS.value, [int(seed) for seed in seeds])
-    text = markdown(reproduce(config, dataset, workdir, _TABLE.value, rows, *budget, out), _TABLE.value, config.dataset)
+    done = reproduce(config, dataset, workdir, _TABLE.value, rows, *budget, out, layout)
+    text = markdown(done, _TABLE.value, config.dataset)
     run_folder.write_atomically(out.with_suffix(".md"), lambda file: file.write(text.encode()))
     print(f"\n{text}\nrows in {out}")
 

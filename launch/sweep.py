@@ -13,10 +13,11 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, search_space, sweep
+from onebp_jax import cli, cli_layout, search_space, sweep
 from onebp_jax.errors import UserError
 
 cli.define_config()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the trials; made if missing.")
 _METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Names of methods, comma separated.")
 _SPACE = flags.DEFINE_string("space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "What to search.")
@@ -32,8 +33,9 @@ def main() -> None:
     for name, value, least in (("trials", _TRIALS.value, 1), ("search_seed", _SEARCH_SEED.value, 0)):
         if value < least:
             raise UserError(f"--{name}={value}: expected at least {least}")
+    layout = cli_layout.layout()
     dataset = cli.load_data(config, flags.FLAGS.data_dir)
-    search = (space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value)
+    search = (space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value, layout)
     report = sweep.sweep(config, dataset, workdir, _METHODS.value, *search)
     print(f"\n{sweep.table(report)}\n\nall trials in {workdir / 'sweep.json'}")
 

@@ -8,31 +8,40 @@ a run that was stopped, and ends as if it never had been. Fields and their defau
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 
+import jax
 from absl import flags, logging
 
-from onebp_jax import cli, report
+from onebp_jax import cli, cli_layout, report
 from onebp_jax.building import without_effect
+from onebp_jax.parallel import processes
 from onebp_jax.train import train
 
 cli.define_config()
+cli_layout.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
 def main() -> None:
     config = cli.read_config()
+    layout = cli_layout.layout()
+    if layout is None:
+        logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
     workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir)
+    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
+    if not processes.is_lead():
+        return
     seconds = result["seconds"]
     print(
         f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"
     )
     print(f"protocol {result['protocol']}: {result['selection']}\n")
-    print(report.by_length(result["metrics"] or result["validation"]))
+    if metrics := result["metrics"] or result["validation"]:
+        print(report.by_length(metrics) + "\n")
     print(
-        f"\ntrain {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
+        f"train {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
         f"compile {seconds['compile']:.1f} s; results in {workdir}"
     )
 

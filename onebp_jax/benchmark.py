@@ -17,11 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax import building
+from onebp_jax.backward import view_of
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.errors import UserError
 from onebp_jax.runner import make_scan
-from onebp_jax.step import make_step, view_of
+from onebp_jax.step import make_step
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
 LONGEST = 100  # steps in a timed call
@@ -103,6 +104,27 @@ def median_seconds(calls: list[Callable], carries: list, repeats: int) -> list[f
     return [statistics.median(each) for each in times]
 
 
+def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
+    """The method of a configuration, its data, and its first state without them; raises `UserError` where they do not fit."""
+    method = building.build(config)
+    if not isinstance(method, Method):
+        raise UserError(f"method={config.method!r} has no training step to time")
+    try:
+        init, _ = make_step(method)
+        sides = dataset.user_features, dataset.item_features
+        data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
+        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return method, state.data, state._replace(data=None)
+
+
+def timed_steps(config, data: Interactions) -> tuple[int, int]:
+    """`(epoch, length)`: steps of an epoch, and of one timed call."""
+    epoch = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
+    return epoch, min(epoch, LONGEST)
+
+
 def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, float]:
     """Times the compiled epoch of a configuration (at most 100 steps of it), compile time apart.
 
@@ -112,24 +134,14 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
       `floor_ms` and `floor_fraction` (see the module); `flops` as the compiler counts them; `compile_s`; `peak_memory_mb`,
       what the program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
     """
-    method = building.build(config)
-    if not isinstance(method, Method):
-        raise UserError(f"method={config.method!r} has no training step to time")
-    try:
-        init, step = make_step(method)
-        sides = dataset.user_features, dataset.item_features
-        data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
-        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    data, state = state.data, state._replace(data=None)
-    epoch = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    length = min(epoch, LONGEST)
+    method, data, state = prepared(config, dataset)
+    epoch, length = timed_steps(config, data)
     rows, arrays = touched_rows(method, config, state, data), _floor_arrays(state)
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
+    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last)
     started = time.perf_counter()
-    compiled = make_scan(step, config.batch_size, config.drop_last).lower(state, data, length=length).compile()
+    compiled = scan.lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started
     ids, touch = _draw_ids(data, rows, length), floor_program(rows)
     calls = [lambda state: compiled(state, data)[0], lambda arrays: touch(arrays, ids)]

@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from onebp_jax.errors import RunFailed
+from onebp_jax.parallel import processes
 from onebp_jax.runner import Run
 from onebp_jax.types import Tree
 
@@ -28,7 +29,14 @@ _OPTIONAL = ("params", "params_opt", "before")  # saved where there is something
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True, enable_async_checkpointing=False)
+    alone = ocp.options.MultiprocessingOptions()
+    if jax.process_count() > 1:
+        # The first of several processes writes and reads for all: it must not wait for the others here.
+        alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="lead")
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, create=False, enable_async_checkpointing=False, multiprocessing_options=alone
+    )
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
 
@@ -88,7 +96,10 @@ def restore(folder: Path, run: Run) -> Run:
             shutil.rmtree(aside, ignore_errors=True)
             (folder / str(step)).rename(aside)
             continue
-        arrays = jax.tree.map(jnp.asarray, arrays)
+        if isinstance(
+            run.state.user, jax.Array
+        ):  # else the run is a gathered one of many devices, too large for one perhaps
+            arrays = jax.tree.map(jnp.asarray, arrays)
         best = tuple(arrays.pop("best"))
         return Run(run.state._replace(**arrays), best, progress)
     # Those set aside by an earlier call count: the run must not begin anew as if it had never been.
@@ -105,3 +116,10 @@ def _read(folder: Path, step: int, template: Tree) -> tuple[Tree, dict]:
     if _digest(saved.arrays, saved.note["progress"]) != saved.note["digest"]:
         raise ValueError("its checksum does not match")
     return saved.arrays, saved.note["progress"]
+
+
+def of_lead(run: Run) -> Run:
+    """What the first of several processes has restored, in all of them."""
+    arrays = processes.from_lead(_arrays(run))
+    best = tuple(arrays.pop("best"))
+    return Run(run.state._replace(**arrays), best, processes.plain_from_lead(run.progress))

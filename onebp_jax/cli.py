@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from onebp_jax import building, data, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
-from onebp_jax.train import fingerprint
+from onebp_jax.sources import fingerprint
 
 _START = "see configs/quickstart.py"
 
@@ -75,11 +75,14 @@ def check_out(*paths: str | None) -> None:
             raise UserError(f"cannot write {path}: {folder} is not a folder that can be written to")
 
 
-def load_data(config, data_dir: str | None) -> data.Dataset:
-    """The data set that a config names."""
+def load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
+    """The data set that a config names, its training pairs in memory or streamed."""
     if not config.dataset:
         raise UserError("dataset is empty: give the name of a data set or a path")
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
+    if config.stream_window:
+        del columns["time_column"]
+        return data.load_streamed(config.dataset, config.membership_bytes, **columns)
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     features = {name: config[name] for name in ("user_features", "item_features")}
     features["feature_columns"] = data.parse_columns(config.feature_columns)
@@ -89,7 +92,7 @@ def load_data(config, data_dir: str | None) -> data.Dataset:
     return dataset
 
 
-def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset:
+def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset | data.Streamed:
     """The data set that a finished run was trained on; raises `UserError` if it is not the same any more."""
     dataset = load_data(run.config, data_dir)
     run_folder.check_data(Path(workdir), fingerprint(dataset))
@@ -157,7 +160,11 @@ def _say(error: object, status: int) -> int:
 def _help(doc: str) -> None:
     """The program's own text, then the flags that it and this module define."""
     defined = flags.FLAGS.flags_by_module_dict()
-    own = {flag.name: flag for module in ("__main__", sys.argv[0], __name__) for flag in defined.get(module, [])}
+    own = {
+        flag.name: flag
+        for module in ("__main__", sys.argv[0], __name__, f"{__name__}_layout")
+        for flag in defined.get(module, [])
+    }
     lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]
     if "config" in own:
         lines += [

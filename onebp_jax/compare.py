@@ -51,7 +51,9 @@ def literal(text: str):
         return text
 
 
-def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], say=print) -> str:
+def compare(
+    config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], layout=None, say=print
+) -> str:
     """Trains every variant with every seed in `workdir/VARIANT-seedS` (a run that has ended is read back); returns Markdown."""
     for what, given in (("methods", specs), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
@@ -64,7 +66,7 @@ def compare(config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds
         results = []
         for one in configs[spec]:
             say(f"{spec}, seed {one.seed}")
-            results.append(train(one, dataset, workdir / f"{spec.replace(':', '-')}-seed{one.seed}"))
+            results.append(train(one, dataset, workdir / f"{spec.replace(':', '-')}-seed{one.seed}", layout))
         rows.append((spec, [result["metrics"] for result in results]))
         timing.append((spec, [_timing(result) for result in results]))
     first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."

@@ -70,6 +70,10 @@ def default_config() -> ml_collections.ConfigDict:
     config.test_fraction = 0.2
     config.split_seed = 0
     config.user_column = config.item_column = config.time_column = ""
+    # Above 0: `dataset` is a folder of Parquet files whose training pairs stay there, and are shuffled among that many at a time.
+    # Then an index of what users touched may take that many bytes (4 a pair); negatives are drawn without one that is larger.
+    config.stream_window = 0
+    config.membership_bytes = 4 * 2**30
     # Side information for methods with feature towers: empty for none, "auto" (items.* or users.* beside the set), or a file; and
     # the columns to use of it, separated by commas (a name with a comma in double quotes), empty for all. Items that only the
     # file has join the catalogue.
@@ -165,6 +169,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
         _number(config, field, 1, whole=True)
     for field in ("split_seed", "patience", "steps_per_call", "cpu_threads", "shared_negatives", "eval_users"):
         _number(config, field, 0, whole=True)
+    for field in ("stream_window", "membership_bytes"):
+        _number(config, field, 0, whole=True)
     # A random key is made of 32 bits: a larger seed would be another name for a smaller one.
     _number(config, "seed", 0, 2**32 - 1, whole=True)
     for field in ("l2", "checkpoint_seconds", "negative_alpha"):
@@ -191,6 +197,22 @@ def check_config(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"options.{name}={value!r}: expected a value of type {kind.__name__}")
     if not config.read_test and config.protocol != "honest":
         raise UserError(f"read_test=False: expected protocol='honest', {config.protocol!r} chooses on the test set")
+    if config.stream_window:
+        _check_streamed(config)
+
+
+def _check_streamed(config) -> None:
+    """Raises `UserError` for what needs all pairs in memory."""
+    for field, good in (
+        ("protocol", ("honest",)),
+        ("split", ("auto", "given")),
+        *((field, ("",)) for field in ("item_features", "user_features", "time_column")),
+    ):
+        if config[field] not in good:
+            raise UserError(
+                f"stream_window={config.stream_window}: {field}={config[field]!r} is for data in memory; expected "
+                f"{' or '.join(map(repr, good))}, or stream_window=0"
+            )
 
 
 def as_plain(config: ml_collections.ConfigDict) -> dict:

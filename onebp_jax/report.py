@@ -30,6 +30,8 @@ def table(
 def _cell(values: list[float], digits: int) -> str:
     if not values:
         return ""
+    if len(values) == 1 and isinstance(values[0], int):
+        return str(values[0])
     mean = f"{statistics.fmean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ±{statistics.stdev(values):.{digits}f}"
 

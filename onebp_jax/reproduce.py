@@ -88,13 +88,14 @@ def reproduce(
     trials: int,
     seeds: Sequence[int],
     out: Path,
+    layout=None,
     say=print,
 ) -> list[dict]:
     """Makes the rows one after the other and writes `out` (a JSON list) after each; rows of other runs stay in it.
 
     Args:
-      config, dataset: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read back
-        where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
+      config, dataset, layout: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read
+        back where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
       trials: for every row, or all there are in its space. seeds: of the final runs; trials have that of the config.
     """
     done = read_rows(out)
@@ -108,7 +109,7 @@ def reproduce(
         entry = {"table": table, "dataset": config.dataset, "split": dataset.split, "row": row, "method": method}
         entry["space"] = plain(space_of(method))
         try:
-            entry |= _row(config, dataset, workdir, method, changes[method], seeds, say)
+            entry |= _row(config, dataset, workdir, method, changes[method], seeds, layout, say)
         except RunFailed as error:
             entry["failed"] = str(error)
         # Another split than the released one is another experiment, also where the loader had to fall back on it.
@@ -122,7 +123,7 @@ def reproduce(
 
 
 def _row(
-    config, dataset: Dataset, workdir: Path, method: str, changes: list, seeds: Sequence[int], say: Callable
+    config, dataset: Dataset, workdir: Path, method: str, changes: list, seeds: Sequence[int], layout, say: Callable
 ) -> dict:
     """What one method came to: the trials, the chosen settings, and its runs under both protocols."""
 
@@ -130,7 +131,7 @@ def _row(
         line = report["trials"][-1]
         say(f"  trial {line['settings'] or 'as the config'}: {line['validation']}")
 
-    tuned = run_trials(config, dataset, workdir / "trials", method, changes, note)
+    tuned = run_trials(config, dataset, workdir / "trials", method, changes, layout, note)
     if tuned["chosen"] is None:
         raise RunFailed("no trial came to a finite value")
     chosen = changes[tuned["chosen"]]
@@ -151,7 +152,7 @@ def _row(
             one = variant(config, spec, seed)
             one.protocol, one.epochs, one.read_test = protocol, epochs, True
             name = f"{spec.replace(':', '-').replace('/', '_')}-epochs{epochs}-seed{seed}"
-            results.append(train(one, dataset, workdir / protocol / name))
+            results.append(train(one, dataset, workdir / protocol / name, layout))
             say(
                 f"  {protocol} seed {seed}: test {protocols.CRITERION} {results[-1]['metrics'][protocols.CRITERION]:.4f}"
             )

@@ -17,14 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax import sources
 from onebp_jax.config import PARTS
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import batch_at, one_pair_a_user, steps_per_epoch, to_device
-from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.device import batch_at
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.own_functions import failed, written
+from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.rows import wide
+from onebp_jax.spread import ALONE, Spread
 from onebp_jax.step import Step, make_step
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State
 
@@ -45,66 +48,63 @@ class Job(NamedTuple):
     """What stays the same in a run.
 
     Attributes:
-      config: the configuration. data: the pairs that are trained on.
-      watched: the split that evaluations read, "validation" or "test".
-      epoch_steps: steps in an epoch.
+      config: the configuration.
+      watched: the split that evaluations read, "validation" or "test"; empty for none, then the last epoch counts.
+      epoch_steps: steps in an epoch. call_steps: of a call, at most.
       compile, advance: `compile(run, length) -> run` makes the program of that many steps, `advance(run, length) -> run`
         runs it (and makes it first if need be).
-      vectors: `vectors(state) -> (f32[M, d], f32[N, d])`.
-      measure: `measure(user, item) -> metrics` on the watched split.
+      measure: `measure(user, item) -> metrics` on the watched split; none without one.
+      placed: where all this lies.
     """
 
     config: object
-    data: Interactions
     watched: str
     epoch_steps: int
+    call_steps: int
     compile: Callable[[Run, int], Run]
     advance: Callable[[Run, int], Run]
-    vectors: Callable[[State], tuple[Array, Array]]
     measure: Callable[[Array, Array], dict[str, float]]
+    placed: Placement
 
 
-def make_scan(step: Step, batch_size: int, drop_last: bool):
-    """`scan(state, data, length) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
+    """`scan(state, data, length, batches) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
+
+    `batches` are those of the steps, `Batch[length, b]`; where they are None, each is made out of `data`.
+
+    Args:
+      build: `build(spread) -> step`, see `onebp_jax.spread`. layout: the devices it runs on; None for one.
 
     `state.data` is None outside the scan, so that donating the state leaves the interactions alone.
     """
 
     @partial(jax.jit, static_argnames="length", donate_argnums=0)
-    def scan(state: State, data: Interactions, length: int) -> tuple[State, Info]:
-        def body(state: State, _) -> tuple[State, Info]:
-            batch = batch_at(state.key, state.step, data, batch_size, drop_last)
-            state, info = step(state._replace(data=data), batch)
-            return state._replace(data=None), info
+    def scan(state: State, data: Interactions, length: int, batches: Batch | None = None) -> tuple[State, Info]:
+        def steps(spread: Spread):
+            step = build(spread)
 
-        return jax.lax.scan(body, state, length=length)
+            def body(data: Interactions, state: State, batch: Batch | None) -> tuple[State, Info]:
+                if batch is None:
+                    batch = batch_at(state.key, state.step, data, batch_size, drop_last)
+                state, info = step(state._replace(data=data), batch)
+                return state._replace(data=None), info
+
+            return lambda state, data, batches: jax.lax.scan(partial(body, data), state, batches, length=length)
+
+        return (distribute(steps, layout) if layout else steps(ALONE))(state, data, batches)
 
     return scan
 
 
-def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
-    train, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
-    if not len(held_out):
-        raise UserError(
-            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
-        )
-    return train, held_out
-
-
-def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
-    """Splits, places the data on the device and initialises; raises `UserError` where method and data do not fit."""
+def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
+    """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    train, held_out, watched = dataset.train, dataset.test, "test"
-    if config.protocol == "honest":
-        train, held_out = hold_out(config, dataset)
-        watched = "validation"
+    source = sources.source(config, method.each, dataset, layout)
     try:
         init, step = make_step(method)
-        data = to_device(train, *shape, dataset.user_features, dataset.item_features)
-        if method.each == "user":
-            data = one_pair_a_user(data)
-        state = init(jax.random.key(config.seed), data)
+        state = init(jax.random.key(config.seed), source.data)
+        if layout:
+            check_layout(method, layout, config.batch_size, state)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
         _check_same(state, jax.eval_shape(step, state, batch)[0])
@@ -116,19 +116,20 @@ def prepare(config, method: Method, dataset: Dataset) -> tuple[Job, Run]:
             raise UserError(str(error)) from error
         raise
     data, state = state.data, state._replace(data=None)
-    all_vectors = jax.jit(method.encoder.vectors)
-    vectors = lambda state: all_vectors(state.tables, data)
-    epoch_steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    held_out = of_some_users(held_out, config.eval_users, config.seed)
-    measure = evaluator(train, held_out, shape, np.bincount(train[:, 1], minlength=shape[1]))
-    programs = _advance(make_scan(step, config.batch_size, config.drop_last), data, epoch_steps)
+    placed = place(method.encoder, data, layout)
+    measure = lambda user, item: {}
+    if source.watched:
+        measure = evaluator(source.seen, source.held_out, shape, source.popularity, rank=placed.rank)
+    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, layout)
+    programs = _advance(scan, placed.data, source.feed, source.epoch_steps)
     progress = {
         "selection": protocols.start(),
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
-    run = Run(state, jax.tree.map(jnp.copy, vectors(state)), progress)
-    return Job(config, data, watched, epoch_steps, *programs, vectors, measure), run
+    state, _ = placed.spread_out(state, ())
+    run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
+    return Job(config, source.watched, source.epoch_steps, source.call_steps, *programs, measure, placed), run
 
 
 def _check_same(before: State, after: State) -> None:
@@ -139,7 +140,7 @@ def _check_same(before: State, after: State) -> None:
             raise ValueError(f"a step makes {name} of {forms[0]} to {forms[1]}: shapes and types must stay")
 
 
-def _advance(scan, data: Interactions, epoch_steps: int):
+def _advance(scan, data: Interactions, feed: sources.Feed, epoch_steps: int):
     """`(compile, advance)` over one scan: a program is compiled once per length, and its time counted apart."""
     compiled = {}
 
@@ -147,13 +148,13 @@ def _advance(scan, data: Interactions, epoch_steps: int):
         if length in compiled:
             return run
         started = time.perf_counter()
-        compiled[length] = scan.lower(run.state, data, length=length).compile()
+        compiled[length] = scan.lower(run.state, data, length=length, batches=feed.shape(length)).compile()
         return _count(run, "compile", time.perf_counter() - started)
 
     def advance(run: Run, length: int) -> Run:
         run = compile(run, length)
         before, started = run.step, time.perf_counter()
-        state, info = compiled[length](run.state, data)
+        state, info = compiled[length](run.state, data, batches=feed.batches(before, length))
         losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
         run = _count(run, "train", time.perf_counter() - started)
         bad = np.flatnonzero(~np.isfinite(losses))
@@ -167,6 +168,18 @@ def _advance(scan, data: Interactions, epoch_steps: int):
     return compile, advance
 
 
+def gathered(job: Job, run: Run) -> Run:
+    """A run as one device has it, which is how it is saved: it may go on with other devices."""
+    state, best = job.placed.gathered(run.state, run.best)
+    return Run(state, best, run.progress)
+
+
+def spread_out(job: Job, run: Run) -> Run:
+    """A gathered run on the devices that compute."""
+    state, best = job.placed.spread_out(run.state, run.best)
+    return Run(state, best, run.progress)
+
+
 def _count(run: Run, what: str, seconds: float) -> Run:
     """The run with time added to one of its clocks."""
     clocks = run.progress["seconds"]
@@ -174,10 +187,10 @@ def _count(run: Run, what: str, seconds: float) -> Run:
 
 
 def evaluate(job: Job, run: Run) -> tuple[Run, dict[str, float]]:
-    """Measures the current vectors on the watched split, and keeps them if they are the best so far."""
+    """Measures the current vectors on the watched split, and keeps them if they are the best so far (or there is no split)."""
     started = time.perf_counter()
-    vectors = job.vectors(run.state)
-    metrics = job.measure(*vectors)
+    vectors = job.placed.vectors(run.state)
+    metrics = processes.plain_from_lead(job.measure(*vectors))
     selection, better = protocols.record(run.progress["selection"], run.step // job.epoch_steps, metrics)
     # A copy, because the next step gives the state's own buffers away.
     best = jax.tree.map(jnp.copy, vectors) if better else run.best
@@ -199,9 +212,8 @@ def is_done(job: Job, run: Run) -> bool:
 
 
 def next_length(job: Job, run: Run) -> int:
-    """Steps of the next call: at most `steps_per_call`, never past the end of an epoch."""
-    left = job.epoch_steps - run.step % job.epoch_steps
-    return min(left, job.config.steps_per_call or left)
+    """Steps of the next call: at most `call_steps`, never past the end of an epoch."""
+    return min(job.epoch_steps - run.step % job.epoch_steps, job.call_steps)
 
 
 def is_finite(run: Run) -> bool:

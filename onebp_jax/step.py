@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax import geometry
-from onebp_jax.rows import take, wide
+from onebp_jax.backward import TOWERS, backward, view_of
+from onebp_jax.spread import ALONE, Spread
 from onebp_jax.types import (
     Array,
     Batch,
@@ -24,18 +24,15 @@ from onebp_jax.types import (
     Info,
     Interactions,
     Method,
-    Negatives,
     Purpose,
     Signal,
     State,
     Tables,
-    View,
     stream,
 )
 
 Init = Callable[[Array, Interactions], State]
 Step = Callable[[State, Batch], tuple[State, Info]]
-TOWERS = ("user", "item")
 
 
 def check_method(method: Method) -> tuple[str, str]:
@@ -59,36 +56,20 @@ def check_method(method: Method) -> tuple[str, str]:
     return ("user", "item") if waits == ["item"] else ("item", "user")
 
 
-def read(encoder: Encoder, tables: Tables, user_ids: Array, item_ids: Array) -> Tables:
-    """What `encoder.encode` needs of the tables for these ids: their rows, or everything, in float32."""
-    if encoder.whole:
-        return tables._replace(user=wide(tables.user), item=wide(tables.item))
-    # A padded id reads the last row; the step masks what is computed from it.
-    return tables._replace(user=take(tables.user, user_ids), item=take(tables.item, item_ids))
-
-
-def view_of(encoder: Encoder, tables: Tables, data: Interactions) -> View:
-    """The model as it stands, for samplers; constants to every gradient."""
-    tables = jax.lax.stop_gradient(tables)
-
-    def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
-        return encoder.encode(read(encoder, tables, user_ids, item_ids), user_ids, item_ids, data, None)
-
-    return View(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
-
-
-def partner_rows(encoder: Encoder, tables: Tables, tower: str, ids: Array, data: Interactions) -> Array:
+def partner_rows(encoder: Encoder, tables: Tables, tower: str, ids: Array, data: Interactions, take: Callable) -> Array:
     """`[b, ...]`: what the updater of the other tower averages."""
     if encoder.partner is None:
         return take(getattr(tables, tower), ids)
     return encoder.partner(tables, tower, ids, data)
 
 
-def make_step(method: Method) -> tuple[Init, Step]:
+def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
     """The two pure functions that train a method.
 
     Args:
       method: encoder, sampler, loss and the two updaters.
+      spread: over which devices; the step is then for a program that runs on each of them (see `onebp_jax.parallel`), and its
+        `batch` is the whole one on all of them.
 
     Returns:
       `init(key, data) -> State`; it raises ValueError where the data make the method impossible. Its
@@ -101,7 +82,7 @@ def make_step(method: Method) -> tuple[Init, Step]:
     encoder, sampler, updaters = method.encoder, method.sampler, (method.user_updater, method.item_updater)
     updaters = dict(zip(TOWERS, updaters, strict=True))
     order = check_method(method)
-    inner = make_step(method.before)[1] if method.before else None
+    inner = make_step(method.before, spread)[1] if method.before else None
 
     def init(key: Array, data: Interactions) -> State:
         sampler.check(data)
@@ -127,9 +108,11 @@ def make_step(method: Method) -> tuple[Init, Step]:
         if inner:
             state = _step_before(inner, state, batch)
         key, data = stream(state.key, Purpose.NEGATIVES, state.step), state.data
-        negatives, carried = sampler.sample(key, state.sampler, batch, data, view_of(encoder, state.tables, data))
+        negatives, carried = sampler.sample(
+            key, state.sampler, batch, data, view_of(encoder, state.tables, data, spread.take_same)
+        )
         with_gradient = [tower for tower in order if "grads" in updaters[tower].reads]
-        info, touched, grads, old = _backward(method, state, batch, negatives, with_gradient)
+        info, touched, grads, old = backward(method, state, batch, negatives, with_gradient, spread)
         tables = {"user": state.user, "item": state.item}
         params, params_opt = state.params, state.params_opt
         if "params" in grads:
@@ -137,13 +120,15 @@ def make_step(method: Method) -> tuple[Init, Step]:
             params = optax.apply_updates(params, updates)
         interacted = {"user": batch.user_ids, "item": batch.positive_ids}
         opts = {"user": state.user_opt, "item": state.item_opt}
+        size = {"user": data.num_users, "item": data.num_items}
         for tower, partner in (order, order[::-1]):
             extra, signal = {}, Signal(touched[tower], grads.get(tower), None)
             if "targets" in updaters[tower].reads:
                 extra["old_targets"] = old[partner]
                 new = Tables(tables["user"], tables["item"], params)
-                targets = partner_rows(encoder, new, partner, interacted[partner], data)
+                targets = partner_rows(encoder, new, partner, interacted[partner], data, spread.take_same)
                 signal = _with_targets(signal, interacted[tower], targets, encoder.whole)
+            signal = signal._replace(ids=spread.held(signal.ids, tables[tower], size[tower]))
             extra["key"] = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
             tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], **extra)
         new = state._replace(
@@ -171,56 +156,3 @@ def _with_targets(signal: Signal, ids: Array, targets: Array, whole: bool) -> Si
         none = jnp.zeros((ids.shape[0], *signal.grads.shape[1:]), signal.grads.dtype)
         return Signal(jnp.concatenate([ids, signal.ids]), jnp.concatenate([none, signal.grads]), targets)
     return signal._replace(targets=targets)
-
-
-def _backward(method: Method, state: State, batch: Batch, negatives: Negatives, towers: list[str]):
-    """The loss; per tower the ids of the rows it was read from; the gradients of `towers` and of the parameters; and per
-    tower the rows that interacted, before any update."""
-    encoder, data = method.encoder, state.data
-    count, shared = batch.user_ids.shape[0], negatives.ids.ndim == 1
-    # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
-    items = jnp.concatenate([batch.positive_ids, negatives.ids.T.reshape(-1)])
-    constant = read(encoder, state.tables, batch.user_ids, items)
-    valid = batch.user_ids < data.num_users
-    examples = jnp.sum(valid, dtype=jnp.int32)
-    dropout = stream(state.key, Purpose.DROPOUT, state.step)
-
-    def split(rows: Array) -> tuple[Array, Array]:
-        # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
-        positive, negative = jnp.split(rows, [count])
-        return positive, negative if shared else negative.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1)
-
-    def mean_loss(variable: dict[str, Array]) -> Array:
-        rows = constant._replace(**variable)
-        user, item = encoder.encode(rows, batch.user_ids, items, data, dropout)
-        positive, negative = split(item)
-        if negatives.vectors is not None:
-            negative = jnp.concatenate([negative, jax.lax.stop_gradient(negatives.vectors)])
-        extra = {name: value for name, value in negatives._asdict().items() if name not in ("ids", "vectors")}
-        if encoder.whole:
-            rows = rows._replace(user=_at(rows.user, batch.user_ids), item=_at(rows.item, items))
-        extra |= {"valid": valid, "num_items": data.num_items, "inputs": (rows.user, *split(rows.item))}
-        per_row = method.loss(user, positive, negative, **extra)
-        if jnp.shape(per_row) != valid.shape:
-            raise ValueError(
-                f"the loss returned the shape {jnp.shape(per_row)}, expected one number a row, {valid.shape}"
-            )
-        return jnp.sum(jnp.where(valid, per_row, 0)) / jnp.maximum(examples, 1)
-
-    # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.
-    names = [*towers, *(["params"] if jax.tree.leaves(constant.params) else [])]
-    loss, grads = jax.value_and_grad(mean_loss)({name: getattr(constant, name) for name in names})
-    ids = {"user": batch.user_ids, "item": items}
-    if encoder.whole:
-        ids = {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
-        old = {"user": _at(constant.user, batch.user_ids), "item": _at(constant.item, batch.positive_ids)}
-    else:
-        old = {"user": constant.user, "item": constant.item[:count]}
-    if encoder.partner is not None:
-        interacted = {"user": batch.user_ids, "item": batch.positive_ids}
-        old = {tower: encoder.partner(state.tables, tower, interacted[tower], data) for tower in TOWERS}
-    return Info(loss, examples), ids, grads, old
-
-
-def _at(table: Array, ids: Array) -> Array:
-    return table.at[ids].get(mode="clip")

@@ -31,11 +31,13 @@ def trial_config(config, method: str, changes: Settings):
     return name, trial
 
 
-def run_trials(config, dataset: Dataset, workdir: Path, method: str, changes: Sequence[Settings], note=None) -> dict:
+def run_trials(
+    config, dataset: Dataset, workdir: Path, method: str, changes: Sequence[Settings], layout=None, note=None
+) -> dict:
     """Runs (or reads back) the trials of one method.
 
     Args:
-      config, dataset: as for `train`. workdir: each trial has a folder in it. method: a name.
+      config, dataset, layout: as for `train`. workdir: each trial has a folder in it. method: a name.
       changes: from `settings`. note: `note(report)` is called after every trial.
 
     Returns:
@@ -50,7 +52,7 @@ def run_trials(config, dataset: Dataset, workdir: Path, method: str, changes: Se
         folder = workdir / name.replace(":", "-").replace("/", "_")
         line = {"settings": one, "validation": None, "folder": folder.name}
         try:
-            result = train(trial, dataset, folder)
+            result = train(trial, dataset, folder, layout)
             line["validation"] = result["validation"][protocols.CRITERION]
             clocks = [result["seconds"][name] for name in ("train", "eval", "compile")]
             line |= {"epoch": result["epoch"], "epochs_done": result["epochs_done"], "seconds": round(sum(clocks), 3)}
@@ -75,6 +77,7 @@ def sweep(
     trials: int,
     search="random",
     seed=0,
+    layout=None,
     say=print,
 ) -> dict:
     """`trials` trials of every method; `sweep.json` in `workdir` is written anew after each, and returned at the end."""
@@ -107,7 +110,7 @@ def sweep(
             line = done["trials"][-1]
             say(f"{method} {len(done['trials'])}/{trials}  {describe(line['settings'])}  {value_of(line)}")
 
-        run_trials(config, dataset, workdir, method, changes, note)
+        run_trials(config, dataset, workdir, method, changes, layout, note)
     return report
 
 

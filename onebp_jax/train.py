@@ -10,7 +10,6 @@ import importlib.metadata
 import platform
 import signal
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import building, checkpoint, run_folder, runner
+from onebp_jax import building, checkpoint, run_folder, runner, sources
 from onebp_jax.baselines import Baseline
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.splits import of_some_users
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
+from onebp_jax.parallel import Layout, log_placement, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
 from onebp_jax.types import Array
@@ -33,13 +33,14 @@ from onebp_jax.types import Array
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
-def train(config, dataset: Dataset, workdir: str | Path) -> dict:
+def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layout | None = None) -> dict:
     """Runs the run of `config` in `workdir`: begins it, goes on with it, or reads back its result if it has ended.
 
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
-      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`).
+      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`, and in a `Streamed` set).
       workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
+      layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
 
     Returns:
       The contents of `result.json`.
@@ -52,32 +53,39 @@ def train(config, dataset: Dataset, workdir: str | Path) -> dict:
     check_config(config)
     workdir = Path(workdir)
     method = building.build(config)
-    if config.read_test and not len(dataset.test):
+    if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    data = fingerprint(dataset)
-    with run_folder.locked(workdir):
-        run_folder.check(workdir, config, data)
-        if (workdir / "result.json").exists():
-            return run_folder.read_result(workdir)
+    data, lead = sources.fingerprint(dataset), processes.is_lead()
+    with run_folder.locked(workdir) if lead else contextlib.nullcontext():
+        found = None
+        if lead:
+            run_folder.check(workdir, config, data)
+            found = run_folder.read_result(workdir) if (workdir / "result.json").exists() else None
+        if found := processes.plain_from_lead(found):
+            return found
         if isinstance(method, Baseline):
+            tables = _closed_form(config, method, dataset)
+            if lead:
+                run_folder.begin(workdir, config, data)
+            return _finish(config, dataset, workdir, *tables, epochs_done=0)
+        job, run = runner.prepare(config, method, dataset, layout)
+        run = runner.gathered(job, run)
+        if lead:
             run_folder.begin(workdir, config, data)
-            return _finish(config, dataset, workdir, *_closed_form(config, method, dataset), epochs_done=0)
-        job, run = runner.prepare(config, method, dataset)
-        run_folder.begin(workdir, config, data)
-        run = checkpoint.restore(workdir / "checkpoints", run)
-        run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
-        run = _loop(job, run, workdir)
+            run = checkpoint.restore(workdir / "checkpoints", run)
+            run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
+        run = runner.gathered(job, _loop(job, runner.spread_out(job, checkpoint.of_lead(run)), workdir))
         return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
 
 
-def _closed_form(config, method: Baseline, dataset: Dataset) -> tuple[tuple, dict]:
+def _closed_form(config, method: Baseline, dataset: Dataset | Streamed) -> tuple[tuple, dict]:
     """The tables of a method without training, and its progress; a trial keeps the validation pairs from it."""
     shape = dataset.num_users, dataset.num_items
     if config.read_test:
         return method.tables(dataset.train, *shape), {}
-    kept, held_out = runner.hold_out(config, dataset)
+    kept, held_out = sources.hold_out(config, dataset)
     tables = method.tables(kept, *shape)
-    metrics = measure(dataset, kept, of_some_users(held_out, config.eval_users, config.seed), *tables)
+    metrics = measure(dataset, kept, held_out, *tables)
     return tables, {"selection": protocols.record(protocols.start(), 0, metrics)[0]}
 
 
@@ -85,6 +93,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
     """Trains until done, evaluating by epochs and saving by the clock; leaves a checkpoint of the end."""
     config, folder, note = job.config, workdir / "checkpoints", ""
     if not runner.is_done(job, run):
+        log_placement(run.state)
         run = job.compile(run, runner.next_length(job, run))
     saved, pause = time.monotonic(), config.checkpoint_seconds
     with _signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
@@ -98,18 +107,20 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                 run, note = _evaluate(job, run, workdir / "metrics.jsonl")
             say(run.step, runner.mean_loss(run), note)
             now, done = time.monotonic(), runner.is_done(job, run)
-            if caught or done or now - saved >= pause:
-                if not runner.is_finite(run):
+            stop = processes.any_of(bool(caught))
+            if processes.any_of(stop or done or now - saved >= pause):
+                gathered = runner.gathered(job, run)
+                if not runner.is_finite(gathered):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
-                checkpoint.save(folder, run)
+                if processes.is_lead():
+                    checkpoint.save(folder, gathered)
                 saved = time.monotonic()
                 # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
-            if caught and not done:
-                name = signal.Signals(caught[0]).name
-                raise Interrupted(
-                    caught[0], f"stopped by {name} after step {run.step}, saved: the same command goes on"
-                )
+            if stop and not done:
+                number = caught[0] if caught else signal.SIGTERM
+                name = signal.Signals(number).name
+                raise Interrupted(number, f"stopped by {name} after step {run.step}, saved: the same command goes on")
     return run
 
 
@@ -120,12 +131,15 @@ def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
     line = {
         "step": run.step,
         "epoch": run.step // job.epoch_steps,
-        "split": job.watched,
+        "split": job.watched or None,
         "seconds": round(seconds["train"] + seconds["eval"], 3),
         "loss": runner.mean_loss(run),
         "metrics": metrics,
     }
-    run_folder.append_line(path, line)
+    if processes.is_lead():
+        run_folder.append_line(path, line)
+    if not metrics:
+        return run, ""
     value = metrics[protocols.CRITERION]
     return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection['epoch']})"
 
@@ -151,11 +165,14 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
+def _finish(config, dataset: Dataset | Streamed, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
     """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
     user, item = (np.asarray(table) for table in tables)
-    test = of_some_users(dataset.test, config.eval_users, config.seed)
-    metrics = measure(dataset, dataset.train, test, user, item) if config.read_test else {}
+    metrics, streamed = {}, isinstance(dataset, Streamed)
+    seen, test = sources.split_of(config, dataset, "test")
+    if config.read_test and len(test):
+        metrics = measure(dataset, seen, test, user, item)
+    chosen = not streamed or len(dataset.validation)
     selection = progress.get("selection", protocols.start())
     seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
     result = {
@@ -163,7 +180,7 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "dataset": config.dataset,
         "split": dataset.split,
         "protocol": config.protocol,
-        "selection": _selection(config, epochs_done),
+        "selection": _selection(config, epochs_done) if chosen else "none: the last epoch, there is no validation part",
         "seed": config.seed,
         "epoch": selection["epoch"],
         "epochs_done": epochs_done,
@@ -175,16 +192,20 @@ def _finish(config, dataset: Dataset, workdir: Path, tables, progress: dict, epo
         "transform": as_plain(config)["transform"],
         "table_dtype": config.table_dtype,
         "metrics": metrics,
-        "validation": {protocols.CRITERION: selection["value"]} if config.protocol == "honest" else {},
+        "validation": {protocols.CRITERION: selection["value"]} if chosen and config.protocol == "honest" else {},
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
-    if user.ndim == 3 and user.shape[1] > 1:
-        result["interest_usage"] = interest_usage(user, item, dataset.train)
+    if user.ndim == 3 and user.shape[1] > 1 and len(seen):
+        result["interest_usage"] = interest_usage(user, item, seen)
+    if streamed:
+        result["stream"] = {"window": config.stream_window, "touched_items_known": dataset.touched is not None}
     if config.protocol == "paper_oracle" and selection["oracle"]:
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
         result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
         result["metrics_at_epoch"] = metrics
+    if not processes.is_lead():
+        return result
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
     run_folder.write_json(workdir / "result.json", result)
@@ -198,11 +219,12 @@ def _selection(config, epochs_done: int) -> str:
     return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
 
 
-def measure(dataset: Dataset, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array) -> dict[str, float]:
+def measure(
+    dataset: Dataset | Streamed, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array
+) -> dict[str, float]:
     """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists."""
     shape = dataset.num_users, dataset.num_items
-    popularity = np.bincount(dataset.train[:, 1], minlength=shape[1])
-    return evaluator(seen, held_out, shape, popularity)(jnp.asarray(user), jnp.asarray(item))
+    return evaluator(seen, held_out, shape, sources.popularity(dataset))(jnp.asarray(user), jnp.asarray(item))
 
 
 def versions() -> dict[str, str]:
@@ -212,24 +234,3 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return {"python": platform.python_version(), **found, "device": jax.devices()[0].device_kind}
-
-
-def fingerprint(dataset: Dataset) -> dict:
-    """Enough of the data to notice that they changed under a run."""
-    digest = zlib.crc32(np.ascontiguousarray(dataset.test), zlib.crc32(np.ascontiguousarray(dataset.train)))
-    features = {}
-    for tower in ("user", "item"):
-        found = getattr(dataset, f"{tower}_features")
-        if found is not None:
-            features[f"{tower}_features_crc32"] = zlib.crc32(
-                np.ascontiguousarray(found.tokens), zlib.crc32(np.ascontiguousarray(found.numeric))
-            )
-            features[f"{tower}_features"] = [*found.names, found.vocabulary]
-    return features | {
-        "num_users": dataset.num_users,
-        "num_items": dataset.num_items,
-        "train_pairs": len(dataset.train),
-        "test_pairs": len(dataset.test),
-        "split": dataset.split,
-        "crc32": digest,
-    }

@@ -57,9 +57,11 @@ class Interactions:
       user_ids, item_ids: `i32[P]`, the pairs in file order.
       row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       sorted_items: `i32[P]`.
-      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user.
+      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user. Where it is 0, what users
+        touched is not known (a stream too large for it): all rows are empty, `sorted_items` holds one number of no meaning.
       user_features, item_features: side information, a pytree of arrays with a row a user or item; None without any.
       prepared: what the encoder's `prepare` made of all this; constant.
+      item_counts: `i32[N]`, the training pairs of each item, where `sorted_items` does not tell; else None.
     """
 
     user_ids: Array
@@ -72,6 +74,7 @@ class Interactions:
     user_features: Tree = None
     item_features: Tree = None
     prepared: Tree = None
+    item_counts: Array | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -221,7 +224,8 @@ class Loss(Protocol):
     `extra` holds the other fields of `Negatives`, which a loss may ignore but for `hidden`: nothing hidden may reach its result;
     `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the table rows `(user [b,
     ...], positive [b, ...], negatives)` behind the vectors, for a penalty. An attribute `geometry` of the function says what
-    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder.
+    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder. One that compares rows of the
+    batch with one another says so by an attribute `across_rows`: it cannot be computed from a part of them.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...

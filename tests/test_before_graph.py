@@ -240,8 +240,8 @@ def test_a_run_trains_and_evaluates_vectors_of_the_graph():
     run = job.advance(run, 4)
     run, metrics = runner.evaluate(job, run)
     assert run.step == 4 and runner.is_finite(run) and 0 < metrics["NDCG@20"] <= 1
-    pairs = np.stack([job.data.user_ids, job.data.item_ids], 1)
+    pairs = np.stack([job.placed.data.user_ids, job.placed.data.item_ids], 1)
     matrix = graphs.adjacency(pairs, 60, 40)
     layers = [np.concatenate([run.state.user, run.state.item]).astype(np.float64)]
     layers += [matrix @ layers[0], matrix @ matrix @ layers[0]]
-    np.testing.assert_allclose(np.concatenate(job.vectors(run.state)), sum(layers) / 3, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(job.placed.vectors(run.state)), sum(layers) / 3, rtol=1e-5, atol=1e-6)

@@ -157,7 +157,7 @@ def test_what_was_hidden_ranks_first(user, loss):
 
     # Of 11 unseen items one is hidden: nothing is known at first.
     assert recall(state, 1) < 0.4
-    scan = make_scan(step, 64, drop_last=False).lower(state, data, length=length)
+    scan = make_scan(lambda spread: step, 64, drop_last=False).lower(state, data, length=length)
     # Machine code of the plainest kind: quicker to compile, and fast enough.
     state, infos = scan.compile(compiler_options={"xla_backend_optimization_level": 0})(state, data)
     assert np.isfinite(infos.loss).all() and infos.loss[-1] < infos.loss[0]

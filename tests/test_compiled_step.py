@@ -55,7 +55,7 @@ def compile_scan(method, data, wrap=lambda step: step, scan_of=make_scan):
     """The compiled scan of a method over `LENGTH` steps, and how many arrays its state has."""
     init, step = make_step(method)
     state = jax.eval_shape(lambda key: init(key, data)._replace(data=None), jax.random.key(0))
-    lowered = scan_of(wrap(step), BATCH, False).lower(state, data, length=LENGTH)
+    lowered = scan_of(lambda spread: wrap(step), BATCH, False).lower(state, data, length=LENGTH)
     return lowered.compile(compiler_options=QUICK), len(jax.tree.leaves(state))
 
 
@@ -107,8 +107,8 @@ def test_no_table_is_copied_and_the_state_is_given_away(fields, data):
 def test_a_copy_would_be_seen(data):
     """The two ways to lose: a state that is kept, and an old table that is still needed after its update."""
 
-    def kept(step, batch_size, drop_last):
-        return jax.jit(make_scan(step, batch_size, drop_last).__wrapped__, static_argnames="length")
+    def kept(build, batch_size, drop_last):
+        return jax.jit(make_scan(build, batch_size, drop_last).__wrapped__, static_argnames="length")
 
     def late(step):
         def with_a_late_look(state, batch):

@@ -66,7 +66,7 @@ def test_a_new_item_has_the_vector_of_its_features(finished, dataset):
     assert dataset.num_items == ITEMS + 2 and dataset.item_ids[-2:].tolist() == ["new-left", "new-right"]
     for run in (begun, ended):
         made = FeatureTower(8, (8,)).apply({"params": run.state.params["item"]}, dataset.item_features)
-        np.testing.assert_allclose(job.vectors(run.state)[1][-2:], made[-2:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(job.placed.vectors(run.state)[1][-2:], made[-2:], rtol=1e-5, atol=1e-6)
         assert np.isfinite(made).all()
 
 

@@ -45,6 +45,25 @@ def test_benchmark_step_prints_and_writes(tmp_path):
     assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
 
 
+def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
+    out = f"--out={tmp_path / 'step.json'}"
+    arguments = ("benchmark_step", *SMALL, "--optimizer=rowwise", "--repeats=1", "--parallel=shard_map", out)
+    process = run(*arguments, "--tables=replicated,sharded", "--num_devices=1,2")
+    assert process.returncode == 0, process.stderr
+    assert "2 simulated devices share" in process.stdout
+    rows = json.loads((tmp_path / "step.json").read_text())
+    assert [(row["devices"], row["row"].split(", ")[2]) for row in rows] == [
+        *((1, "replicated"), (2, "replicated"), (1, "sharded"), (2, "sharded"))
+    ]
+    one, copied, _, parts = rows
+    # The gradients of 256 x 6 item rows of 8 numbers, of which each of two devices has half, and the mean loss.
+    assert one["sent_mb_per_step"] == 0 and copied["sent_mb_per_step"] == pytest.approx((256 * 6 * 32 / 2 + 4) / 1e6)
+    assert copied["state_mb_per_device"] == one["state_mb_per_device"] > 1.9 * parts["state_mb_per_device"]
+    assert one["scaling"] == 1 and copied["scaling"] == copied["examples_per_s"] / one["examples_per_s"]
+    assert_one_line(run(*arguments, "--num_devices=1,x"), 2, "--num_devices=1,x")
+    assert_one_line(run(*arguments, "--num_devices=3"), 2, "batch_size=256", "3 devices")
+
+
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
     lost = tmp_path / "missing" / "out.json"
     for program, arguments in (("benchmark_step", SMALL), ("compare", (*SMALL, f"--workdir={tmp_path / 'runs'}"))):

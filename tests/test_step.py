@@ -289,7 +289,7 @@ def assert_same_bits(one, other):
 def test_blocks_of_any_length_give_the_same_bits(whole, data):
     """The blocks cross the padded end of an epoch."""
     start, single, step = whole
-    scan = make_scan(step, ROWS, drop_last=False)
+    scan = make_scan(lambda spread: step, ROWS, drop_last=False)
     together, infos = scan(start(5), data, length=6)
     assert infos.examples.tolist() == [10, 10, 5] * 2
 

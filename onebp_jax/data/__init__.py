@@ -5,6 +5,9 @@ Everything here runs on the host with NumPy and pandas. `load` is the way in:
     dataset = load("gowalla")                        # a set of the catalogue, downloaded once
     dataset = load("my.csv", split="time")           # a file of your own
     dataset = load("my.csv", item_features="items.csv")     # and side information about its items
+
+What does not fit in memory stays in a folder of Parquet files: `open_stream`, then `blocks` of shuffled pairs; with its
+parts to measure on, `load_streamed`.
 """
 
 from onebp_jax.data.catalogue import load
@@ -12,19 +15,28 @@ from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.features import Features, parse_columns, to_features
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
+from onebp_jax.data.stream import blocks, train_csr
+from onebp_jax.data.stream_index import Stream, open_stream
+from onebp_jax.data.streamed import Streamed, load_streamed
 from onebp_jax.data.synthetic import generate
 
 __all__ = [
     "Dataset",
     "Features",
+    "Stream",
+    "Streamed",
+    "blocks",
     "check",
     "generate",
     "hold_out_validation",
     "leave_one_out",
     "load",
+    "load_streamed",
+    "open_stream",
     "parse_columns",
     "per_user_ratio",
     "read_interactions",
     "read_lightgcn",
     "to_features",
+    "train_csr",
 ]

@@ -68,7 +68,7 @@ def read_interactions(
             raise UserError(f"{path}: LightGCN text has no columns to choose; leave user_column and the others out")
         return pd.DataFrame(read_lightgcn(path), columns=["user", "item"])
     frame, is_text = read_table(path)
-    columns = _choose(path, list(frame), requested)
+    columns = choose_columns(path, list(frame), requested)
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1).reset_index(drop=True)
     if frame.empty:
         raise UserError(f"{path}: the file is empty: it has a header but no rows; check where it was written")
@@ -199,8 +199,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
 
 
-def _choose(path: Path, found: list[str], requested: dict[str, str | None]) -> dict[str, str]:
-    """Role -> the column that plays it."""
+def choose_columns(path: Path, found: list[str], requested: dict[str, str | None]) -> dict[str, str]:
+    """Role (user, item and, where there is one, time) -> the column that plays it; raises as `read_interactions`."""
     chosen = {}
     for role, defaults in COLUMNS.items():
         wanted = (requested[role],) if requested[role] else defaults

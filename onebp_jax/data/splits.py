@@ -15,7 +15,7 @@ import numpy as np
 from onebp_jax.errors import UserError
 
 # One stream of random numbers a purpose, so that a test split and a validation split with one seed are unrelated.
-RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION = range(5)
+RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION, ROW_GROUPS, WINDOW = range(7)
 
 
 def per_user_ratio(
@@ -65,11 +65,11 @@ def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:
     return pairs[np.isin(pairs[:, 0], generator(seed, EVALUATION).choice(users, count, replace=False))]
 
 
-def generator(seed: int, purpose: int) -> np.random.Generator:
-    """The stream of random numbers of one purpose."""
+def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
+    """The stream of random numbers of one purpose, and of the epoch, say, that further numbers (always as many) tell."""
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise UserError(f"seed is {seed!r}, expected an integer of 0 or more; choose another")
-    return np.random.Generator(np.random.PCG64([int(seed), purpose]))
+    return np.random.Generator(np.random.PCG64([int(seed), purpose, *numbers]))
 
 
 def _counts(pairs: np.ndarray, fraction: float = 0.0) -> np.ndarray:

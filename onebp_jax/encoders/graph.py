@@ -57,7 +57,14 @@ def bipartite(data: Interactions, dim: int) -> Graph:
 
     Returns:
       A `Graph`, which an encoder's `prepare` hands on.
+
+    Raises:
+      ValueError: it is not known what users touched, as for a stream too large.
     """
+    if not data.max_row:
+        raise ValueError(
+            "a graph of the training pairs does not fit in memory: raise membership_bytes, or use another encoder"
+        )
     counts = np.diff(np.asarray(data.row_starts))
     items = np.asarray(data.sorted_items)
     users = np.repeat(np.arange(data.num_users), counts)

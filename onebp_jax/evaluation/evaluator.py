@@ -13,13 +13,19 @@ KS = (5, 10, 20)
 
 
 def evaluator(
-    seen: np.ndarray, held_out: np.ndarray, shape: tuple[int, int], popularity: np.ndarray, ks: tuple[int, ...] = KS
+    seen: np.ndarray,
+    held_out: np.ndarray,
+    shape: tuple[int, int],
+    popularity: np.ndarray,
+    ks: tuple[int, ...] = KS,
+    rank: Callable | None = None,
 ) -> Callable[[Array, Array], dict[str, float]]:
     """Lays out an evaluation once; the returned function does it for any pair of tables.
 
     Args:
       seen: `int[P, 2]` pairs left out of the lists. held_out: `int[T, 2]` pairs to find.
       shape: `(M, N)`. popularity: `int[N]`, training users of each item. ks: list lengths.
+      rank: for tables that do not lie on one device: `rank(users int[rows]) -> top_k`, with the arguments of `ranking.top_k`.
 
     Returns:
       `evaluate(user f32[M, d], item f32[N, d]) -> {"P@5": .., .., "Novelty@20": ..}`; lists of users without a held-out
@@ -34,9 +40,10 @@ def evaluator(
     hidden, wanted = (pairs[pairs[:, 0] >= 0] for pairs in rows)
     layout = ranking.plan(len(users), num_items, hidden)
     everyone = len(users) == num_users
+    top_k = rank(users) if rank else lambda user, *rest: ranking.top_k(user if everyone else user[users], *rest)
 
     def evaluate(user: Array, item: Array) -> dict[str, float]:
-        _, lists = ranking.top_k(user if everyone else user[users], item, layout, max(ks))
+        _, lists = top_k(user, item, layout, max(ks))
         lists = np.asarray(lists)
         found, relevant = metrics.hits_of(lists, wanted, num_items)
         return metrics.accuracy(found, relevant, ks) | metrics.beyond_accuracy(lists, popularity, ks)

@@ -29,8 +29,11 @@ def start() -> dict:
 def record(selection: dict, epoch: int, metrics: dict[str, float]) -> tuple[dict, bool]:
     """Adds one evaluation; returns the new selection and whether `epoch` is the best so far by `CRITERION`.
 
-    `oracle` maps each accuracy metric to `[best value, its epoch]`; the first of equal values wins.
+    `oracle` maps each accuracy metric to `[best value, its epoch]`; the first of equal values wins. Without metrics there is
+    nothing to choose by, and the last epoch counts.
     """
+    if not metrics:
+        return selection | {"epoch": epoch}, True
     oracle = dict(selection["oracle"])
     for name, value in metrics.items():
         counts = name.split("@")[0] in ACCURACY and math.isfinite(value)

@@ -119,7 +119,7 @@ def _best_scores(vectors: Array, item: Array) -> Array:
 
 
 @partial(jax.jit, static_argnames=("k", "chunk", "width", "block"))
-def _top_k(
+def rank_chunks(
     user: Array,
     item: Array,
     rows: Array,
@@ -131,7 +131,7 @@ def _top_k(
     width: int,
     block: int | None = None,
 ) -> tuple[Array, Array]:
-    """`top_k` of a plan's arrays; `block` items a block, 0 for whole rows, by default as `block_of` says."""
+    """`top_k` of a plan's arrays (compiled); `block` items a block, 0 for whole rows, by default as `block_of` says."""
     num_items, dim = item.shape
     # Several vectors a user are rows of their own until their scores meet.
     several = user.shape[1] if user.ndim == 3 else 1
@@ -184,7 +184,7 @@ def top_k(user: Array, item: Array, layout: Plan, k: int) -> tuple[Array, Array]
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     seen = layout.seen
-    return _top_k(
+    return rank_chunks(
         user,
         item,
         seen.rows,

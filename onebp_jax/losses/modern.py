@@ -78,6 +78,7 @@ def directau(gamma: float = 1.0) -> Loss:
         align = jnp.sum((user - positive) ** 2, -1)
         return align + gamma / 2 * (_uniformity(user, valid) + _uniformity(positive, valid))
 
+    loss.across_rows = True
     return loss
 
 

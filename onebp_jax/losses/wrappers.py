@@ -20,9 +20,8 @@ def _check_weight(weight: float) -> None:
 
 
 def _as(original: Loss, loss: Loss) -> Loss:
-    """`loss` with the geometry of the one that it is made from, if that has one."""
-    if hasattr(original, "geometry"):
-        loss.geometry = original.geometry
+    """`loss` with what the one that it is made from says of itself (its geometry, whether it compares rows)."""
+    loss.__dict__.update({name: value for name, value in vars(original).items() if name in ("geometry", "across_rows")})
     return loss
 
 
@@ -93,7 +92,9 @@ def with_l2(loss: Loss, weight: float, of: str = "inputs") -> Loss:
         rows = _squares(sized[0], 1) + _squares(sized[1], 1)
         return value + weight / 2 * (rows + of_negatives(sized[2], len(user), extra))
 
-    return _as(loss, penalised)
+    penalised = _as(loss, penalised)
+    penalised.across_rows = True  # which of the shared negatives count is seen in all rows together
+    return penalised
 
 
 def _squares(values: Array, kept: int) -> Array:

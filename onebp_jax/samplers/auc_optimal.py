@@ -17,7 +17,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.samplers.common import check_count, chosen, rows_of
+from onebp_jax.samplers.common import check_count, chosen, need_rows, rows_of
 from onebp_jax.samplers.full_row import all_scores, count_below, not_better, scores_at, shares
 from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words, uniform
@@ -93,6 +93,7 @@ def auc_optimal(
     candidates, others = uniform(num_candidates, "num_candidates"), uniform(extra, "extra")
 
     def check(data: Interactions) -> None:
+        need_rows(data)
         candidates.check(data)
         others.check(data)
 

@@ -25,7 +25,18 @@ def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
 
 def item_counts(data: Interactions) -> np.ndarray:
     """`i64[N]`, on the host: the number of users who touched each item in training."""
+    if data.item_counts is not None:
+        return np.asarray(data.item_counts, np.int64)
     return np.bincount(np.asarray(data.sorted_items), minlength=data.num_items)
+
+
+def need_rows(data: Interactions) -> None:
+    """Raises ValueError where it is not known what users touched, for what cannot do without."""
+    if not data.max_row:
+        raise ValueError(
+            "this method has to know what each user touched, which does not fit in memory: raise membership_bytes, or use "
+            "negatives that can do without, such as uniform, shared or in_batch"
+        )
 
 
 def rows_of(ids: Array, batch: Batch, data: Interactions) -> Array:

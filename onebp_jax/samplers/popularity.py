@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.samplers.common import check_count, item_counts, rows_of
+from onebp_jax.samplers.common import check_count, item_counts, need_rows, rows_of
 from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
@@ -81,6 +81,7 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
         raise ValueError(f"gamma must be zero or a positive number, got {gamma}")
 
     def check(data: Interactions) -> None:
+        need_rows(data)
         *_, left = _line(data, gamma, smoothing)
         if left.min() < 1:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from onebp_jax.samplers.common import need_rows
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 
@@ -37,4 +38,4 @@ def full_catalogue() -> Sampler:
         hidden = jnp.zeros((batch.user_ids.shape[0], data.num_items), bool).at[rows, items].set(True, mode="drop")
         return Negatives(jnp.arange(data.num_items, dtype=jnp.int32), hidden=hidden), state
 
-    return Sampler(lambda data: None, lambda data, view=None: (), sample)
+    return Sampler(need_rows, lambda data, view=None: (), sample)

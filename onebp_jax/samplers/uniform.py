@@ -54,6 +54,8 @@ def distinct_numbers(words: Array, bound: Array) -> Array:
 
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
     """Item ids `i32[k, b]` of the untouched items with these `numbers i32[k, b]`, for `user_ids i32[b]`."""
+    if not data.max_row:  # nobody is known to have touched anything
+        return numbers
     start = data.row_starts.at[user_ids].get(mode="clip")
     length = data.row_starts.at[user_ids + 1].get(mode="clip") - start
     bits = data.max_row.bit_length()

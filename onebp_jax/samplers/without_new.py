@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.samplers.common import item_counts
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
 
 
@@ -51,4 +52,5 @@ def without_new(sampler: Sampler) -> Sampler:
 
 def _is_new(data: Interactions) -> np.ndarray:
     """`bool[number of the last seen item + 1]`."""
-    return np.bincount(np.asarray(data.sorted_items)) == 0
+    counts = item_counts(data)
+    return counts[: np.flatnonzero(counts)[-1] + 1] == 0

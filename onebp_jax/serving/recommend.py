@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from onebp_jax import run_folder
+from onebp_jax import run_folder, sources
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.run_folder import Trained
@@ -87,27 +87,22 @@ def as_jsonl(lists: pd.DataFrame) -> str:
     return "".join(lines)
 
 
-def seen_pairs(dataset: Dataset, which: str) -> np.ndarray | None:
-    """Pairs to leave out of lists: those of "train" (validation pairs included), of "all" that is known, or "none"."""
+def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None = None) -> np.ndarray | None:
+    """Pairs to leave out of the lists of user `rows` (None for all): those of "train" (validation pairs included), of "all"
+    that is known, or "none"."""
     if which not in SEEN:
         raise UserError(f"--exclude={which}: expected one of {', '.join(SEEN)}")
     if which == "none":
         return None
-    return dataset.train if which == "train" else np.concatenate([dataset.train, dataset.test])
+    seen = sources.known_pairs(dataset, np.arange(dataset.num_users) if rows is None else np.unique(rows))
+    return seen if which == "train" else np.concatenate([seen, dataset.test])
 
 
-def evaluate(run: Trained, dataset: Dataset, split: str) -> dict[str, float]:
+def evaluate(run: Trained, dataset: Dataset | Streamed, split: str) -> dict[str, float]:
     """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit)."""
-    nothing = np.zeros((0, 2), np.int32)
-    if split == "test":
-        seen, wanted = dataset.train, dataset.test
-    elif split == "train":
-        seen, wanted = nothing, dataset.train
-    elif split == "validation":
-        seen, wanted = hold_out_validation(dataset.train, run.config.validation_fraction, run.config.seed)
-    else:
+    if split not in SPLITS:
         raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
+    seen, wanted = sources.split_of(run.config, dataset, split)
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
-    # As the run's own result: of as many users, where it ranked a sample.
-    return measure(dataset, seen, of_some_users(wanted, run.config.eval_users, run.config.seed), run.user, run.item)
+    return measure(dataset, seen, wanted, run.user, run.item)

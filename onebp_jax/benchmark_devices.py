@@ -1,0 +1,61 @@
+"""The same step on more and more devices: its time, what it sends, and what a device holds.
+
+Devices that a CPU plays (`jax_num_cpu_devices`) share its cores: their times say what the spreading costs, never how much
+faster several machines would be. What is sent and what is held are those of real devices.
+"""
+
+from __future__ import annotations
+
+import time
+
+import jax
+
+from onebp_jax.benchmark import median_seconds, prepared, timed_steps
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import UserError
+from onebp_jax.parallel import Layout, bytes_per_device, check_layout, exchanged, lay_out, replicate
+from onebp_jax.runner import make_scan
+from onebp_jax.step import make_step
+
+
+def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7) -> dict[str, float]:
+    """Times the compiled epoch of a configuration (at most 100 steps of it) on the devices of a layout.
+
+    Returns:
+      `devices`; `ms_per_step` (median over `repeats`), `examples_per_s`; `sent_mb_per_step`, what a device sends in a step
+      (`onebp_jax.parallel.exchanged`); `state_mb_per_device`, tables, parameters and what updaters keep, on the device that has
+      most of it; `compile_s`.
+    """
+    method, data, state = prepared(config, dataset)
+    try:
+        check_layout(method, layout, config.batch_size, state)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    _, length = timed_steps(config, data)
+    spread = layout if layout.count > 1 else None
+    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, spread)
+    if spread:
+        state, data = lay_out(state, layout), replicate(data, layout)
+    held = max(bytes_per_device(state).values())
+    started = time.perf_counter()
+    compiled = scan.lower(state, data, length=length).compile()
+    compile_s = time.perf_counter() - started
+    (seconds,) = median_seconds([lambda state: compiled(state, data)[0]], [state], repeats)
+    return {
+        "devices": layout.count,
+        "ms_per_step": 1e3 * seconds / length,
+        "examples_per_s": config.batch_size * length / seconds,
+        "sent_mb_per_step": sum(exchanged(compiled, length).values()) / 1e6,
+        "state_mb_per_device": held / 1e6,
+        "compile_s": compile_s,
+    }
+
+
+def with_scaling(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The rows with `scaling`: examples a second over those of the first row."""
+    return [row | {"scaling": row["examples_per_s"] / rows[0]["examples_per_s"]} for row in rows]
+
+
+def shared_cores(devices: list[jax.Device]) -> bool:
+    """Whether these are devices that one CPU plays."""
+    return len(devices) > 1 and all(device.platform == "cpu" for device in devices)

@@ -1,0 +1,186 @@
+"""Training pairs beyond memory: an epoch of shuffled batches out of the row groups of Parquet files.
+
+How an epoch is ordered. A seeded permutation puts the row groups of all files one after the other: a line of `P` pairs,
+which is never made. The line is cut into `lanes` equal stretches (their lengths differ by one pair at most), and each
+stretch into windows of `window / lanes` pairs. The pairs of a window are permuted (exactly, each order equally likely),
+and the batch of a step is the next `batch_size / lanes` pairs of every lane, lane after lane:
+
+    lane 0   [ window 0 | window 1 | .. ]      batch of step t = rows t*q .. (t+1)*q of lane 0, then of lane 1, ..,
+    lane 1   [ window 0 | window 1 | .. ]                        q = batch_size / lanes
+    ..
+
+So in one batch a pair meets only pairs of its own window and of the windows of the same number in other lanes, `window`
+pairs in all. A row group sorted by user therefore wants a window of many row groups. Rows of the last step that have no pair
+are padding (user `M`, item `N`), at the end of each lane's rows; no other step has any.
+
+Lanes have nothing to do with processes, so every number of them sees the same global batches, and a process reads only the
+row groups of its own lanes. A row group that lies on a cut between lanes is read for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from onebp_jax.data.dataset import pair_keys
+from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
+from onebp_jax.data.stream_index import Stream, read_group
+from onebp_jax.errors import UserError
+
+
+def blocks(
+    stream: Stream,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    start: int = 0,
+    window: int = 1 << 23,
+    lanes: int = 8,
+    process: int = 0,
+    num_processes: int = 1,
+    prefetch: bool = True,
+) -> Iterator[np.ndarray]:
+    """The batches of one epoch, `ceil(P / batch_size)` of them, in an order that depends on nothing but the arguments.
+
+    Every pair comes once an epoch; one that is in the files twice comes twice. The order is a function of (seed, epoch) and
+    of `batch_size`, `window` and `lanes`, which a run that goes on has to keep, as well as the files.
+
+    Memory: 16 bytes a pair of the process's part of the window (the one in use and the next), 8 bytes more a pair of one
+    lane's window while it is permuted, and a row group a lane: where the lane stopped reading, so that it reads none twice.
+
+    Args:
+      stream: as `open_stream` made it.
+      batch_size: rows of a global batch, a multiple of `lanes`.
+      seed, epoch: 0 or more.
+      start: the step in the epoch to begin with; what comes before its window is not read.
+      window: pairs that are shuffled at a time, in all lanes together; rounded down to whole batches, at least one.
+      lanes: a multiple of `num_processes`.
+      process, num_processes: which part of each global batch to give: rows `process * batch_size / num_processes` up to
+        those of the next process.
+      prefetch: whether to read the next window in a thread while this one is used.
+    Returns:
+      An iterator of `int32[batch_size / num_processes, 2]`, columns user and item.
+    Raises:
+      UserError: arguments that do not fit; while iterating, a file that can no longer be read.
+    """
+    steps = -(-stream.num_pairs // batch_size) if batch_size > 0 else 0
+    for wrong, what in (
+        (batch_size < 1 or lanes < 1 or batch_size % lanes, "batch_size a multiple of lanes"),
+        (num_processes < 1 or lanes % num_processes, "lanes a multiple of num_processes"),
+        (not 0 <= process < num_processes, "0 <= process < num_processes"),
+        (window < 1 or epoch < 0, "window of 1 or more, epoch of 0 or more"),
+        (not 0 <= start <= steps, f"start of 0 to {steps}, the steps of an epoch"),
+    ):
+        if wrong:
+            given = f"{batch_size=} {lanes=} {num_processes=} {process=} {window=} {epoch=} {start=}"
+            raise UserError(f"{given}: expected {what}; change one of them")
+    own = range(process * lanes // num_processes, (process + 1) * lanes // num_processes)
+    steps_a_window = max(1, min(window // batch_size, steps))
+    first, skipped = divmod(start, steps_a_window)
+    order = generator(seed, ROW_GROUPS, epoch).permutation(len(stream.groups))
+    rows = batch_size // lanes
+    windows = _windows(stream, order, seed, epoch, lanes, own, steps_a_window * rows, first)
+    return _batches(_ahead(windows) if prefetch else windows, rows, skipped, steps - start)
+
+
+def _batches(windows: Iterator[np.ndarray], rows: int, skipped: int, steps: int) -> Iterator[np.ndarray]:
+    """`steps` batches of `rows` rows of every lane, after the first `skipped`."""
+    for pairs in windows:
+        for begin in range(skipped * rows, pairs.shape[1], rows)[:steps]:
+            yield pairs[:, begin : begin + rows].reshape(-1, 2)
+            steps -= 1
+        skipped = 0
+
+
+def _windows(
+    stream: Stream, order: np.ndarray, seed: int, epoch: int, lanes: int, own: range, size: int, first: int
+) -> Iterator[np.ndarray]:
+    """The permuted windows of the `own` lanes from number `first` on, `int32[own lanes, size, 2]`, padded at the end."""
+    ends = np.cumsum(stream.groups[order, 2])
+    cuts = [stream.num_pairs * lane // lanes for lane in range(lanes + 1)]
+    held = {}  # lane -> the row group it stopped in, which it goes on with
+    for number in range(first, -(-stream.num_pairs // (lanes * size))):
+        pairs = np.empty((len(own), size, 2), np.int32)
+        pairs[...] = stream.num_users, stream.num_items
+        for row, lane in enumerate(own):
+            low, high = (min(cuts[lane] + begin, cuts[lane + 1]) for begin in (number * size, (number + 1) * size))
+            places = generator(seed, WINDOW, epoch, lane, number).permutation(high - low)
+            place = int(np.searchsorted(ends, low, side="right"))
+            while low < high:
+                group = dict(held.values()).get(place)
+                if group is None:
+                    group = read_group(stream, order[place])
+                held[lane] = place, group
+                begin = ends[place] - len(group)
+                piece = group[low - begin : high - begin]
+                pairs[row, places[: len(piece)]] = piece
+                places, low, place = places[len(piece) :], low + len(piece), place + 1
+        yield pairs
+
+
+def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same items, the next one made in a thread while one is used; what goes wrong there is raised here."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+class TouchedItems(NamedTuple):
+    """What each user touched, exactly, as `Interactions` has it.
+
+    Attributes:
+      row_starts: `[M+1]`, int32, or int64 from 2**31 pairs on.
+      sorted_items: `int32[distinct pairs]`; ascending in `row_starts[u]:row_starts[u+1]`, no item twice.
+      duplicates: how many repeated pairs were left out.
+    """
+
+    row_starts: np.ndarray
+    sorted_items: np.ndarray
+    duplicates: int
+
+
+def train_csr(stream: Stream, max_bytes: int) -> TouchedItems | None:
+    """What each user touched, in two passes over the files (count, fill), if `4 (P + M + 1)` bytes are not more than given.
+
+    Beside the result it takes 24 bytes a user, a row group, and for sorting about 2**20 pairs or one user's, at a time.
+    None if it does not fit. Then no exact membership test can be had: use negatives that ask for none (the ones that a batch
+    shares, or in the batch, with `mask_known` off), or accept that a negative of user `u` is one of his `n_u` own items
+    with a chance of `n_u / N`.
+    """
+    if 4 * (stream.num_pairs + stream.num_users + 1) > max_bytes:
+        return None
+    counts = np.zeros(stream.num_users, np.int64)
+    for group in range(len(stream.groups)):
+        np.add.at(counts, read_group(stream, group, (0,))[:, 0], 1)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    items, free = np.empty(starts[-1], np.int32), starts[:-1].copy()
+    for group in range(len(stream.groups)):
+        users, of_group = np.divmod(np.sort(pair_keys(read_group(stream, group))), 1 << 32)
+        begin = np.flatnonzero(np.diff(users, prepend=-1))
+        places_in_row = np.arange(len(users)) - np.repeat(begin, np.diff(begin, append=len(users)))
+        items[free[users] + places_in_row] = of_group
+        np.add.at(free, users, 1)
+    closed = _sort_rows(starts, items)
+    narrow = np.int32 if closed[-1] <= np.iinfo(np.int32).max else np.int64
+    return TouchedItems(closed.astype(narrow), items[: closed[-1]], len(items) - int(closed[-1]))
+
+
+def _sort_rows(starts: np.ndarray, items: np.ndarray, at_a_time: int = 1 << 20) -> np.ndarray:
+    """Sorts every row and drops repeated items, in place, about `at_a_time` pairs at a time; where rows start now."""
+    closed, user, users = np.zeros_like(starts), 0, len(starts) - 1
+    while user < users:
+        until = max(user + 1, int(np.searchsorted(starts, starts[user] + at_a_time, side="right")) - 1)
+        rows = np.repeat(np.arange(until - user), np.diff(starts[user : until + 1]))
+        keys = np.sort(rows << 32 | items[starts[user] : starts[until]])
+        keys = keys[np.diff(keys, prepend=-1) != 0]
+        kept = closed[user]  # no more than starts[user], so that nothing is written over before it has been sorted
+        items[kept : kept + len(keys)] = keys & 0xFFFFFFFF
+        closed[user + 1 : until + 1] = kept + np.searchsorted(keys, np.arange(1, until - user + 1) << 32)
+        user = until
+    return closed

@@ -1,0 +1,38 @@
+"""The same step on many devices: batches spread over them, tables copied to each or spread by rows; several processes."""
+
+from onebp_jax.parallel.describe import bytes_per_device, described, log_placement
+from onebp_jax.parallel.distribute import (
+    DRIVERS,
+    TABLES,
+    Layout,
+    check_layout,
+    distribute,
+    lay_out,
+    make_layout,
+    replicate,
+    take_part,
+    take_up,
+)
+from onebp_jax.parallel.placement import Placement, place
+from onebp_jax.parallel.ranking import sharded_top_k
+from onebp_jax.parallel.traffic import exchanged
+
+__all__ = [
+    "DRIVERS",
+    "TABLES",
+    "Layout",
+    "Placement",
+    "bytes_per_device",
+    "check_layout",
+    "described",
+    "distribute",
+    "exchanged",
+    "lay_out",
+    "log_placement",
+    "make_layout",
+    "place",
+    "replicate",
+    "sharded_top_k",
+    "take_part",
+    "take_up",
+]

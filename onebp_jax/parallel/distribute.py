@@ -1,0 +1,212 @@
+"""One program, three drivers: `pmap`, `shard_map`, and `jit` with the partitioning left to the compiler.
+
+    build(spread) -> program(state, *rest) -> (state, info)        the same body whatever drives it
+    distribute(build, layout) -> program                           jit it, lower it, donate to it as you like
+
+`pmap` and `shard_map` run the body on each device and send what the body says; since jax 0.8 the first is a wrapper over the
+second. Under `jit` the body is the program of one device, and the compiler decides what is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from onebp_jax.spread import ALONE, Spread, over_devices
+from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
+
+AXIS = "data"
+DRIVERS = ("pmap", "shard_map", "jit")
+TABLES = ("replicated", "sharded")
+_WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
+
+
+class Layout(NamedTuple):
+    """What runs where: the driver, the devices, and whether the rows of the tables are spread over them."""
+
+    how: str
+    mesh: Mesh
+    sharded: bool = False
+
+    @property
+    def count(self) -> int:
+        return self.mesh.size
+
+    @property
+    def rows(self) -> NamedSharding:
+        """How a table lies whose rows are in parts."""
+        return self.sharding(_ROWS)
+
+    def sharding(self, spec: PartitionSpec = _WHOLE) -> NamedSharding:
+        return NamedSharding(self.mesh, spec)
+
+
+def make_layout(how: str = "pmap", devices: Sequence[jax.Device] | None = None, tables: str = "replicated") -> Layout:
+    """A layout over `devices` (all by default).
+
+    Raises:
+      ValueError: an unknown driver or way to lay out tables.
+    """
+    for name, value, known in (("how", how, DRIVERS), ("tables", tables, TABLES)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    devices = jax.devices() if devices is None else devices
+    return Layout(how, Mesh(np.array(devices), (AXIS,)), tables == "sharded")
+
+
+def check_layout(method: Method, layout: Layout, batch_size: int, state: State) -> None:
+    """Raises ValueError where a method, whose state on one device is given, cannot be spread in this way, with the reason."""
+    if batch_size % layout.count:
+        raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
+    if layout.how != "jit" and getattr(method.loss, "across_rows", False):
+        raise ValueError(
+            f"this loss compares the rows of a batch with one another, and under {layout.how} a device has its own rows only: "
+            "use the driver jit"
+        )
+    if layout.sharded and (method.encoder.whole or method.encoder.partner is not None):
+        raise ValueError(
+            "tables can be sharded where a vector is made of its own row; this encoder reads other rows as well: use replicated "
+            "tables"
+        )
+    if layout.sharded:
+        _check_rows_apart(method.user_updater, "user", state.user, state.item.shape[1:])
+        _check_rows_apart(method.item_updater, "item", state.item, state.user.shape[1:])
+
+
+def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple[int, ...]) -> None:
+    """Raises ValueError for an updater to which half of a table is not half of the work: four rows, whole and in halves."""
+    numbers = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
+    small = numbers(0, 4, *table.shape[1:]) if jnp.issubdtype(table.dtype, jnp.floating) else table[:4]
+    ids, grads, targets = jnp.array([0, 3, 1, 3, 2]), numbers(1, 5, *table.shape[1:]), numbers(2, 5, *partner)
+
+    @jax.jit
+    def two_steps(table: Array, ids: Array) -> Array:
+        state = updater.init(table)
+        for _ in range(2):
+            table, state = updater.update(Signal(ids, grads, targets), state, table, old_targets=targets)
+        return table
+
+    halves = [two_steps(small[at : at + 2], jnp.where((ids >= at) & (ids < at + 2), ids - at, 2)) for at in (0, 2)]
+    if not np.allclose(two_steps(small, ids), np.concatenate(halves), rtol=1e-5, atol=1e-6):
+        raise ValueError(
+            f"{tower} rows cannot be sharded: their updater looks at the whole table (a penalty on it, or a transformation that "
+            "mixes rows); use replicated tables"
+        )
+
+
+def distribute(build: Callable[[Spread], Callable], layout: Layout) -> Callable:
+    """`program(state, *rest) -> (state, info)` on the devices of a layout.
+
+    Args:
+      build: `build(spread)` makes the body. It gets `state` laid out as `lay_out` does, the `rest` whole on every device;
+        `info` must be the same on all.
+    """
+    count, mesh = layout.count, layout.mesh
+
+    def by_compiler(state: State, *rest):
+        new, info = build(_automatic(layout))(state, *rest)
+        lie = lambda leaf, tower: jax.lax.with_sharding_constraint(leaf, layout.sharding(_ROWS if tower else _WHOLE))
+        return _map(lie, new, layout), info
+
+    def by_shard_map(state: State, *rest):
+        specs = _map(lambda _, tower: _ROWS if tower else _WHOLE, state, layout)
+        body = lambda *given: build(over_devices(AXIS, jax.lax.axis_index(AXIS), count, layout.sharded))(*given)
+        # Every device writes the same rows of its copy; that the copies stay equal cannot be inferred.
+        return jax.shard_map(
+            body, mesh=mesh, in_specs=(specs, *[_WHOLE] * len(rest)), out_specs=(specs, _WHOLE), check_vma=False
+        )(state, *rest)
+
+    def by_pmap(state: State, *rest):
+        axes = _map(lambda _, tower: 0 if tower else None, state, layout)
+        body = lambda index, *given: build(over_devices(AXIS, index, count, layout.sharded))(*given)
+        mapped = jax.pmap(
+            body,
+            axis_name=AXIS,
+            in_axes=(0, axes, *[None] * len(rest)),
+            out_axes=(axes, None),
+            devices=list(mesh.devices.flat),
+        )
+        stack = lambda x, tower: x.reshape(count, -1, *x.shape[1:]) if tower else x
+        merge = lambda x, tower: x.reshape(-1, *x.shape[2:]) if tower else x
+        new, info = mapped(jnp.arange(count), _map(stack, state, layout), *rest)
+        return _map(merge, new, layout, like=state), info
+
+    return {"jit": by_compiler, "shard_map": by_shard_map, "pmap": by_pmap}[layout.how]
+
+
+def _automatic(layout: Layout) -> Spread:
+    """The program of one device, told where its arrays shall lie."""
+    put = lambda x, *spec: jax.lax.with_sharding_constraint(x, layout.sharding(PartitionSpec(*spec)))
+    mine = lambda x, along=0: put(x, *[None] * along, AXIS)
+    return ALONE._replace(mine=mine, gather=lambda x, along=0: put(x))
+
+
+def _map(function: Callable, state: State, layout: Layout, like: State | None = None) -> State:
+    """`function(leaf, tower)` over a state: the tower of whose table the leaf has an entry a row, None where tables are whole."""
+    like = like or state
+    parts = {}
+    for name in State._fields:
+        tower = name.removesuffix("_opt") if layout.sharded else None
+        rows = {"user": like.user.shape[0], "item": like.item.shape[0]}.get(tower)
+        in_rows = [leaf.ndim > 0 and leaf.shape[0] == rows for leaf in jax.tree.leaves(getattr(like, name))]
+        leaves, tree = jax.tree.flatten(getattr(state, name))
+        found = [function(leaf, tower if each else None) for leaf, each in zip(leaves, in_rows, strict=True)]
+        parts[name] = jax.tree.unflatten(tree, found)
+    return State(**parts)
+
+
+def lay_out(state: State, layout: Layout) -> State:
+    """A state of one device, on the devices of a layout; sharded tables get rows of zeros up to a multiple of the devices."""
+
+    put = lambda leaf, tower: lay_out_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
+    return _map(put, state, layout)
+
+
+def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
+    """A table `[rows, ..]` in parts, with rows of zeros up to a multiple of the devices."""
+    if missing := -table.shape[0] % layout.count:
+        table = np.pad(np.asarray(table), [(0, missing)] + [(0, 0)] * (table.ndim - 1))
+    return _put(table, layout.rows)
+
+
+def take_part(layout: Layout) -> tuple[int, int]:
+    """Which part of what lies in batch order the devices of this process have, and of how many parts, a process each."""
+    owners = [device.process_index for device in layout.mesh.devices.flat]
+    mine = owners.count(jax.process_index())
+    return owners.index(jax.process_index()) // mine, layout.count // mine
+
+
+def replicate(tree: Tree, layout: Layout) -> Tree:
+    """Arrays that every process has, on all devices."""
+    return jax.tree.map(lambda leaf: _put(leaf, layout.sharding()), tree)
+
+
+def _put(leaf: Array, sharding: NamedSharding) -> Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        # On devices of other processes typed keys cannot be put as they are.
+        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    # Among processes only what lies on the host can be put on all devices.
+    return jax.device_put(leaf if jax.process_count() == 1 else np.asarray(leaf), sharding)
+
+
+def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
+    """The state as one device has it, in this process' host memory, without the rows that `lay_out` added."""
+    rows = {"user": num_users, "item": num_items}
+    return _map(lambda leaf, tower: on_host(leaf)[: rows[tower]] if tower else on_host(leaf), state, layout)
+
+
+def on_host(leaf: Array) -> np.ndarray | Array:
+    """A whole array in host memory, one after the other; a typed key on the first device of this process."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(on_host(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    if leaf.is_fully_replicated:
+        return np.asarray(leaf.addressable_data(0))
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    return multihost_utils.process_allgather(leaf, tiled=True)

@@ -1,0 +1,76 @@
+"""Several processes, one run: how they find each other, what they must agree on, and what one of them does for all.
+
+Every process runs the same program on its own devices. The first one, the lead, alone touches the run folder: what it reads
+there is sent to the others, so that nobody else needs to see its disk. With one process everything here is the identity.
+"""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from onebp_jax.errors import UserError
+from onebp_jax.types import Tree
+
+# A process that died is noticed after so long, and the others are stopped.
+HEARTBEAT_SECONDS = 20
+
+
+def join(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Connects this process with the others; before the first computation.
+
+    Args:
+      coordinator: `HOST:PORT` of the lead (process 0), or "auto" where a cluster scheduler (Slurm, a TPU pod, Open MPI) says all.
+      num_processes, process_id: how many, and which of them this is, from 0.
+
+    Raises:
+      UserError: numbers that do not fit, an address that cannot be used, others that did not come.
+    """
+    if coordinator == "auto":
+        given = {}
+    else:
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdecimal():
+            raise UserError(f"--coordinator={coordinator}: expected HOST:PORT, or auto")
+        if num_processes < 1 or not 0 <= process_id < num_processes:
+            raise UserError(
+                f"--num_processes={num_processes} --process_id={process_id}: expected ids from 0 to the number less one"
+            )
+        given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
+    try:
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"--coordinator={coordinator}: {str(error)[:300]}") from error
+
+
+def is_lead() -> bool:
+    """Whether this process writes for all."""
+    return jax.process_index() == 0
+
+
+def any_of(flag: bool) -> bool:
+    """Whether the flag is true in some process; all of them must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def from_lead(tree: Tree) -> Tree:
+    """The arrays of the lead, in every process; all must have a tree of the same form."""
+    if jax.process_count() == 1:
+        return tree
+    return multihost_utils.broadcast_one_to_all(tree)
+
+
+def plain_from_lead(value):
+    """A JSON-able value of the lead, in every process."""
+    if jax.process_count() == 1:
+        return value
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8) if is_lead() else np.zeros(0, np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int64(len(text))))
+    padded = np.zeros(length, np.uint8)
+    padded[: len(text)] = text
+    return json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded))))
