@@ -1,0 +1,88 @@
+"""Several processes of this machine train what one does, and go on after one of them was killed."""
+
+import signal
+import socket
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tests.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
+
+RUN = (
+    *SMALL,
+    "--config.epochs=6",
+    "--config.eval_every=2",
+    "--config.checkpoint_seconds=0",
+    "--config.steps_per_call=2",
+)
+
+
+def start(count, workdir, *more):
+    """The processes of one run, started."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    shared = (*RUN, f"--workdir={workdir}", f"--coordinator={address}", f"--num_processes={count}", *more)
+    return [
+        subprocess.Popen(
+            command("train", *shared, f"--process_id={process}"),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(count)
+    ]
+
+
+def end(processes):
+    """Their exit statuses, when all have ended; what they said is in the message of a failure."""
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    return [process.returncode for process in processes], "\n".join(said)
+
+
+def assert_same_tables(one, other):
+    for expected, found in zip(tables(one), tables(other), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_two_processes_train_what_one_does(tmp_path):
+    assert run("train", *RUN, f"--workdir={tmp_path / 'one'}").returncode == 0
+    statuses, said = end(start(2, tmp_path / "two", "--num_devices=2"))
+    assert statuses == [0, 0], said
+    assert_same_tables(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.study
+def test_a_killed_process_stops_the_others_and_the_run_goes_on(tmp_path):
+    long = ("--config.epochs=60", "--config.steps_per_call=0")
+    assert run("train", *RUN, *long, f"--workdir={tmp_path / 'one'}").returncode == 0
+    long += ("--num_devices=4", "--tables=sharded")
+    processes = start(2, tmp_path / "two", *long)
+    while not list((tmp_path / "two").glob("checkpoints/[0-9]*")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.1)
+    processes[1].send_signal(signal.SIGKILL)
+    statuses, said = end(processes)
+    assert statuses[1] == -signal.SIGKILL and statuses[0] != 0, said
+    assert "another task died" in said or "Gloo" in said
+    assert not (tmp_path / "two" / "result.json").exists()
+    statuses, said = end(start(2, tmp_path / "two", *long))
+    assert statuses == [0, 0], said
+    assert_same_tables(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--num_processes=2"], ["--coordinator=HOST:PORT"]),
+        (["--coordinator=here", "--num_processes=2"], ["--coordinator=here", "HOST:PORT"]),
+        (["--coordinator=localhost:1", "--num_processes=2", "--process_id=2"], ["--process_id=2"]),
+        (["--num_devices=3", "--num_processes=2"], ["--num_devices=3", "multiple"]),
+    ],
+)
+def test_what_cannot_be_started_is_one_line(flags, words, tmp_path):
+    assert_one_line(run("train", *SMALL, f"--workdir={tmp_path}", *flags), 2, *words)
