@@ -34,7 +34,7 @@ def small(**changes):
 def fake(calls):
     """A `train` that only notes what it was asked for; the honest epochs are 7 and 11, the best trial has beta .9."""
 
-    def train(config, dataset, workdir):
+    def train(config, dataset, workdir, layout=None):
         calls.append((config.copy_and_resolve_references(), workdir))
         metrics = {name: 0.1 * (1 + config.seed) for name in METRICS} if config.read_test else {}
         return {
@@ -125,7 +125,7 @@ def test_rows_of_other_runs_stay_and_a_row_made_again_replaces_its_own(row, data
 
 
 def test_a_row_that_fails_is_said_and_the_next_one_is_made(dataset, tmp_path, monkeypatch):
-    def fails(config, dataset, workdir):
+    def fails(config, dataset, workdir, layout):
         if config.method == "twobp":
             raise RunFailed("the loss is nan at step 3")
         return fake([])(config, dataset, workdir)

@@ -81,7 +81,7 @@ def test_a_search_that_was_stopped_goes_on(searched, dataset, tmp_path, monkeypa
     _, report, _ = searched
     calls, real = [], sweep.train
 
-    def stops(config, dataset, workdir):
+    def stops(config, dataset, workdir, layout):
         calls.append(workdir.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -121,7 +121,7 @@ def test_a_method_without_training_is_fitted_without_the_validation_pairs(datase
 def test_a_trial_that_fails_is_said_and_not_chosen(dataset, tmp_path, monkeypatch):
     real = sweep.train
 
-    def fails(config, dataset, workdir):
+    def fails(config, dataset, workdir, layout):
         if config.learning_rate == 0.1:
             raise RunFailed("the loss is nan at step 3")
         return real(config, dataset, workdir) if config.learning_rate == 0.01 else {"never": "finite"} | EMPTY

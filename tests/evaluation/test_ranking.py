@@ -35,7 +35,7 @@ def ranked_in_blocks(user, item, seen, k, block, byte_budget=ranking.DEFAULT_BYT
     layout = plan(len(user), len(item), seen, byte_budget)
     arrays = (jnp.asarray(user), jnp.asarray(item), layout.seen.rows, layout.seen.item_ids, layout.seen.starts)
     sizes = {"k": min(k, len(item)), "chunk": layout.chunk, "width": layout.seen.width, "block": block}
-    return tuple(np.asarray(array) for array in ranking._top_k(*arrays, **sizes))
+    return tuple(np.asarray(array) for array in ranking.rank_chunks(*arrays, **sizes))
 
 
 def same_lists(found, expected):
@@ -178,7 +178,7 @@ def test_no_users_by_items_array_exists(block):
     )
     seen = layout.seen
     tables = [jnp.zeros((rows, 3)) for rows in (num_users, num_items)]
-    lowered = ranking._top_k.lower(
+    lowered = ranking.rank_chunks.lower(
         *tables, seen.rows, seen.item_ids, seen.starts, k=20, chunk=layout.chunk, width=seen.width, block=block
     )
     shapes = re.findall(r"\b(?:pred|[suf]\d+)\[([\d,]+)\]", lowered.compile().as_text())
@@ -192,9 +192,9 @@ def test_the_second_call_compiles_nothing():
     user, item = (jnp.asarray(table) for table in integer_tables(2))
     layout = plan(23, 40, random_seen(2), budget_for(4, 40))
     top_k(user, item, layout, 7)
-    before = ranking._top_k._cache_size()
+    before = ranking.rank_chunks._cache_size()
     top_k(user + 1, item * 2, layout, 7)
-    assert ranking._top_k._cache_size() == before
+    assert ranking.rank_chunks._cache_size() == before
 
 
 def test_seen_items_never_appear_and_all_others_do():
@@ -314,7 +314,7 @@ def test_of_several_vectors_a_user_the_best_counts_without_more_scores(block):
     np.testing.assert_array_equal(scores, np.take_along_axis(best, order, 1))
     np.testing.assert_array_equal(items, np.where(scores > -np.inf, order, 40))
     layout = plan(96, 500, None, budget_for(users_a_chunk, 500))
-    lowered = ranking._top_k.lower(
+    lowered = ranking.rank_chunks.lower(
         jnp.zeros((96, several, 3)),
         jnp.zeros((500, 3)),
         *layout.seen[:3],
