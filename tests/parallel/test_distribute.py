@@ -128,23 +128,35 @@ def test_many_devices_compute_what_one_does_everywhere(method, optimizer, how, c
 # vectors a user, a slow copy, projections, a whole step before the own one.
 OTHERS = [
     ("ngcf", "replicated", {}),
-    ("onebp_lightgcn", "replicated", {"options_reading": "prestep"}),
     ("onebp", "sharded", {"shared_negatives": 16, "negative_alpha": 0.5, "hide_touched": True}),
     ("cbns", "sharded", {"options_bank_size": 100, "options_warmup": 2}),
-    ("dns", "sharded", {}),
     ("onebp_k", "sharded", {"options_num_interests": 3}),
+]
+MORE_OTHERS = [
+    ("onebp_lightgcn", "replicated", {"options_reading": "prestep"}),
+    ("dns", "sharded", {}),
     ("buir", "sharded", {}),
     ("cml", "replicated", {"options_covariance": 0.1}),
 ]
 
 
-@pytest.mark.parametrize("method, tables, fields", OTHERS)
-def test_other_methods(method, tables, fields):
+def check_other(method, tables, fields):
     fields = tuple(fields.items())
     expected, losses = alone(method, "dense", fields)
     found, info = spread(method, "dense", "shard_map", 2, tables, fields)
     assert_same(expected, found)
     np.testing.assert_allclose(info.loss, losses.loss, rtol=2e-6)
+
+
+@pytest.mark.parametrize("method, tables, fields", OTHERS)
+def test_other_methods(method, tables, fields):
+    check_other(method, tables, fields)
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("method, tables, fields", MORE_OTHERS)
+def test_more_methods(method, tables, fields):
+    check_other(method, tables, fields)
 
 
 @pytest.mark.parametrize(
