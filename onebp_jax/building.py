@@ -53,6 +53,11 @@ def build(config) -> Method | Baseline:
         method = in_words_of_the_user(function, accepted)(config, **given)
     if isinstance(method, Baseline):
         return _untrained(method, config)
+    for part, kind in KINDS.items():
+        if not isinstance(getattr(method, part), kind):
+            raise UserError(
+                f"method={_name(function)!r}: its {part} is {getattr(method, part)!r:.80}, which is no {kind.__name__}"
+            )
     check = in_words_of_the_user(method.sampler.check, accepted)
     return in_words_of_the_user(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
 

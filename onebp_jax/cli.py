@@ -124,10 +124,14 @@ def run(main: Callable[[], None], doc: str) -> None:
     except RunFailed as error:
         status = _say(error, 1)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+        said = str(error) if isinstance(error, jax.errors.JaxRuntimeError) else "RESOURCE_EXHAUSTED"
+        if "RESOURCE_EXHAUSTED" not in said and "Gloo" not in said:
             raise
         status = _say(
-            f"out of memory: lower dim, batch_size, num_negatives or the size of the data ({str(error)[:200]})", 1
+            f"a process of this run was lost: start all of them again, the run goes on from its last checkpoint ({said[:200]})"
+            if "Gloo" in said
+            else f"out of memory: lower dim, batch_size, num_negatives or the size of the data ({str(error)[:200]})",
+            1,
         )
     except Interrupted as error:
         status = _say(error, 128 + error.number)
@@ -139,6 +143,9 @@ def run(main: Callable[[], None], doc: str) -> None:
         os._exit(128 + signal.SIGPIPE)  # nobody reads on, `| head` for one
     except OSError as error:
         status = _say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", 2)
+    if status and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(status)  # in order, it would wait for the other processes, which wait for this one
     sys.exit(status)
 
 

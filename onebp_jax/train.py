@@ -56,12 +56,16 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data, lead = sources.fingerprint(dataset), processes.is_lead()
-    with run_folder.locked(workdir) if lead else contextlib.nullcontext():
-        found = None
-        if lead:
+    how = (layout.how, layout.sharded, layout.count) if layout else None
+    processes.check_same(as_plain(config) | {"data": data, "--parallel, --tables or --num_devices": how})
+    with contextlib.ExitStack() as held:
+
+        def begun() -> dict | None:
+            held.enter_context(run_folder.locked(workdir))
             run_folder.check(workdir, config, data)
-            found = run_folder.read_result(workdir) if (workdir / "result.json").exists() else None
-        if found := processes.plain_from_lead(found):
+            return run_folder.read_result(workdir) if (workdir / "result.json").exists() else None
+
+        if found := processes.lead_does(begun):
             return found
         if isinstance(method, Baseline):
             tables = _closed_form(config, method, dataset)

@@ -6,7 +6,7 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import building, losses, runner, updaters
+from onebp_jax import building, losses, methods, runner, updaters
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
@@ -74,6 +74,10 @@ def without_extra(config):
     return updaters.moving_average(0.9)._replace(update=update)
 
 
+def with_a_function_as_sampler(config):
+    return methods.twobp(config)._replace(sampler=lambda *given: 1)
+
+
 def one_number(user, positive, negatives, **extra):
     return losses.infonce()(user, positive, negatives, **extra).mean()
 
@@ -91,6 +95,11 @@ def wrong_inside(user, positive, negatives, **extra):
         ("item_updater", three, "which is no Updater$"),
         ("transform", three, "which is no GradientTransformation$"),
         ("method", three, "which is no Method or Baseline$"),
+        (
+            "method",
+            with_a_function_as_sampler,
+            "^method='with_a_function_as_sampler': its sampler is .*, which is no Sampler$",
+        ),
         (
             "user_updater",
             narrower,

@@ -7,6 +7,8 @@ there is sent to the others, so that nobody else needs to see its disk. With one
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -74,3 +76,28 @@ def plain_from_lead(value):
     padded = np.zeros(length, np.uint8)
     padded[: len(text)] = text
     return json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded))))
+
+
+def lead_does(function: Callable):
+    """The JSON-able value that `function()` gives the lead, in every process; so is the `UserError` that it raises there."""
+    told = [None, None]
+    if is_lead():
+        try:
+            told[0] = function()
+        except UserError as error:
+            told[1] = str(error)
+    value, error = plain_from_lead(told)
+    if error is not None:
+        raise UserError(error)
+    return value
+
+
+def check_same(what: dict) -> None:
+    """Raises `UserError`, in all processes, unless each of them was given the same JSON-able values."""
+    if jax.process_count() == 1:
+        return
+    mine = np.array([zlib.crc32(json.dumps(what[name], sort_keys=True).encode()) for name in what], np.uint32)
+    everyone = multihost_utils.process_allgather(mine)
+    differ = [name for name, column in zip(what, everyone.T, strict=True) if len(set(column.tolist())) > 1]
+    if differ:
+        raise UserError(f"the processes of this run differ in {', '.join(differ)}: give all of them the same command")

@@ -19,15 +19,15 @@ RUN = (
 )
 
 
-def start(count, workdir, *more):
-    """The processes of one run, started."""
+def start(count, workdir, *more, last=()):
+    """The processes of one run, started; the last one with flags of its own."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     shared = (*RUN, f"--workdir={workdir}", f"--coordinator={address}", f"--num_processes={count}", *more)
     return [
         subprocess.Popen(
-            command("train", *shared, f"--process_id={process}"),
+            command("train", *shared, f"--process_id={process}", *(last if process == count - 1 else ())),
             cwd=ROOT,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -54,6 +54,20 @@ def test_two_processes_train_what_one_does(tmp_path):
     statuses, said = end(start(2, tmp_path / "two", "--num_devices=2"))
     assert statuses == [0, 0], said
     assert_same_tables(tmp_path / "one", tmp_path / "two")
+
+
+def test_processes_that_differ_end_with_one_line(tmp_path):
+    processes = start(2, tmp_path / "two", "--num_devices=2", last=["--config.dim=16"])
+    statuses, said = end(processes)
+    assert statuses == [2, 2] and said.count("error: the processes of this run differ in dim: give all") == 2, said
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.study
+def test_processes_that_meet_another_run_end_with_one_line(tmp_path):
+    assert run("train", *RUN, "--config.dim=16", f"--workdir={tmp_path}").returncode == 0
+    statuses, said = end(start(2, tmp_path, "--num_devices=2"))
+    assert statuses == [2, 2] and said.count("dim is 16 there and 8 here; nothing was touched") == 2, said
 
 
 @pytest.mark.study
