@@ -13,7 +13,6 @@ import zlib
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
@@ -76,7 +75,7 @@ def save(folder: Path, run: Run) -> None:
 
 
 def restore(folder: Path, run: Run) -> Run:
-    """The newest sound checkpoint in the structure of `run` (a fresh one); `run` itself where there is none.
+    """The newest sound checkpoint in the structure of `run` (a fresh one), in host memory; `run` itself where there is none.
 
     Raises:
       RunFailed: there are checkpoints, and every one of them is damaged.
@@ -96,10 +95,6 @@ def restore(folder: Path, run: Run) -> Run:
             shutil.rmtree(aside, ignore_errors=True)
             (folder / str(step)).rename(aside)
             continue
-        if isinstance(
-            run.state.user, jax.Array
-        ):  # else the run is a gathered one of many devices, too large for one perhaps
-            arrays = jax.tree.map(jnp.asarray, arrays)
         best = tuple(arrays.pop("best"))
         return Run(run.state._replace(**arrays), best, progress)
     # Those set aside by an earlier call count: the run must not begin anew as if it had never been.

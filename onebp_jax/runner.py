@@ -97,7 +97,10 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
 
 
 def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
-    """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit."""
+    """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit.
+
+    The run is one as `gathered` makes it: with a layout it goes through `spread_out` before its first step.
+    """
     shape = dataset.num_users, dataset.num_items
     source = sources.source(config, method.each, dataset, layout)
     try:
@@ -127,8 +130,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
-    state, _ = placed.spread_out(state, ())
-    run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
+    run = Run(state, jax.tree.map(jnp.copy, jax.jit(method.encoder.vectors)(state.tables, data)), progress)
     return Job(config, source.watched, source.epoch_steps, source.call_steps, *programs, measure, placed), run
 
 

@@ -32,7 +32,7 @@ class Spread(NamedTuple):
       take: `take(table, ids) -> rows`, each device's own `ids`. take_same: the same for ids that all devices ask for.
       held: `held(ids, table, num_rows) -> ids`, where a device has these rows in its part of the table; the number of rows of
         that part for a row that lies elsewhere (padding, to an updater).
-      alone: whether there is only one device. sharded: whether tables are in parts.
+      alone: whether there is only one device.
     """
 
     mine: Callable[[Array, int], Array]
@@ -42,7 +42,6 @@ class Spread(NamedTuple):
     take_same: Callable[[Array, Array], Array]
     held: Callable[[Array, Array, int], Array]
     alone: bool = False
-    sharded: bool = False
 
 
 _same = lambda x, *_: x
@@ -86,4 +85,4 @@ def over_devices(axis: str, index: Array, count: int, sharded: bool = False) -> 
         place = ids - index * table.shape[0]
         return jnp.where((place >= 0) & (place < table.shape[0]) & (ids < num_rows), place, table.shape[0])
 
-    return Spread(mine, gather, total, take_own, lambda table, ids: total(rows_held(table, ids)), held, sharded=True)
+    return Spread(mine, gather, total, take_own, lambda table, ids: total(rows_held(table, ids)), held)

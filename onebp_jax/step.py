@@ -39,8 +39,12 @@ def check_method(method: Method) -> tuple[str, str]:
     """Which tower moves first: the one whose updater needs no partner rows; the items where neither does.
 
     Raises:
-      ValueError: two updaters that would wait for each other; a loss that compares other vectors than the encoder makes.
+      ValueError: an updater that reads what no signal has; two that would wait for each other; a loss that compares other
+        vectors than the encoder makes.
     """
+    for tower in TOWERS:
+        if unknown := set(getattr(method, f"{tower}_updater").reads) - {"grads", "targets"}:
+            raise ValueError(f"the {tower} updater reads {sorted(unknown)[0]!r}, expected grads, targets or both")
     waits = [tower for tower in TOWERS if "targets" in getattr(method, f"{tower}_updater").reads]
     if len(waits) == 2:
         raise ValueError(

@@ -73,7 +73,6 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
                 run_folder.begin(workdir, config, data)
             return _finish(config, dataset, workdir, *tables, epochs_done=0)
         job, run = runner.prepare(config, method, dataset, layout)
-        run = runner.gathered(job, run)
         if lead:
             run_folder.begin(workdir, config, data)
             run = checkpoint.restore(workdir / "checkpoints", run)

@@ -63,6 +63,11 @@ def test_two_updaters_that_wait_for_each_other_are_refused(other):
             make_step(parts(user, item))
 
 
+def test_an_updater_that_reads_what_no_signal_has_is_refused():
+    with pytest.raises(ValueError, match="the item updater reads 'gradients', expected grads, targets or both"):
+        make_step(parts(AVERAGE, DESCENT._replace(reads=("gradients",))))
+
+
 def recorder(reads, rows):
     """An updater that leaves its table alone and keeps the signal's fields that it reads."""
     shapes = {"ids": (rows,), "grads": (rows, DIM), "targets": (BATCH, DIM)}

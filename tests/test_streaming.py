@@ -73,7 +73,8 @@ def small(**changes):
 
 def prepared(dataset, layout=None, **changes):
     config = small(**changes)
-    return runner.prepare(config, building.build(config), dataset, layout)
+    job, run = runner.prepare(config, building.build(config), dataset, layout)
+    return job, runner.spread_out(job, run)
 
 
 def advanced(job, start, *lengths):

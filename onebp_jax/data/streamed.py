@@ -74,8 +74,8 @@ class Streamed:
     def train(self) -> np.ndarray:
         """What a `Dataset` has and this has not: says so to whoever needs all pairs at once."""
         raise UserError(
-            f"{self.name}: this needs all training pairs in memory and they are streamed: use stream_window=0, or another "
-            "method or program"
+            f"{self.name}: this needs all training pairs in memory and they are streamed: use another method or program, "
+            "or stream_window=0 with one train and one test file"
         )
 
 
