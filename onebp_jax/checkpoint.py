@@ -1,40 +1,48 @@
 """Checkpoints through orbax: atomic, the newest two kept, each whole in itself (the state, the best vectors, progress).
 
-Damage on disk is found by a checksum over everything that was saved; a damaged newest checkpoint is set aside with a
-warning that names it, and the one before is used.
+Every process writes the rows that its devices hold, and reads those that they shall hold: as many as before or others. So the
+folder must be one that all processes see. Damage on disk is found by a checksum over everything that was saved; a damaged newest
+checkpoint is set aside with a warning that names it, and the one before is used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import json
+import logging as stdlib_logging
+import math
 import shutil
+import sys
+import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from absl import logging
 
 from onebp_jax.errors import RunFailed
 from onebp_jax.parallel import processes
 from onebp_jax.runner import Run
-from onebp_jax.types import Tree
+from onebp_jax.types import Array, Tree
 
 KEPT = 2
 _FIELDS = ("user", "item", "user_opt", "item_opt", "sampler", "step")
 _OPTIONAL = ("params", "params_opt", "before")  # saved where there is something in them
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
-    alone = ocp.options.MultiprocessingOptions()
-    if jax.process_count() > 1:
-        # The first of several processes writes and reads for all: it must not wait for the others here.
-        alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="lead")
-    folder.mkdir(parents=True, exist_ok=True)
+def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
+    """The storage layer's manager; `alone`, it waits for no other process."""
+    options = ocp.options.MultiprocessingOptions()
+    if alone:
+        me = jax.process_index()
+        options = ocp.options.MultiprocessingOptions(me, {me}, barrier_sync_key_prefix=f"process{me}")
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, create=False, enable_async_checkpointing=False, multiprocessing_options=alone
+        max_to_keep=KEPT, create=False, enable_async_checkpointing=False, multiprocessing_options=options
     )
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
@@ -45,22 +53,41 @@ def _arrays(run: Run) -> dict:
     return {name: getattr(run.state, name) for name in (*_FIELDS, *more)} | {"best": list(run.best)}
 
 
-def _digest(arrays: Tree, progress: dict) -> int:
-    digest = zlib.crc32(json.dumps(progress, sort_keys=True).encode())
-    for leaf in jax.tree.leaves(arrays):
-        digest = zlib.crc32(np.ascontiguousarray(leaf), digest)
-    return digest
+@jax.jit
+def _sums(arrays: list[Array]) -> Array:
+    """`u32[arrays]`, a checksum each: the bits of its numbers times odd weights that differ by place, summed modulo `2**32`.
+
+    The order of the sum does not matter, nor do zeros: arrays in parts, padded or not, have the sum of the whole one.
+    """
+
+    def of(array: Array) -> Array:
+        if array.dtype == bool:
+            array = array.astype(jnp.uint8)
+        bits = jax.lax.bitcast_convert_type(array, f"uint{8 * array.dtype.itemsize}").astype(jnp.uint32)
+        place = jnp.zeros((), jnp.uint32)
+        for axis in range(array.ndim):
+            step = math.prod(array.shape[axis + 1 :]) % 2**32
+            place += jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis) * jnp.uint32(step)
+        mixed = place * jnp.uint32(0x9E3779B1)
+        return jnp.sum(bits * (mixed ^ (mixed >> 15) | 1), dtype=jnp.uint32)
+
+    return jnp.stack([of(array) for array in arrays])
+
+
+def _digest(arrays: Tree, progress: dict) -> list[int]:
+    return [zlib.crc32(json.dumps(progress, sort_keys=True).encode()), *_sums(jax.tree.leaves(arrays)).tolist()]
 
 
 def save(folder: Path, run: Run) -> None:
-    """Writes one checkpoint under the run's step; it appears under that name only when it is complete.
+    """Writes one checkpoint under the run's step; it appears under that name only when it is complete. All processes call it.
 
     Raises:
       OSError: no space left, or the folder cannot be written; earlier checkpoints are as they were.
     """
-    arrays = jax.device_get(_arrays(run))
+    arrays = _arrays(run)
     note = {"progress": run.progress, "digest": _digest(arrays, run.progress)}
     args = ocp.args.Composite(arrays=ocp.args.PyTreeSave(arrays), note=ocp.args.JsonSave(note))
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with _manager(folder) as manager:
             if run.step not in manager.all_steps():
@@ -75,46 +102,75 @@ def save(folder: Path, run: Run) -> None:
 
 
 def restore(folder: Path, run: Run) -> Run:
-    """The newest sound checkpoint in the structure of `run` (a fresh one), in host memory; `run` itself where there is none.
+    """The newest sound checkpoint in the structure of `run`, a fresh one, and where the arrays of that lie, which are given
+    up; `run` itself where there is none. All processes call it.
 
     Raises:
       RunFailed: there are checkpoints, and every one of them is damaged.
     """
-    if not folder.is_dir():
-        return run
-    template = jax.device_get(_arrays(run))
-    with _manager(folder) as manager:
-        steps = sorted(manager.all_steps(), reverse=True)
+    steps = processes.lead_does(lambda: _steps(folder))
+    form = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+    forms = jax.tree.map(form, _arrays(run))
+    if steps:
+        # There may be no room for both.
+        jax.tree.map(lambda leaf: leaf.delete(), _arrays(run))
     for step in steps:
-        try:
-            arrays, progress = _read(folder, step, template)
-        except Exception as error:  # whatever a damaged file makes the storage layer raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            logging.warning("checkpoint %s is damaged (%s): trying the one before it", folder / str(step), reason)
-            aside = folder / f"damaged-{step}"
-            shutil.rmtree(aside, ignore_errors=True)
-            (folder / str(step)).rename(aside)
-            continue
-        best = tuple(arrays.pop("best"))
-        return Run(run.state._replace(**arrays), best, progress)
+        found, reason = None, ""
+        with _without_complaints():
+            try:
+                found = _read(folder, step, forms)
+            except Exception as error:  # whatever a damaged file makes the storage layer raise
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        if not processes.any_of(bool(reason)):
+            arrays, progress = found
+            if _digest(arrays, progress["progress"]) == progress["digest"]:
+                best = tuple(arrays.pop("best"))
+                return Run(run.state._replace(**arrays), best, progress["progress"])
+            reason = "its checksum does not match"
+        processes.lead_does(lambda step=step, reason=reason: _set_aside(folder, step, reason))
     # Those set aside by an earlier call count: the run must not begin anew as if it had never been.
-    if steps or any(folder.glob("damaged-*")):
+    if steps or processes.lead_does(lambda: any(folder.glob("damaged-*"))):
         raise RunFailed(f"every checkpoint in {folder} is damaged: start again in another --workdir")
     return run
 
 
-def _read(folder: Path, step: int, template: Tree) -> tuple[Tree, dict]:
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
-    arrays = ocp.args.PyTreeRestore(item=template, restore_args=as_numpy)
-    with _manager(folder) as manager:
+def _steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, the newest first."""
+    if not folder.is_dir():
+        return []
+    with _manager(folder, alone=True) as manager:
+        return sorted(manager.all_steps(), reverse=True)
+
+
+def _set_aside(folder: Path, step: int, reason: str) -> None:
+    reason = reason or "another process cannot read it"
+    logging.warning("checkpoint %s is damaged (%s): trying the one before it", folder / str(step), reason)
+    aside = folder / f"damaged-{step}"
+    shutil.rmtree(aside, ignore_errors=True)
+    (folder / str(step)).rename(aside)
+
+
+@contextlib.contextmanager
+def _without_complaints() -> Iterator[None]:
+    """Where one file cannot be read, the storage layer leaves other reads half done: what Python says of them is of no use."""
+    hook, logger = sys.unraisablehook, stdlib_logging.getLogger("asyncio")
+    sys.unraisablehook, logger.disabled = lambda _: None, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+            gc.collect()
+    finally:
+        sys.unraisablehook, logger.disabled = hook, False
+
+
+def _read(folder: Path, step: int, forms: Tree) -> tuple[dict, dict]:
+    """The arrays of a checkpoint and what was noted beside them, without waiting for other processes."""
+    # A table in parts has rows of zeros at its end, as many as the devices need: here perhaps more or fewer than were saved.
+    place = lambda form: ocp.ArrayRestoreArgs(
+        sharding=form.sharding, global_shape=form.shape, dtype=form.dtype, strict=False
+    )
+    arrays = ocp.args.PyTreeRestore(item=forms, restore_args=jax.tree.map(place, forms))
+    with _manager(folder, alone=True) as manager:
         saved = manager.restore(step, args=ocp.args.Composite(arrays=arrays, note=ocp.args.JsonRestore()))
-    if _digest(saved.arrays, saved.note["progress"]) != saved.note["digest"]:
-        raise ValueError("its checksum does not match")
-    return saved.arrays, saved.note["progress"]
-
-
-def of_lead(run: Run) -> Run:
-    """What the first of several processes has restored, in all of them."""
-    arrays = processes.from_lead(_arrays(run))
-    best = tuple(arrays.pop("best"))
-    return Run(run.state._replace(**arrays), best, processes.plain_from_lead(run.progress))
+    return saved.arrays, saved.note

@@ -28,8 +28,8 @@ from onebp_jax.own_functions import failed, written
 from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.rows import wide
 from onebp_jax.spread import ALONE, Spread
-from onebp_jax.step import Step, make_step
-from onebp_jax.types import Array, Batch, Info, Interactions, Method, State
+from onebp_jax.step import Step, first_tables, make_step, ready
+from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
 
 
 class Run(NamedTuple):
@@ -97,20 +97,20 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
 
 
 def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
-    """Splits, places the data on the devices and initialises; raises `UserError` where method, data and layout do not fit.
-
-    The run is one as `gathered` makes it: with a layout it goes through `spread_out` before its first step.
-    """
+    """Splits, places data and tables on the devices; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    source = sources.source(config, method.each, dataset, layout)
+    source, key = sources.source(config, method.each, dataset, layout), jax.random.key(config.seed)
     try:
-        init, step = make_step(method)
-        state = init(jax.random.key(config.seed), source.data)
+        step = make_step(method)[1]
+        data = ready(method, source.data)
         if layout:
-            check_layout(method, layout, config.batch_size, state)
+            forms = jax.eval_shape(partial(first_tables, method), key, data)
+            check_layout(method, layout, config.batch_size, forms)
+        placed, state = place(method, key, data, layout)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
-        _check_same(state, jax.eval_shape(step, state, batch)[0])
+        after, _ = jax.eval_shape(step, state._replace(data=data), batch)
+        _check_same(state, after._replace(data=None))
     except Exception as error:
         own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
         if own:
@@ -118,8 +118,6 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
         if isinstance(error, ValueError):
             raise UserError(str(error)) from error
         raise
-    data, state = state.data, state._replace(data=None)
-    placed = place(method.encoder, data, layout)
     measure = lambda user, item: {}
     if source.watched:
         measure = evaluator(source.seen, source.held_out, shape, source.popularity, rank=placed.rank)
@@ -130,7 +128,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
         "epoch_loss": [0.0, 0],
         "seconds": {"train": 0.0, "eval": 0.0, "compile": 0.0},
     }
-    run = Run(state, jax.tree.map(jnp.copy, jax.jit(method.encoder.vectors)(state.tables, data)), progress)
+    run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
     return Job(config, source.watched, source.epoch_steps, source.call_steps, *programs, measure, placed), run
 
 
@@ -170,18 +168,6 @@ def _advance(scan, data: Interactions, feed: sources.Feed, epoch_steps: int):
     return compile, advance
 
 
-def gathered(job: Job, run: Run) -> Run:
-    """A run as one device has it, which is how it is saved: it may go on with other devices."""
-    state, best = job.placed.gathered(run.state, run.best)
-    return Run(state, best, run.progress)
-
-
-def spread_out(job: Job, run: Run) -> Run:
-    """A gathered run on the devices that compute."""
-    state, best = job.placed.spread_out(run.state, run.best)
-    return Run(state, best, run.progress)
-
-
 def _count(run: Run, what: str, seconds: float) -> Run:
     """The run with time added to one of its clocks."""
     clocks = run.progress["seconds"]
@@ -218,6 +204,11 @@ def next_length(job: Job, run: Run) -> int:
     return min(job.epoch_steps - run.step % job.epoch_steps, job.call_steps)
 
 
+@jax.jit
+def _all_finite(tables: Tables) -> Array:
+    return jnp.stack([jnp.isfinite(wide(table)).all() for table in jax.tree.leaves(tables)]).all()
+
+
 def is_finite(run: Run) -> bool:
     """Whether the tables and the encoder's parameters hold finite numbers only."""
-    return all(bool(jnp.isfinite(wide(table)).all()) for table in jax.tree.leaves(run.state.tables))
+    return bool(_all_finite(run.state.tables))

@@ -28,6 +28,7 @@ from onebp_jax.types import (
     Signal,
     State,
     Tables,
+    Updater,
     stream,
 )
 
@@ -67,6 +68,46 @@ def partner_rows(encoder: Encoder, tables: Tables, tower: str, ids: Array, data:
     return encoder.partner(tables, tower, ids, data)
 
 
+def _updaters(method: Method) -> dict[str, Updater]:
+    return dict(zip(TOWERS, (method.user_updater, method.item_updater), strict=True))
+
+
+def ready(method: Method, data: Interactions) -> Interactions:
+    """The data with what the encoder prepares; raises ValueError where they make the method impossible."""
+    for each in filter(None, (method, method.before)):
+        each.sampler.check(data)
+    return data.replace(prepared=method.encoder.prepare(data))
+
+
+def first_tables(method: Method, key: Array, data: Interactions) -> State:
+    """The state that training begins with, but for what samplers carry: a pure function, to be compiled for many devices."""
+    encoder, updaters = method.encoder, _updaters(method)
+    tables = encoder.init(stream(key, Purpose.INIT, 0), data)
+    has_params = bool(jax.tree.leaves(tables.params))
+    if has_params and method.tx is None:
+        raise ValueError(
+            "the encoder has parameters that are no table, and the method no transformation for them: give it a tx, or "
+            "choose a transform that keeps no moment a row"
+        )
+    opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
+    params_opt = method.tx.init(tables.params) if has_params else ()
+    state = State(*tables[:2], *opts, (), key, jnp.int32(0), None, tables.params, params_opt)
+    if method.before:
+        first = [
+            updater.init(table) for updater, table in zip(_updaters(method.before).values(), tables[:2], strict=True)
+        ]
+        state = state._replace(before=(*first, ()))
+    return state
+
+
+def with_samplers(method: Method, state: State, data: Interactions) -> State:
+    """A state of `first_tables`, with what samplers carry; they see the data on the host."""
+    carried = lambda each: each.sampler.init(data, view_of(each.encoder, state.tables, data))
+    if method.before:
+        state = state._replace(before=(*state.before[:2], carried(method.before)))
+    return state._replace(sampler=carried(method))
+
+
 def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
     """The two pure functions that train a method.
 
@@ -83,30 +124,12 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
     Raises:
       ValueError: two updaters that would wait for each other; a loss that does not fit the encoder.
     """
-    encoder, sampler, updaters = method.encoder, method.sampler, (method.user_updater, method.item_updater)
-    updaters = dict(zip(TOWERS, updaters, strict=True))
-    order = check_method(method)
+    encoder, sampler, updaters, order = method.encoder, method.sampler, _updaters(method), check_method(method)
     inner = make_step(method.before, spread)[1] if method.before else None
 
     def init(key: Array, data: Interactions) -> State:
-        sampler.check(data)
-        data = data.replace(prepared=encoder.prepare(data))
-        tables = encoder.init(stream(key, Purpose.INIT, 0), data)
-        has_params = bool(jax.tree.leaves(tables.params))
-        if has_params and method.tx is None:
-            raise ValueError(
-                "the encoder has parameters that are no table, and the method no transformation for them: give it a tx, or "
-                "choose a transform that keeps no moment a row"
-            )
-        opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
-        carried = sampler.init(data, view_of(encoder, tables, data))
-        params_opt = method.tx.init(tables.params) if has_params else ()
-        state = State(*tables[:2], *opts, carried, key, jnp.int32(0), data, tables.params, params_opt)
-        if method.before:
-            first = make_step(method.before._replace(encoder=method.before.encoder._replace(init=lambda *_: tables)))[0]
-            first = first(key, data)
-            state = state._replace(before=(first.user_opt, first.item_opt, first.sampler))
-        return state
+        data = ready(method, data)
+        return with_samplers(method, first_tables(method, key, data), data)._replace(data=data)
 
     def step(state: State, batch: Batch) -> tuple[State, Info]:
         if inner:

@@ -10,7 +10,7 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -25,9 +25,10 @@ from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.evaluation.interests import interest_usage
-from onebp_jax.parallel import Layout, log_placement, processes
+from onebp_jax.parallel import Layout, Placement, log_placement, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
+from onebp_jax.signals import caught_signals
 from onebp_jax.types import Array
 
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
@@ -71,14 +72,16 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
             tables = _closed_form(config, method, dataset)
             if lead:
                 run_folder.begin(workdir, config, data)
-            return _finish(config, dataset, workdir, *tables, epochs_done=0)
+            return _finish(config, dataset, workdir, *tables)
         job, run = runner.prepare(config, method, dataset, layout)
+        processes.lead_does(lambda: run_folder.begin(workdir, config, data))
+        if processes.any_of(not (workdir / "config.json").exists()):
+            raise UserError(f"--workdir={workdir}: not all processes see it: give a folder that they share")
+        run = checkpoint.restore(workdir / "checkpoints", run)
         if lead:
-            run_folder.begin(workdir, config, data)
-            run = checkpoint.restore(workdir / "checkpoints", run)
             run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
-        run = runner.gathered(job, _loop(job, runner.spread_out(job, checkpoint.of_lead(run)), workdir))
-        return _finish(config, dataset, workdir, run.best, run.progress, epochs_done=run.step // job.epoch_steps)
+        run = _loop(job, run, workdir)
+        return _finish(config, dataset, workdir, run.best, run.progress, run.step // job.epoch_steps, job.placed)
 
 
 def _closed_form(config, method: Baseline, dataset: Dataset | Streamed) -> tuple[tuple, dict]:
@@ -99,7 +102,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
         log_placement(run.state)
         run = job.compile(run, runner.next_length(job, run))
     saved, pause = time.monotonic(), config.checkpoint_seconds
-    with _signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
+    with caught_signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
         while not runner.is_done(job, run):
             try:
                 run = job.advance(run, runner.next_length(job, run))
@@ -112,11 +115,9 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
             now, done = time.monotonic(), runner.is_done(job, run)
             stop = processes.any_of(bool(caught))
             if processes.any_of(stop or done or now - saved >= pause):
-                gathered = runner.gathered(job, run)
-                if not runner.is_finite(gathered):
+                if not runner.is_finite(run):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
-                if processes.is_lead():
-                    checkpoint.save(folder, gathered)
+                checkpoint.save(folder, run)
                 saved = time.monotonic()
                 # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
@@ -147,34 +148,20 @@ def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
     return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection['epoch']})"
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and Ctrl-C instead of dying at once; a second one acts as usual."""
-    caught, previous = [], {}
-
-    def note(number, frame):
-        del frame
-        caught.append(number)
-        signal.signal(number, previous[number])
-
-    # Outside the main thread signals belong to somebody else.
-    with contextlib.suppress(ValueError):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _finish(config, dataset: Dataset | Streamed, workdir: Path, tables, progress: dict, epochs_done: int) -> dict:
+def _finish(
+    config,
+    dataset: Dataset | Streamed,
+    workdir: Path,
+    tables: tuple[Array, Array],
+    progress: dict,
+    epochs_done: int = 0,
+    placed: Placement | None = None,
+) -> dict:
     """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
-    user, item = (np.asarray(table) for table in tables)
     metrics, streamed = {}, isinstance(dataset, Streamed)
     seen, test = sources.split_of(config, dataset, "test")
     if config.read_test and len(test):
-        metrics = measure(dataset, seen, test, user, item)
+        metrics = processes.plain_from_lead(measure(dataset, seen, test, *tables, placed and placed.rank))
     chosen = not streamed or len(dataset.validation)
     selection = progress.get("selection", protocols.start())
     seconds = progress.get("seconds", {"train": 0.0, "eval": 0.0, "compile": 0.0})
@@ -190,7 +177,7 @@ def _finish(config, dataset: Dataset | Streamed, workdir: Path, tables, progress
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,
         "test_users": len(np.unique(test[:, 0])),
-        "dim": config.dim if epochs_done else item.shape[1],
+        "dim": config.dim if epochs_done else tables[1].shape[1],
         "optimizer": config.optimizer,
         "transform": as_plain(config)["transform"],
         "table_dtype": config.table_dtype,
@@ -199,16 +186,17 @@ def _finish(config, dataset: Dataset | Streamed, workdir: Path, tables, progress
         "seconds": seconds | {"per_epoch": seconds["train"] / max(1, epochs_done)},
         "versions": versions(),
     }
-    if user.ndim == 3 and user.shape[1] > 1 and len(seen):
-        result["interest_usage"] = interest_usage(user, item, seen)
     if streamed:
         result["stream"] = {"window": config.stream_window, "touched_items_known": dataset.touched is not None}
     if config.protocol == "paper_oracle" and selection["oracle"]:
         result["metrics"] = metrics | {name: value for name, (value, _) in selection["oracle"].items()}
         result["metric_epochs"] = {name: epoch for name, (_, epoch) in selection["oracle"].items()}
         result["metrics_at_epoch"] = metrics
+    user, item = placed.on_host(tables) if placed else tables
     if not processes.is_lead():
         return result
+    if user.ndim == 3 and user.shape[1] > 1 and len(seen):
+        result["interest_usage"] = interest_usage(user, item, seen)
     ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
     run_folder.write_json(workdir / "result.json", result)
@@ -223,11 +211,18 @@ def _selection(config, epochs_done: int) -> str:
 
 
 def measure(
-    dataset: Dataset | Streamed, seen: np.ndarray, held_out: np.ndarray, user: Array, item: Array
+    dataset: Dataset | Streamed,
+    seen: np.ndarray,
+    held_out: np.ndarray,
+    user: Array,
+    item: Array,
+    rank: Callable | None = None,
 ) -> dict[str, float]:
-    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists."""
+    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists; those
+    on many devices need the `rank` of `evaluator`."""
     shape = dataset.num_users, dataset.num_items
-    return evaluator(seen, held_out, shape, sources.popularity(dataset))(jnp.asarray(user), jnp.asarray(item))
+    evaluate = evaluator(seen, held_out, shape, sources.popularity(dataset), rank=rank)
+    return evaluate(user, item) if rank else evaluate(jnp.asarray(user), jnp.asarray(item))
 
 
 def versions() -> dict[str, str]:

@@ -63,10 +63,8 @@ class Saved(NamedTuple):
 
     @property
     def fresh(self):
-        """A run that has not begun; one of its own every time, because going on gives its buffers away."""
-        state = self.begun.state
-        key = jax.random.wrap_key_data(jax.random.key_data(state.key).copy())
-        return self.begun._replace(state=state._replace(key=key))
+        """A run that has not begun; one of its own every time, because restoring gives its buffers away."""
+        return jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, self.begun)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def finished(request, folder, dataset, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     train(config, dataset, workdir)
     job, run = runner.prepare(config, building.build(config), dataset)
-    return config, workdir, job, run, runner.spread_out(job, checkpoint.restore(workdir / "checkpoints", run))
+    return config, workdir, job, run, checkpoint.restore(workdir / "checkpoints", run)
 
 
 def test_a_new_item_has_the_vector_of_its_features(finished, dataset):

@@ -74,7 +74,7 @@ def small(**changes):
 def prepared(dataset, layout=None, **changes):
     config = small(**changes)
     job, run = runner.prepare(config, building.build(config), dataset, layout)
-    return job, runner.spread_out(job, run)
+    return job, run
 
 
 def advanced(job, start, *lengths):
@@ -234,7 +234,7 @@ def test_killed_within_an_epoch_the_same_command_ends_as_if_nothing_had_happened
 @pytest.mark.parametrize("how", ["pmap", "shard_map", "jit"])
 def test_two_devices_give_the_tables_of_one(dataset, how):
     one, two = prepared(dataset), prepared(dataset, make_layout(how, jax.devices()[:2]))
-    ends = [runner.gathered(job, advanced(job, start, job.epoch_steps, 2)) for job, start in (one, two)]
+    ends = [advanced(job, start, job.epoch_steps, 2) for job, start in (one, two)]
     assert_same_tables(ends[0].state, ends[1].state, rtol=1e-6, atol=1e-6)
 
 

@@ -11,9 +11,15 @@ from onebp_jax.types import Array, Encoder, Interactions, Tables
 DTYPES = ("float32", "bfloat16")
 
 
+def normal(key: Array, shape: tuple[int, ...], std: float) -> Array:
+    """`f32[shape]`, normal with standard deviation `std`; to the bit the same, compiled or not."""
+    # Without the barrier a compiler makes one factor of two.
+    return jax.lax.optimization_barrier(jax.random.normal(key, shape)) * std
+
+
 def xavier_normal(key: Array, rows: int, dim: int) -> Array:
     """`f32[rows, dim]`, normal with standard deviation `sqrt(2 / (rows + dim))` (Glorot and Bengio 2010)."""
-    return jax.random.normal(key, (rows, dim)) * (2.0 / (rows + dim)) ** 0.5
+    return normal(key, (rows, dim), (2.0 / (rows + dim)) ** 0.5)
 
 
 @jax.custom_vjp

@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.encoders.embedding import check_whole, unit_norm
+from onebp_jax.encoders.embedding import check_whole, normal, unit_norm
 from onebp_jax.geometry import ranked_by_dot
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -50,8 +50,8 @@ def euclidean(
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)
         of_user = (data.num_users, dim) if num_interests == 1 else (data.num_users, num_interests, dim)
-        user = jax.random.normal(user_key, of_user) * stds[0]
-        item = jax.random.normal(item_key, (data.num_items, dim)) * stds[1]
+        user = normal(user_key, of_user, stds[0])
+        item = normal(item_key, (data.num_items, dim), stds[1])
         return Tables(place(user), place(item))
 
     def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from onebp_jax.encoders.embedding import check_whole, unit_norm, xavier_normal
+from onebp_jax.encoders.embedding import check_whole, normal, unit_norm, xavier_normal
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
@@ -26,7 +26,7 @@ def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Enc
         user_key, item_key = jax.random.split(key)
         # The fan is that of one vector, so that K does not change how long they are.
         std = (2.0 / (data.num_users + dim)) ** 0.5
-        user = jax.random.normal(user_key, (data.num_users, num_interests, dim)) * std
+        user = normal(user_key, (data.num_users, num_interests, dim), std)
         return Tables(user, xavier_normal(item_key, data.num_items, dim))
 
     def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:

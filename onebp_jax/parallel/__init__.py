@@ -8,13 +8,15 @@ from onebp_jax.parallel.distribute import (
     check_layout,
     distribute,
     lay_out,
+    lay_out_rows,
+    made,
     make_layout,
     replicate,
     take_part,
     take_up,
 )
 from onebp_jax.parallel.placement import Placement, place
-from onebp_jax.parallel.ranking import sharded_top_k
+from onebp_jax.parallel.ranking import spread_top_k
 from onebp_jax.parallel.traffic import exchanged
 
 __all__ = [
@@ -28,11 +30,13 @@ __all__ = [
     "distribute",
     "exchanged",
     "lay_out",
+    "lay_out_rows",
     "log_placement",
+    "made",
     "make_layout",
     "place",
     "replicate",
-    "sharded_top_k",
+    "spread_top_k",
     "take_part",
     "take_up",
 ]

@@ -18,6 +18,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from onebp_jax.parallel import processes
+from onebp_jax.rows import NARROW
 from onebp_jax.spread import ALONE, Spread, over_devices
 from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
 
@@ -61,7 +63,7 @@ def make_layout(how: str = "pmap", devices: Sequence[jax.Device] | None = None, 
 
 
 def check_layout(method: Method, layout: Layout, batch_size: int, state: State) -> None:
-    """Raises ValueError where a method, whose state on one device is given, cannot be spread in this way, with the reason."""
+    """Raises ValueError where a method, the forms of whose state are given, cannot be spread in this way, with the reason."""
     if batch_size % layout.count:
         raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
     if layout.how != "jit" and getattr(method.loss, "across_rows", False):
@@ -82,7 +84,9 @@ def check_layout(method: Method, layout: Layout, batch_size: int, state: State) 
 def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple[int, ...]) -> None:
     """Raises ValueError for an updater to which half of a table is not half of the work: four rows, whole and in halves."""
     numbers = lambda seed, *shape: jax.random.normal(jax.random.key(seed), shape)
-    small = numbers(0, 4, *table.shape[1:]) if jnp.issubdtype(table.dtype, jnp.floating) else table[:4]
+    small = numbers(0, 4, *table.shape[1:])
+    if table.dtype == NARROW:
+        small = jax.lax.bitcast_convert_type(small.astype(jnp.bfloat16), NARROW)
     ids, grads, targets = jnp.array([0, 3, 1, 3, 2]), numbers(1, 5, *table.shape[1:]), numbers(2, 5, *partner)
 
     @jax.jit
@@ -161,18 +165,29 @@ def _map(function: Callable, state: State, layout: Layout, like: State | None = 
     return State(**parts)
 
 
+def made(build: Callable[..., State], layout: Layout, *given: Tree) -> State:
+    """`build(*given)`, a state, each device computing the rows that it shall hold; laid out as by `lay_out`."""
+    place = lambda leaf, tower: layout.rows if tower else layout.sharding()
+    padded = lambda leaf, tower: _padded(leaf, layout, jnp.pad) if tower else leaf
+    forms = jax.eval_shape(build, *given)
+    laid = jax.jit(lambda *given: _map(padded, build(*given), layout), out_shardings=_map(place, forms, layout))
+    return laid(*given)
+
+
 def lay_out(state: State, layout: Layout) -> State:
     """A state of one device, on the devices of a layout; sharded tables get rows of zeros up to a multiple of the devices."""
-
     put = lambda leaf, tower: lay_out_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
     return _map(put, state, layout)
 
 
 def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
     """A table `[rows, ..]` in parts, with rows of zeros up to a multiple of the devices."""
-    if missing := -table.shape[0] % layout.count:
-        table = np.pad(np.asarray(table), [(0, missing)] + [(0, 0)] * (table.ndim - 1))
-    return _put(table, layout.rows)
+    return _put(_padded(np.asarray(table), layout, np.pad), layout.rows)
+
+
+def _padded(table: Array, layout: Layout, pad: Callable) -> Array:
+    missing = -table.shape[0] % layout.count
+    return pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1)) if missing else table
 
 
 def take_part(layout: Layout) -> tuple[int, int]:
@@ -195,18 +210,17 @@ def _put(leaf: Array, sharding: NamedSharding) -> Array:
     return jax.device_put(leaf if jax.process_count() == 1 else np.asarray(leaf), sharding)
 
 
-def take_up(state: State, layout: Layout, num_users: int, num_items: int) -> State:
-    """The state as one device has it, in this process' host memory, without the rows that `lay_out` added."""
-    rows = {"user": num_users, "item": num_items}
-    return _map(lambda leaf, tower: on_host(leaf)[: rows[tower]] if tower else on_host(leaf), state, layout)
-
-
-def on_host(leaf: Array) -> np.ndarray | Array:
-    """A whole array in host memory, one after the other; a typed key on the first device of this process."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(on_host(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
-    if leaf.is_fully_replicated:
-        return np.asarray(leaf.addressable_data(0))
-    if leaf.is_fully_addressable:
-        return np.asarray(leaf)
-    return multihost_utils.process_allgather(leaf, tiled=True)
+def take_up(table: Array, rows: int) -> np.ndarray | None:
+    """The first `rows` of a table in the host memory of the lead, wherever its parts lie; None in the other processes, which
+    must ask for it too. No device ever holds more than a part."""
+    if table.is_fully_replicated:
+        return np.asarray(table.addressable_data(0))[:rows] if processes.is_lead() else None
+    if table.is_fully_addressable:
+        return np.asarray(table)[:rows]
+    here, parts = {shard.index[0].start or 0: shard for shard in table.addressable_shards}, []
+    for first in range(0, table.shape[0], table.sharding.shard_shape(table.shape)[0]):
+        mine = here.get(first, table.addressable_shards[0])
+        sent = multihost_utils.broadcast_one_to_all(np.asarray(mine.data), is_source=first in here)
+        if processes.is_lead():
+            parts.append(np.asarray(sent))
+    return np.concatenate(parts)[:rows] if parts else None

@@ -15,7 +15,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
-from onebp_jax.types import Tree
 
 # A process that died is noticed after so long, and the others are stopped.
 HEARTBEAT_SECONDS = 20
@@ -58,13 +57,6 @@ def any_of(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
-
-
-def from_lead(tree: Tree) -> Tree:
-    """The arrays of the lead, in every process; all must have a tree of the same form."""
-    if jax.process_count() == 1:
-        return tree
-    return multihost_utils.broadcast_one_to_all(tree)
 
 
 def plain_from_lead(value):

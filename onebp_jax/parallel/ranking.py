@@ -1,6 +1,7 @@
-"""Top-k over a catalogue that is in parts: every device ranks the items that it holds, and the short lists are merged.
+"""Top-k on many devices. Where tables are copied each device ranks some of the users; where they are in parts, its own items:
 
-    item rows of a device -> its best k -> gathered, `devices x k` a user -> the best k of these
+    users of a device, all items -> their lists -> gathered
+    all users, items of a device -> its best k -> gathered, `devices x k` a user -> the best k of these
 
 Equal scores rank the lower item id first, as on one device: parts are in the order of ids.
 """
@@ -23,40 +24,59 @@ from onebp_jax.types import Array
 _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 
-def sharded_top_k(layout: Layout, users: np.ndarray) -> Callable[[Array, Array, Plan, int], tuple[Array, Array]]:
-    """`top_k(user, item, plan, k)` as `onebp_jax.evaluation.ranking.top_k`, for tables that are in parts.
+def spread_top_k(layout: Layout, users: np.ndarray) -> Callable[[Array, Array, Plan, int], tuple[Array, Array]]:
+    """`top_k(user, item, plan, k)` as `onebp_jax.evaluation.ranking.top_k`, for tables that lie as a layout says.
 
     Args:
-      layout: where they lie, with rows of padding at their ends. users: `int[rows]`, the rows of `user` that are ranked; their
-        vectors are brought to every device.
+      layout: where they lie; tables in parts have rows of padding at their ends. users: `int[rows]`, the rows of `user` that
+        are ranked.
     """
-    ids = jnp.asarray(users, jnp.int32)
-    specs = (_ROWS, _ROWS, *[_WHOLE] * 4)
+    ids, ranked = jnp.asarray(users, jnp.int32), _of_items if layout.sharded else _of_users
+    spec = _ROWS if layout.sharded else _WHOLE
 
-    @partial(jax.jit, static_argnames=("k", "num_items", "chunk", "width"))
-    def merged(user: Array, item: Array, *seen: Array, k: int, num_items: int, chunk: int, width: int):
-        def part(user: Array, item: Array, ids: Array, rows: Array, item_ids: Array, starts: Array):
-            index = jax.lax.axis_index(AXIS)
-            spread = over_devices(AXIS, index, layout.count, sharded=True)
-            first, held = index * item.shape[0], item.shape[0]
-            here = (item_ids >= first) & (item_ids < first + held)
-            seen = jnp.where(here, rows, -1), jnp.where(here, item_ids - first, 0), starts
-            # Rows of padding may be among the best: so many more, and then they are no item.
-            own = min(k + layout.count - 1, held)
-            best, found = rank_chunks(spread.take_same(user, ids), item, *seen, k=own, chunk=chunk, width=width)
-            found = jnp.where(best > -jnp.inf, found + first, num_items)
-            best = jnp.where(found < num_items, best, -jnp.inf)
-            best, place = jax.lax.top_k(spread.gather(best, 1), k)
-            found = jnp.take_along_axis(spread.gather(found, 1), place, axis=1)
-            return best, jnp.where(best > -jnp.inf, found, num_items)
-
-        mapped = jax.shard_map(part, mesh=layout.mesh, in_specs=specs, out_specs=(_WHOLE, _WHOLE), check_vma=False)
-        return mapped(user, item, ids, *seen)
+    @partial(jax.jit, static_argnames=("k", "plan"))
+    def top_k_of(user: Array, item: Array, *seen: Array, **asked) -> tuple[Array, Array]:
+        return jax.shard_map(
+            partial(ranked, layout, **asked),
+            mesh=layout.mesh,
+            in_specs=(spec, spec, *[_WHOLE] * 4),
+            out_specs=(_WHOLE, _WHOLE),
+            check_vma=False,
+        )(user, item, ids, *seen)
 
     def top_k(user: Array, item: Array, plan: Plan, k: int) -> tuple[Array, Array]:
-        seen, k = plan.seen, min(k, plan.num_items)
-        arrays = seen.rows, seen.item_ids, seen.starts
-        found = merged(user, item, *arrays, k=k, num_items=plan.num_items, chunk=plan.chunk, width=seen.width)
+        *seen, width = plan.seen
+        sizes = plan._replace(seen=width)
+        found = top_k_of(user, item, *seen, k=min(k, plan.num_items), plan=sizes)
         return tuple(part.addressable_data(0) for part in found)
 
     return top_k
+
+
+def _of_users(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
+    """Whole chunks of users a device, so that the shapes, and with them the scores, are those of one device."""
+    spread = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count)
+    missing = -starts.shape[0] % layout.count
+    # Chunks that are only there to be as many on each device read the last user and hide what they find.
+    own_starts = spread.mine(jnp.pad(starts, (0, missing), mode="edge"))
+    chunks = own_starts.shape[0]
+    first = jax.lax.axis_index(AXIS) * chunks * plan.chunk
+    own = jnp.clip(first + jnp.arange(chunks * plan.chunk), 0, ids.shape[0] - 1)
+    asked = {"k": k, "chunk": plan.chunk, "width": plan.seen}
+    best, found = rank_chunks(user[ids[own]], item, rows - first, item_ids, own_starts, **asked)
+    return tuple(spread.gather(part)[: ids.shape[0]] for part in (best, found))
+
+
+def _of_items(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
+    spread = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count, sharded=True)
+    first, held = jax.lax.axis_index(AXIS) * item.shape[0], item.shape[0]
+    here = (item_ids >= first) & (item_ids < first + held)
+    seen = jnp.where(here, rows, -1), jnp.where(here, item_ids - first, 0), starts
+    # Rows of padding may be among the best: so many more, and then they are no item.
+    own = min(k + layout.count - 1, held)
+    best, found = rank_chunks(spread.take_same(user, ids), item, *seen, k=own, chunk=plan.chunk, width=plan.seen)
+    found = jnp.where(best > -jnp.inf, found + first, plan.num_items)
+    best = jnp.where(found < plan.num_items, best, -jnp.inf)
+    best, place = jax.lax.top_k(spread.gather(best, 1), k)
+    found = jnp.take_along_axis(spread.gather(found, 1), place, axis=1)
+    return best, jnp.where(best > -jnp.inf, found, plan.num_items)
