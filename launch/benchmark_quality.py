@@ -18,7 +18,7 @@ from pathlib import Path
 from absl import flags
 
 from onebp_jax import benchmark_quality as quality
-from onebp_jax import cli, report, run_folder
+from onebp_jax import cli, cli_layout, report, run_folder
 from onebp_jax.compare import variant
 from onebp_jax.config import as_plain
 from onebp_jax.errors import UserError
@@ -32,6 +32,7 @@ _BPR = flags.DEFINE_list("bpr", "64:0.02:300", "implicit BPR: FACTORS:LEARNING_R
 _OUT = flags.DEFINE_string("out", None, "Also write every point to this JSON file.")
 _PLOT = flags.DEFINE_string("plot", None, "Also draw the curves into this PNG file.")
 cli.define_config()
+cli_layout.define_layout(several_processes=False)
 
 
 def _numbers(flag: str, text: str) -> tuple[int, float, float]:
@@ -55,9 +56,12 @@ def main() -> None:
             raise UserError(f"--bpr={text}: expected a learning rate above 0 and one epoch or more")
     if als or bpr:
         load_implicit()
+    layout = cli_layout.layout()
     dataset = cli.load_data(config, flags.FLAGS.data_dir)
     say = lambda line: print(line, flush=True)
-    curves = [quality.own_curve(variant(config, spec, config.seed), dataset, spec, say) for spec in _METHOD.value]
+    curves = [
+        quality.own_curve(variant(config, spec, config.seed), dataset, spec, say, layout) for spec in _METHOD.value
+    ]
     for factors, regularization, alpha in als:
         settings = {"factors": factors, "regularization": regularization, "alpha": alpha, "iterations": 15}
         curves.append(quality.implicit_curve("als", dataset, 1, say, **settings))
@@ -80,6 +84,7 @@ def main() -> None:
     if _OUT.value:
         made_by = {"machine": machine(), "versions": versions()}
         shared = {"dataset": dataset.name, "split": dataset.split, "config": as_plain(config)}
+        shared |= {"devices": layout.count, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
         names = ("epoch", "train_s", CRITERION)
         value = [
             {"label": curve.label, "compile_s": curve.compile_s}

@@ -18,7 +18,7 @@ from pathlib import Path  # noqa: E402
 
 from absl import flags  # noqa: E402
 
-from onebp_jax import cli, data, report, run_folder  # noqa: E402
+from onebp_jax import cli, cli_layout, data, report, run_folder  # noqa: E402
 from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking  # noqa: E402
 from onebp_jax.peers import machine  # noqa: E402
 from onebp_jax.train import versions  # noqa: E402
@@ -30,17 +30,20 @@ _PEER = flags.DEFINE_enum("peer", "implicit", [*PEERS, "none"], "What to compare
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the row to this JSON file.")
 cli.define_data_dir()
+cli_layout.define_layout(several_processes=False)
 
 
 def main() -> None:
+    layout = cli_layout.layout()
     dataset = data.load(cli.need("dataset", _DATASET.value, "gowalla"), flags.FLAGS.data_dir)
-    row = benchmark_ranking(dataset, _DIM.value, _K.value, _PEER.value, _REPEATS.value)
+    row = benchmark_ranking(dataset, _DIM.value, _K.value, _PEER.value, _REPEATS.value, layout)
     print(f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} pairs left out;")
     print(f"dim {_DIM.value}, k {_K.value}, peer {_PEER.value}, {_REPEATS.value} calls each\n")
     print(report.table([(dataset.name, [row])], tuple(row), digits=4))
     if _OUT.value:
         shape = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
         asked = {"dim": _DIM.value, "k": _K.value, "peer": _PEER.value, "repeats": _REPEATS.value}
+        asked |= {"devices": layout.count, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
         value = [{**shape, **asked, **row, "versions": versions(), "machine": machine()}]
         run_folder.write_json(Path(_OUT.value), value)
 

@@ -10,19 +10,24 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, report, run_folder, serving
+from onebp_jax import cli, cli_layout, report, run_folder, serving
+from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _SPLIT = flags.DEFINE_string("split", "test", f"What to measure on: {', '.join(SPLITS)}.")
 _OUT = flags.DEFINE_string("out", None, "Also write the metrics to this JSON file.")
 cli.define_data_dir()
+cli_layout.define_layout()
 
 
 def main() -> None:
     cli.check_out(_OUT.value)
+    layout = cli_layout.layout()
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
-    metrics = serving.evaluate(run, cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value)
+    metrics = serving.evaluate(run, cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value, layout)
+    if not processes.is_lead():
+        return
     print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")
     print(report.by_length(metrics))
     if _OUT.value:

@@ -5,6 +5,7 @@
 
 A user's score for an item is the dot product of their vectors. Where a user has several vectors, the score is that of his best
 one: the array `user` is [users, vectors, dim], and a table of users has a row a vector, numbered from 0 in the column `interest`.
+Nothing is computed: of several processes the first one writes, whatever the devices.
 Exit status: 0 done, 2 bad flags or folder.
 """
 
@@ -12,15 +13,21 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, run_folder, serving
+from onebp_jax import cli, cli_layout, run_folder, serving
+from onebp_jax.parallel import processes
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "A name ending in .npz, .csv, .tsv or .parquet.")
+cli_layout.define_layout()
 
 
 def main() -> None:
+    out = Path(cli.need("out", _OUT.value, "vectors.npz"))
+    cli_layout.layout()
+    if not processes.is_lead():
+        return
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
-    for path in serving.export(run, Path(cli.need("out", _OUT.value, "vectors.npz"))):
+    for path in serving.export(run, out):
         print(path)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from onebp_jax import cli, run_folder, serving
+from onebp_jax import cli, cli_layout, run_folder, serving
 from onebp_jax.errors import UserError
+from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SEEN, seen_pairs
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
@@ -23,10 +24,12 @@ _EXCLUDE = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
 cli.define_data_dir()
+cli_layout.define_layout()
 
 
 def main() -> None:
     cli.check_out(_OUT.value)
+    layout = cli_layout.layout()
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
     if _K.value < 1:
         raise UserError(f"--k={_K.value}: expected at least 1")
@@ -36,7 +39,9 @@ def main() -> None:
     seen = None
     if _EXCLUDE.value != "none":
         seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
-    lists = serving.recommend(run, rows, _K.value, seen)
+    lists = serving.recommend(run, rows, _K.value, seen, layout)
+    if not processes.is_lead():
+        return
     asked, served = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].nunique()
     if served < asked:
         logging.warning(

@@ -19,6 +19,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.evaluation.protocols import CRITERION
+from onebp_jax.parallel import Layout
 from onebp_jax.peers import load_implicit, user_items
 
 
@@ -38,10 +39,10 @@ class Curve(NamedTuple):
         return next((seconds for _, seconds, value in self.points if value > quality), None)
 
 
-def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None]) -> Curve:
+def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None], layout: Layout | None = None) -> Curve:
     """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
     config.protocol = "paper_oracle"  # nothing held out: every point is measured on the test set, as the peers' are
-    job, run = runner.prepare(config, building.build(config), dataset)
+    job, run = runner.prepare(config, building.build(config), dataset, layout)
     run, points = job.compile(run, runner.next_length(job, run)), []
     while not runner.is_done(job, run):
         run = job.advance(run, runner.next_length(job, run))

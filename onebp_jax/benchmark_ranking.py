@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import ranking
+from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
 
 # Below this share of equal places the two do not compute the same thing, and their times are not worth a ratio.
 ENOUGH = 0.999
@@ -33,14 +33,18 @@ def random_tables(num_users: int, num_items: int, dim: int, seed: int = 0) -> tu
     return tuple(random.standard_normal((rows, dim), np.float32) for rows in (num_users, num_items))
 
 
-def ours(user: np.ndarray, item: np.ndarray, seen: np.ndarray, k: int) -> tuple[Lists, float]:
-    """A function that makes the lists `int[M, k]` with `ranking.top_k`, laid out and compiled once; and the compile time."""
-    layout = ranking.plan(len(user), len(item), seen)
-    *pairs, width = layout.seen
-    arrays = (jnp.asarray(user), jnp.asarray(item), *pairs)
+def ours(
+    user: np.ndarray, item: np.ndarray, seen: np.ndarray, k: int, layout: Layout | None = None
+) -> tuple[Lists, float]:
+    """A function that makes the lists `int[M, k]` with `ranking.top_k`, on one device or on those of a layout, laid out and
+    compiled once; and the compile time."""
+    plan = ranking.plan(len(user), len(item), seen)
+    *pairs, width = plan.seen
+    arrays = (*lay_out_tables(layout, user, item), *pairs)
+    top_k = spread_top_k(layout, np.arange(len(user))) if layout else ranking.top_k
 
     def lists(user, item, *pairs):
-        return ranking.top_k(user, item, layout._replace(seen=ranking.Seen(*pairs, width)), k)[1]
+        return top_k(user, item, plan._replace(seen=ranking.Seen(*pairs, width)), k)[1]
 
     started = time.perf_counter()
     compiled = jax.jit(lists).lower(*arrays).compile()
@@ -96,11 +100,14 @@ def _seconds(function: Lists) -> float:
     return time.perf_counter() - started
 
 
-def benchmark_ranking(dataset: Dataset, dim: int, k: int, peer: str, repeats: int) -> dict[str, float]:
+def benchmark_ranking(
+    dataset: Dataset, dim: int, k: int, peer: str, repeats: int, layout: Layout | None = None
+) -> dict[str, float]:
     """Times the lists of all users of a data set, ours and a peer's in turn.
 
     Args:
       dim: width of the random vectors. k: length of the lists. peer: a name of `PEERS`, or "none".
+      layout: the devices that rank; one without.
 
     Returns:
       `seconds` (median over `repeats`), `compile_s`, and with a peer `peer_seconds`,
@@ -115,7 +122,7 @@ def benchmark_ranking(dataset: Dataset, dim: int, k: int, peer: str, repeats: in
         raise UserError(f"--peer={peer}: expected one of {', '.join((*PEERS, 'none'))}")
     tables = random_tables(dataset.num_users, dataset.num_items, dim)
     theirs = PEERS[peer](*tables, dataset.train, k) if peer in PEERS else None
-    mine, compile_s = ours(*tables, dataset.train, k)
+    mine, compile_s = ours(*tables, dataset.train, k, layout)
     lists = mine()
     same = float((lists == theirs()).mean()) if theirs else None
     if theirs and same < ENOUGH:

@@ -222,7 +222,7 @@ def measure(
     on many devices need the `rank` of `evaluator`."""
     shape = dataset.num_users, dataset.num_items
     evaluate = evaluator(seen, held_out, shape, sources.popularity(dataset), rank=rank)
-    return evaluate(user, item) if rank else evaluate(jnp.asarray(user), jnp.asarray(item))
+    return evaluate(*map(jnp.asarray, (user, item)))
 
 
 def versions() -> dict[str, str]:

@@ -185,6 +185,13 @@ def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
     return _put(_padded(np.asarray(table), layout, np.pad), layout.rows)
 
 
+def lay_out_tables(layout: Layout | None, *tables: Array | np.ndarray) -> list[Array]:
+    """Tables as `tables` of a layout says: in parts, or a copy on each device; on the first device without a layout."""
+    if layout is None:
+        return [jnp.asarray(table) for table in tables]
+    return [lay_out_rows(table, layout) if layout.sharded else replicate(table, layout) for table in tables]
+
+
 def _padded(table: Array, layout: Layout, pad: Callable) -> Array:
     missing = -table.shape[0] % layout.count
     return pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1)) if missing else table

@@ -31,26 +31,27 @@ def spread_top_k(layout: Layout, users: np.ndarray) -> Callable[[Array, Array, P
       layout: where they lie; tables in parts have rows of padding at their ends. users: `int[rows]`, the rows of `user` that
         are ranked.
     """
-    ids, ranked = jnp.asarray(users, jnp.int32), _of_items if layout.sharded else _of_users
-    spec = _ROWS if layout.sharded else _WHOLE
-
-    @partial(jax.jit, static_argnames=("k", "plan"))
-    def top_k_of(user: Array, item: Array, *seen: Array, **asked) -> tuple[Array, Array]:
-        return jax.shard_map(
-            partial(ranked, layout, **asked),
-            mesh=layout.mesh,
-            in_specs=(spec, spec, *[_WHOLE] * 4),
-            out_specs=(_WHOLE, _WHOLE),
-            check_vma=False,
-        )(user, item, ids, *seen)
+    ids = jnp.asarray(users, jnp.int32)
 
     def top_k(user: Array, item: Array, plan: Plan, k: int) -> tuple[Array, Array]:
         *seen, width = plan.seen
         sizes = plan._replace(seen=width)
-        found = top_k_of(user, item, *seen, k=min(k, plan.num_items), plan=sizes)
-        return tuple(part.addressable_data(0) for part in found)
+        return _top_k(user, item, ids, *seen, layout=layout, k=min(k, plan.num_items), plan=sizes)
 
     return top_k
+
+
+@partial(jax.jit, static_argnames=("layout", "k", "plan"))
+def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, k: int, plan: Plan) -> tuple[Array, Array]:
+    """`rest`: ids of users, and rows, items and starts of what is hidden; the `seen` of this plan is its width alone."""
+    ranked, spec = (_of_items, _ROWS) if layout.sharded else (_of_users, _WHOLE)
+    return jax.shard_map(
+        partial(ranked, layout, k=k, plan=plan),
+        mesh=layout.mesh,
+        in_specs=(spec, spec, *[_WHOLE] * len(rest)),
+        out_specs=(_WHOLE, _WHOLE),
+        check_vma=False,
+    )(user, item, *rest)
 
 
 def _of_users(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:

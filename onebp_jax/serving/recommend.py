@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -15,11 +15,15 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
+from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
 from onebp_jax.run_folder import Trained
 from onebp_jax.train import measure
+from onebp_jax.types import Array
 
 SPLITS = ("test", "validation", "train")
 SEEN = ("train", "all", "none")
+# Users whose vectors and lists are on the devices at a time.
+SLICE = 2**16
 
 
 def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
@@ -31,27 +35,25 @@ def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
     return np.array([row_of[text] for text in texts], np.int64)
 
 
-def recommend(run: Trained, rows: np.ndarray | None, k: int, seen: np.ndarray | None) -> pd.DataFrame:
+def recommend(
+    run: Trained, rows: np.ndarray | None, k: int, seen: np.ndarray | None, layout: Layout | None = None
+) -> pd.DataFrame:
     """The `k` best items of users, best first.
 
     Args:
       run: a finished run. rows: `int[n]` user rows, in the order wanted, or None for all users.
       k: list length. seen: `int[P, 2]` (user row, item row) pairs to leave out, or None.
+      layout: the devices that rank; one without.
 
     Returns:
       A frame with the columns user, rank (from 1), item, score; original ids. A user with fewer items left gets fewer rows.
     """
     rows = np.arange(len(run.user)) if rows is None else rows
-    hidden = None
-    if seen is not None:
-        order = np.argsort(seen[:, 0], kind="stable")
-        items = seen[order, 1]
-        starts = np.searchsorted(seen[order, 0], np.arange(len(run.user) + 1))
-        lengths = starts[rows + 1] - starts[rows]
-        place = np.repeat(starts[rows] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        hidden = np.stack([np.repeat(np.arange(len(rows)), lengths), items[place]], 1)
-    layout = ranking.plan(len(rows), len(run.item), hidden)
-    scores, ids = (np.asarray(x) for x in ranking.top_k(jnp.asarray(run.user[rows]), jnp.asarray(run.item), layout, k))
+    seen = np.zeros((0, 2), np.int64) if seen is None else seen
+    seen = seen[np.argsort(seen[:, 0], kind="stable")]
+    (item,) = lay_out_tables(layout, run.item)
+    found = [_lists(run, item, rows[at : at + SLICE], k, seen, layout) for at in range(0, max(1, len(rows)), SLICE)]
+    scores, ids = (np.concatenate(column) for column in zip(*found, strict=True))
     user, rank = np.nonzero(ids < len(run.item))
     return pd.DataFrame(
         {
@@ -61,6 +63,18 @@ def recommend(run: Trained, rows: np.ndarray | None, k: int, seen: np.ndarray | 
             "score": scores[user, rank],
         }
     )
+
+
+def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray, layout: Layout | None):
+    """`(scores f32[rows, k], item rows int[rows, k])` of some users; `seen` is sorted by user."""
+    starts, ends = (np.searchsorted(seen[:, 0], rows, side) for side in ("left", "right"))
+    lengths = ends - starts
+    place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    hidden = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[place, 1]], 1)
+    plan = ranking.plan(len(rows), len(run.item), hidden)
+    (user,) = lay_out_tables(layout, run.user[rows])
+    top_k = spread_top_k(layout, np.arange(len(rows))) if layout else ranking.top_k
+    return [np.asarray(part) for part in top_k(user, item, plan, k)]
 
 
 def write_lists(lists: pd.DataFrame, path: Path) -> None:
@@ -98,11 +112,13 @@ def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None 
     return seen if which == "train" else np.concatenate([seen, dataset.test])
 
 
-def evaluate(run: Trained, dataset: Dataset | Streamed, split: str) -> dict[str, float]:
-    """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit)."""
+def evaluate(run: Trained, dataset: Dataset | Streamed, split: str, layout: Layout | None = None) -> dict[str, float]:
+    """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit);
+    ranked on the devices of a layout, on one without."""
     if split not in SPLITS:
         raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
     seen, wanted = sources.split_of(run.config, dataset, split)
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
-    return measure(dataset, seen, wanted, run.user, run.item)
+    tables = lay_out_tables(layout, run.user, run.item)
+    return measure(dataset, seen, wanted, *tables, partial(spread_top_k, layout) if layout else None)
