@@ -29,12 +29,19 @@ from onebp_jax.types import (
 TOWERS = ("user", "item")
 
 
-def read(encoder: Encoder, tables: Tables, user_ids: Array, item_ids: Array, take: Callable = ALONE.take) -> Tables:
+def read(
+    encoder: Encoder,
+    tables: Tables,
+    user_ids: Array,
+    item_ids: Array,
+    take: Callable = ALONE.take,
+    take_items: Callable | None = None,
+) -> Tables:
     """What `encoder.encode` needs of the tables for these ids: their rows, or everything, in float32."""
     if encoder.whole:
         return tables._replace(user=wide(tables.user), item=wide(tables.item))
     # A padded id reads the last row; the step masks what is computed from it.
-    return tables._replace(user=take(tables.user, user_ids), item=take(tables.item, item_ids))
+    return tables._replace(user=take(tables.user, user_ids), item=(take_items or take)(tables.item, item_ids))
 
 
 def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable = ALONE.take) -> View:
@@ -63,7 +70,12 @@ def backward(method: Method, state: State, batch: Batch, negatives: Negatives, t
     }
     own = Batch(*(spread.mine(ids, 0) for ids in batch))
     count, items = own.user_ids.shape[0], items_of(own.positive_ids, mine["ids"])
-    constant = read(encoder, state.tables, own.user_ids, items, spread.take)
+    take_items = spread.take
+    if shared and not spread.alone:
+        take_items = lambda table, ids: jnp.concatenate(
+            [spread.take(table, ids[:count]), spread.take_same(table, ids[count:])]
+        )
+    constant = read(encoder, state.tables, own.user_ids, items, spread.take, take_items)
     dropout = stream(state.key, Purpose.DROPOUT, state.step)
 
     def split(rows: Array) -> tuple[Array, Array]:

@@ -125,11 +125,12 @@ def run(main: Callable[[], None], doc: str) -> None:
         status = _say(error, 1)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         said = str(error) if isinstance(error, jax.errors.JaxRuntimeError) else "RESOURCE_EXHAUSTED"
-        if "RESOURCE_EXHAUSTED" not in said and "Gloo" not in said:
+        lost = any(word in said for word in ("Gloo", "barrier", "coordination"))
+        if "RESOURCE_EXHAUSTED" not in said and not lost:
             raise
         status = _say(
             f"a process of this run was lost: start all of them again, the run goes on from its last checkpoint ({said[:200]})"
-            if "Gloo" in said
+            if lost
             else f"out of memory: lower dim, batch_size, num_negatives or the size of the data ({str(error)[:200]})",
             1,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from onebp_jax import building, checkpoint, run_folder, runner, sources
 from onebp_jax.baselines import Baseline
@@ -69,6 +70,8 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
         if found := processes.lead_does(begun):
             return found
         if isinstance(method, Baseline):
+            if layout and lead:
+                logging.warning("method=%s has no steps to spread: one device computes it", as_plain(config)["method"])
             tables = _closed_form(config, method, dataset)
             if lead:
                 run_folder.begin(workdir, config, data)

@@ -1,7 +1,7 @@
 """Several processes, one run: how they find each other, what they must agree on, and what one of them does for all.
 
-Every process runs the same program on its own devices. The first one, the lead, alone touches the run folder: what it reads
-there is sent to the others, so that nobody else needs to see its disk. With one process everything here is the identity.
+Every process runs the same program on its own devices. The first one, the lead, decides for all and writes what is not in parts;
+checkpoints are written and read by each, in a folder that all see. With one process everything here is the identity.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
@@ -41,6 +42,7 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
                 f"--num_processes={num_processes} --process_id={process_id}: expected ids from 0 to the number less one"
             )
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
+        logging.info("process %d waits for all %d at %s", process_id, num_processes, coordinator)
     try:
         jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:

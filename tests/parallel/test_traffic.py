@@ -179,3 +179,12 @@ def test_what_a_step_sends_grows_with_the_batch_and_not_with_the_tables(how, tab
     # No gradients of users, but the new rows of their items go to all.
     assert sent["onebp"]["all-gather"] == ids + grads and sent["onebp"]["reduce-scatter"] == rows
     assert sent["onebp"]["all-reduce"] == 2 * VECTORS * SHARE + MEAN
+
+
+@pytest.mark.parametrize("how", ["pmap", "shard_map"])
+def test_rows_that_all_devices_ask_for_are_sent_once(how):
+    """Shared negatives of tables in parts: as a sum, whatever the number of devices."""
+    shared = 8
+    for method, rows in (("onebp", 5 * BATCH), ("twobp", 4 * BATCH)):
+        sent = sent_by_a_step(method, how, "sharded", shared_negatives=shared)
+        assert sent["all"] == 4 * SHARE * (2 * BATCH + DIM * (rows + 4 * shared)) + MEAN
