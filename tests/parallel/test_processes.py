@@ -20,17 +20,21 @@ RUN = (
 
 
 def start(count, workdir, *more, last=()):
-    """The processes of one run, started; the last one with flags of its own."""
+    """The processes of one training run, started; the last one with flags of its own."""
+    return start_program("train", count, *RUN, f"--workdir={workdir}", *more, last=last)
+
+
+def start_program(program, count, *shared, last=()):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    shared = (*RUN, f"--workdir={workdir}", f"--coordinator={address}", f"--num_processes={count}", *more)
+    shared = (f"--coordinator={address}", f"--num_processes={count}", *shared)
     return [
         subprocess.Popen(
-            command("train", *shared, f"--process_id={process}", *(last if process == count - 1 else ())),
+            command(program, *shared, f"--process_id={process}", *(last if process == count - 1 else ())),
             cwd=ROOT,
             env=environment(),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -87,6 +91,49 @@ def test_a_killed_process_stops_the_others_and_the_run_goes_on(tmp_path):
     statuses, said = end(start(2, tmp_path / "two", *long))
     assert statuses == [0, 0], said
     assert_same_tables(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.study
+def test_a_run_goes_on_with_other_processes(tmp_path):
+    """Four processes, the same run on one device, two processes again: each goes on where the one before was killed."""
+    workdir = tmp_path / "many"
+    long = ("--config.epochs=60", "--config.steps_per_call=0")
+    assert run("train", *RUN, *long, f"--workdir={tmp_path / 'one'}").returncode == 0
+
+    def killed_after(processes, step):
+        while not any(int(path.name) >= step for path in workdir.glob("checkpoints/[0-9]*") if path.name.isdecimal()):
+            assert all(process.poll() is None for process in processes), end(processes)
+            time.sleep(0.05)
+        processes[-1].send_signal(signal.SIGKILL)
+        end(processes)
+        assert not (workdir / "result.json").exists()
+        return max(int(path.name) for path in workdir.glob("checkpoints/[0-9]*") if path.name.isdecimal())
+
+    step = killed_after(start(4, workdir, *long, "--num_devices=4", "--tables=sharded"), 1)
+    alone = command("train", *RUN, *long, f"--workdir={workdir}")
+    step = killed_after(
+        [subprocess.Popen(alone, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)], step + 1
+    )
+    statuses, said = end(start(2, workdir, *long, "--num_devices=8", "--tables=sharded"))
+    assert statuses == [0, 0], said
+    assert_same_tables(tmp_path / "one", workdir)
+
+
+def test_a_folder_that_not_all_see_is_refused(tmp_path):
+    statuses, said = end(start(2, tmp_path / "two", "--num_devices=2", last=[f"--workdir={tmp_path / 'elsewhere'}"]))
+    assert statuses == [2, 2] and said.count("not all processes see it: give a folder that they share") == 2, said
+
+
+@pytest.mark.study
+def test_two_processes_measure_and_recommend_as_one(tmp_path):
+    assert run("train", *RUN, f"--workdir={tmp_path / 'one'}").returncode == 0
+    workdir = f"--workdir={tmp_path / 'one'}"
+    for program, more in (("evaluate", []), ("recommend", ["--k=5", "--users=0,7,3"])):
+        expected = run(program, workdir, *more).stdout
+        processes = start_program(program, 2, workdir, *more, "--num_devices=4", "--tables=sharded")
+        found = [process.communicate(timeout=240) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], found
+        assert found[0][0] == expected and found[1][0] == ""
 
 
 @pytest.mark.parametrize(
