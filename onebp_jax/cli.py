@@ -25,6 +25,7 @@ from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.sources import fingerprint
 
 _START = "see configs/quickstart.py"
+_NO_FILE = "no such file; the configs of this project are in configs/"
 
 
 def define_config() -> None:
@@ -46,7 +47,7 @@ def read_config():
         getattr(given.value, "fields", None)
     except OSError as error:
         if not Path(name).is_file():
-            raise UserError(f"--config={name}: no such file; the configs of this project are in configs/") from error
+            raise UserError(f"--config={name}: {_NO_FILE}") from error
         while error.__cause__ is not None:
             error = error.__cause__
         raise UserError(f"cannot load --config={name}: {type(error).__name__}: {error}") from error
@@ -229,6 +230,8 @@ def _wrong_in_file(error: BaseException, argv: list[str]) -> str:
     given, first = found[2], error
     while not isinstance(error, SystemExit) and first.__context__ is not None:
         first = first.__context__
+    if not Path(given).is_file():
+        return f"--config={given}: {_NO_FILE}"
     if isinstance(first, AttributeError) and str(first).endswith("has no attribute 'get_config'"):
         return f"--config={given}: the file has no function get_config, which returns the config: {_START}"
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(first.__traceback__)]
@@ -238,7 +241,7 @@ def _wrong_in_file(error: BaseException, argv: list[str]) -> str:
         return f"--config={given}: {lines[-1]}sys.exit({error.code!r}) ends the program, expected a config: {_START}"
     if lines or while_loading or str(error).startswith(f"flag --config={given}"):
         return f"--config={given}: {''.join(lines[-1:])}{type(first).__name__}: {first}"
-    if not isinstance(error, SystemExit | OSError) and Path(given).is_file():
+    if not isinstance(error, SystemExit | OSError):
         # An override fails on what is no config before `read_config` can look at it: the file is run again.
         _check_returned(given, flags.FLAGS["config"].parser.parse(found[1]))
     return ""

@@ -69,6 +69,12 @@ def test_a_config_file_at_fault(read, name, form, overrides, tmp_path):
     )
 
 
+@pytest.mark.parametrize("overrides", [(), ("--config.epochs=2",)])
+def test_a_config_file_that_is_not_there(read, overrides):
+    with pytest.raises(UserError, match="^--config=configs/quickstrt.py: no such file; the configs of this project"):
+        read("--config=configs/quickstrt.py", *overrides)
+
+
 def test_a_value_at_fault_is_not_the_files(read, monkeypatch):
     monkeypatch.setenv("NPROC", "1")
     with pytest.raises(UserError, match="bad flags: flag --config.epochs=ten: invalid literal"):

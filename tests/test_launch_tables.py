@@ -42,7 +42,6 @@ def test_benchmark_step_prints_and_writes(tmp_path):
     # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
     assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
     assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
-    assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
 
 
 def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
@@ -62,6 +61,22 @@ def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
     assert one["scaling"] == 1 and copied["scaling"] == copied["examples_per_s"] / one["examples_per_s"]
     assert_one_line(run(*arguments, "--num_devices=1,x"), 2, "--num_devices=1,x")
     assert_one_line(run(*arguments, "--num_devices=3"), 2, "batch_size=256", "3 devices")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--parallel=foo", "--num_devices=2"], ["--parallel=foo", "pmap, shard_map, jit"]),
+        (["--parallel=pmap,jti"], ["--parallel=pmap,jti", "did you mean 'jit'"]),
+        (["--parallel="], ["--parallel=", "one or more"]),
+        (["--tables=foo", "--num_devices=2"], ["--tables=foo", "replicated, sharded"]),
+        (["--method=onebp,itemknn", "--num_devices=2"], ["--method=itemknn", "no training step"]),
+    ],
+)
+def test_benchmark_step_says_which_flag_is_at_fault_before_the_work(flags, words):
+    process = run("benchmark_step", *SMALL, *flags)
+    assert_one_line(process, 2, *words)
+    assert not process.stdout
 
 
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
