@@ -68,8 +68,8 @@ def check_layout(method: Method, layout: Layout, batch_size: int, state: State) 
         raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
     if layout.how != "jit" and getattr(method.loss, "across_rows", False):
         raise ValueError(
-            f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.how} a device has its "
-            'own rows only: use --parallel=jit (how="jit")'
+            f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.how} a device has "
+            'its own rows only: use --parallel=jit (how="jit")'
         )
     if layout.sharded and (method.encoder.whole or method.encoder.partner is not None):
         raise ValueError(
