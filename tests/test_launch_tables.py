@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 
+import jax
 import pytest
 from programs import SMALL, assert_one_line, run
+
+from onebp_jax.compare import compare
+from onebp_jax.config import default_config
+from onebp_jax.data import generate
+from onebp_jax.errors import UserError
+from onebp_jax.parallel import make_layout
 
 
 def test_compare_prints_one_table_and_reads_finished_runs_back(tmp_path):
@@ -90,3 +97,30 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
 def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
     assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "devices", "tables", "words"),
+    [
+        ("onebpp", 1, None, "method='onebpp' is unknown"),
+        ("twobp:l2=-1", 1, None, "l2=-1"),
+        ("onebp_features", 1, None, "^'onebp_features': the item tower reads features, and the data have none"),
+        ("twobp:num_negatives=80", 1, None, "^'twobp:num_negatives=80': num_negatives=80, but the user in row"),
+        (
+            "twobp:batch_size=33",
+            2,
+            "replicated",
+            "^'twobp:batch_size=33': batch_size=33 does not divide among 2 devices",
+        ),
+        ("directau", 2, "replicated", "^'directau': the loss directau compares .* use --parallel=jit"),
+        ("lightgcn", 2, "sharded", "^'lightgcn': .* the encoder lightgcn reads other rows"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_before_the_first_is_trained(last, devices, tables, words, tmp_path):
+    config, said = default_config(), []
+    config.update(dim=8, batch_size=64, epochs=1)
+    dataset = generate(num_users=40, num_items=90, interactions_per_user=12.0, seed=0)
+    layout = make_layout("pmap", jax.devices()[:devices], tables) if tables else None
+    with pytest.raises(UserError, match=words):
+        compare(config, dataset, tmp_path / "runs", ["onebp", last], [0, 1], layout, said.append)
+    assert not said and not (tmp_path / "runs").exists()
