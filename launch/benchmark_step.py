@@ -25,11 +25,12 @@ import jax
 import ml_collections
 from absl import flags
 
-from onebp_jax import cli, report, run_folder
+from onebp_jax import building, cli, report, run_folder
+from onebp_jax.baselines import Baseline
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
 from onebp_jax.compare import variant
-from onebp_jax.config import as_plain, default_config
+from onebp_jax.config import as_plain, default_config, nearest
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import DRIVERS, TABLES, make_layout
 from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
@@ -66,7 +67,7 @@ _FIELDS = (
 
 def _base():
     """The configuration that the flags change."""
-    if flags.FLAGS.config:
+    if flags.FLAGS["config"].present:
         config = cli.read_config()
     else:
         config = default_config()
@@ -89,7 +90,12 @@ def _configs(base):
     fields = [[f"{field}={value}" for value in flag.value] or [None] for field, flag in _LISTS.items()]
     for method, optimizer, *values in itertools.product(_METHOD.value, optimizers, *fields):
         spec = ":".join([method, *optimizer, *filter(None, values)])
-        yield spec, variant(base, spec, base.seed)
+        config = variant(base, spec, base.seed)
+        if isinstance(building.build(config), Baseline):
+            raise UserError(
+                f"--method={method}: it is not trained, there is no training step to time; give another one"
+            )
+        yield spec, config
 
 
 def _datasets(base):
@@ -113,6 +119,11 @@ def _datasets(base):
 
 def _layouts():
     """`(words, [layouts])` for every driver and way to lay out tables, a layout for each number of devices."""
+    for flag, known in ((_PARALLEL, DRIVERS), (_TABLES, TABLES)):
+        wrong = [value for value in flag.value if value not in known]
+        if wrong or not flag.value:
+            expected = f"expected one or more of {', '.join(known)}, comma separated"
+            raise UserError(f"--{flag.name}={','.join(flag.value)}: {expected}{nearest(''.join(wrong[:1]), known)}")
     if not all(count.isdecimal() and int(count) for count in _DEVICES.value):
         raise UserError(f"--num_devices={','.join(_DEVICES.value)}: expected positive whole numbers, comma separated")
     if _DEVICES.value and _PEER.value != "none":
@@ -125,17 +136,10 @@ def _layouts():
     found = jax.devices()
     if max(counts) > len(found):
         raise UserError(f"--num_devices={max(counts)}: there are {len(found)} ({found[0].device_kind})")
-    if shared_cores(found):
-        print(
-            f"{len(found)} simulated devices share {os.cpu_count()} cores: times and scaling say nothing of real ones\n"
-        )
-    try:
-        return [
-            (f"{how}, {tables}", [make_layout(how, found[:count], tables) for count in counts])
-            for how, tables in itertools.product(_PARALLEL.value, _TABLES.value)
-        ]
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return [
+        (f"{how}, {tables}", [make_layout(how, found[:count], tables) for count in counts])
+        for how, tables in itertools.product(_PARALLEL.value, _TABLES.value)
+    ]
 
 
 def _rows(label, config, dataset, layouts):
@@ -156,6 +160,10 @@ def main() -> None:
     base, rows = _base(), []
     layouts = _layouts()
     configs = list(_configs(base))
+    if layouts and shared_cores(found := jax.devices()):
+        print(
+            f"{len(found)} simulated devices share {os.cpu_count()} cores: times and scaling say nothing of real ones\n"
+        )
     for dataset in _datasets(base):
         print(
             f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} training pairs"

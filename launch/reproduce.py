@@ -40,7 +40,6 @@ def main() -> None:
     cli.check_out(_OUT.value)
     layout = cli_layout.layout()
     dataset = cli.load_data(config, flags.FLAGS.data_dir)
-    workdir.mkdir(parents=True, exist_ok=True)
     out = Path(_OUT.value or workdir / f"table{_TABLE.value}.json")
     if missing:
         logging.warning("rows whose methods are not in this version: %s", ", ".join(missing))

@@ -14,8 +14,8 @@ from onebp_jax.baselines import Baseline
 from onebp_jax.config import PARTS, as_plain, default_config, nearest
 from onebp_jax.errors import UserError, in_words_of_the_user
 from onebp_jax.methods import NAMED
-from onebp_jax.own_functions import made, written
-from onebp_jax.parts import KNOWN, named
+from onebp_jax.own_functions import failed, made, watched_loss, written
+from onebp_jax.parts import KNOWN, named, no_name
 from onebp_jax.types import Encoder, Method, Sampler, Updater
 
 # What some methods read and others do not; every trained one reads the rest.
@@ -35,6 +35,8 @@ _FIELDS += ("learning_rate", "l2", "num_negatives", "shared_negatives", "negativ
 
 def build(config) -> Method | Baseline:
     """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
+    if not callable(config.method) and not isinstance(config.method, str | int | float):
+        raise no_name("method", config.method, "a name such as 'onebp'")
     function = config.method if callable(config.method) else NAMED.get(config.method)
     if function is None:
         raise UserError(
@@ -58,6 +60,8 @@ def build(config) -> Method | Baseline:
             raise UserError(
                 f"method={_name(function)!r}: its {part} is {getattr(method, part)!r:.80}, which is no {kind.__name__}"
             )
+    if callable(config.method):
+        method = method._replace(loss=watched_loss(method.loss))
     check = in_words_of_the_user(method.sampler.check, accepted)
     return in_words_of_the_user(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
 
@@ -84,10 +88,20 @@ def exchange(method: Method, config) -> Method:
     for part, value in given.items():
         if not callable(value):
             value = named(part, value, KNOWN[part])(config)
-        elif part != "loss":
+        elif part == "loss":
+            value = watched_loss(value)
+        else:
             value = made(f"{part}={written(value)}", KINDS[part], value, config)
         method = method._replace(**{part: value})
     return method
+
+
+def cannot_train(config, error: Exception) -> Exception:
+    """What to raise where a method cannot be traced: an error that names the functions of the user's own, where there are any."""
+    own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
+    if own:
+        return failed(f"cannot train with {', '.join(own)}", error)
+    return UserError(str(error)) if isinstance(error, ValueError) else error
 
 
 def options_of(function: Callable) -> list[str]:

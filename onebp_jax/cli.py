@@ -15,6 +15,7 @@ from logging import WARNING, Formatter
 from pathlib import Path
 
 import jax
+import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
@@ -24,6 +25,7 @@ from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.sources import fingerprint
 
 _START = "see configs/quickstart.py"
+_NO_FILE = "no such file; the configs of this project are in configs/"
 
 
 def define_config() -> None:
@@ -39,23 +41,27 @@ def read_config():
     """The checked configuration of `--config` and its overrides; raises `UserError`."""
     given = flags.FLAGS["config"]
     need("config", given.present, "configs/quickstart.py")
-    if not given.value:
-        name = config_flags.get_config_filename(given)
-        raise UserError(f"--config={name}: get_config() returns {given.value!r}, expected a config: {_START}")
+    name = config_flags.get_config_filename(given)
     try:
-        list(flags.FLAGS.config)  # a file that cannot be loaded says so at the first use
-    except Exception as error:
-        name = config_flags.get_config_filename(flags.FLAGS["config"])
+        # A file that cannot be loaded says so at the first use.
+        getattr(given.value, "fields", None)
+    except OSError as error:
         if not Path(name).is_file():
-            raise UserError(f"--config={name}: no such file; the configs of this project are in configs/") from error
+            raise UserError(f"--config={name}: {_NO_FILE}") from error
         while error.__cause__ is not None:
             error = error.__cause__
         raise UserError(f"cannot load --config={name}: {type(error).__name__}: {error}") from error
+    _check_returned(name, given.value)
     check_config(flags.FLAGS.config)
     if flags.FLAGS.config.cpu_threads:
         # XLA reads this when it makes its CPU client, at the first computation; what the user has set stays.
         os.environ.setdefault("NPROC", str(flags.FLAGS.config.cpu_threads))
     return flags.FLAGS.config
+
+
+def _check_returned(name: str, value: object) -> None:
+    if not isinstance(value, ml_collections.ConfigDict):
+        raise UserError(f"--config={name}: get_config() returns {value!r:.80}, expected a config: {_START}")
 
 
 def define_data_dir() -> None:
@@ -154,8 +160,10 @@ def _plain_logging() -> None:
     """Our own messages, and warnings of the packages, as plain lines on standard error."""
     handler = logging.get_absl_handler()
     handler.setFormatter(Formatter("%(levelname)s: %(message)s"))
-    # The storage layer logs a traceback for what comes back as an exception anyway.
-    handler.addFilter(lambda r: "onebp_jax" in r.pathname or (r.levelno >= WARNING and "orbax" not in r.pathname))
+    # What the storage layer and the package of the flag log comes back as an exception, or is said in our own words, anyway.
+    silent = ("orbax", "config_flags")
+    loud = lambda r: r.levelno >= WARNING and not any(name in r.pathname for name in silent)
+    handler.addFilter(lambda r: "onebp_jax" in r.pathname or loud(r))
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
 
@@ -201,7 +209,7 @@ def _parse(argv: list[str]) -> None:
         raise UserError(
             f"unknown flag --{error.flagname}{nearest(error.flagname, flags.FLAGS)}; --help lists them"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         found = _wrong_in_file(error, argv)
         if found:
             raise UserError(found) from error
@@ -214,20 +222,27 @@ def _parse(argv: list[str]) -> None:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value; --help lists them")
 
 
-def _wrong_in_file(error: Exception, argv: list[str]) -> str:
+def _wrong_in_file(error: BaseException, argv: list[str]) -> str:
     """What to say where the file of `--config` is at fault: its line and the first error of the chain; else an empty string."""
     # What follows a colon would be an argument of get_config.
-    found = re.search(r"^--?config[=\n]([^:\n]*)", "\n".join(argv), re.MULTILINE)
+    found = re.search(r"^--?config[=\n](([^:\n]*).*)", "\n".join(argv), re.MULTILINE)
     if found is None:
         return ""
-    given, first = found[1], error
-    while first.__context__ is not None:
+    given, first = found[2], error
+    while not isinstance(error, SystemExit) and first.__context__ is not None:
         first = first.__context__
+    if not Path(given).is_file():
+        return f"--config={given}: {_NO_FILE}"
     if isinstance(first, AttributeError) and str(first).endswith("has no attribute 'get_config'"):
         return f"--config={given}: the file has no function get_config, which returns the config: {_START}"
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(first.__traceback__)]
     lines = [f"line {line}: " for code, line in frames if os.path.abspath(code.co_filename) == os.path.abspath(given)]
     while_loading = any(code.co_name == "_LoadConfigModule" for code, _ in frames)
+    if isinstance(error, SystemExit) and lines:
+        return f"--config={given}: {lines[-1]}sys.exit({error.code!r}) ends the program, expected a config: {_START}"
     if lines or while_loading or str(error).startswith(f"flag --config={given}"):
         return f"--config={given}: {''.join(lines[-1:])}{type(first).__name__}: {first}"
+    if not isinstance(error, SystemExit | OSError):
+        # An override fails on what is no config before `read_config` can look at it: the file is run again.
+        _check_returned(given, flags.FLAGS["config"].parser.parse(found[1]))
     return ""

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
+import jax
 import ml_collections
 
-from onebp_jax import building, report
+from onebp_jax import building, report, sources
+from onebp_jax.baselines import Baseline
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
+from onebp_jax.parallel import Layout, check_layout
+from onebp_jax.step import first_tables, make_step, ready
 from onebp_jax.train import train
+from onebp_jax.types import Interactions, Method
 
 
 def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
@@ -51,6 +58,46 @@ def literal(text: str):
         return text
 
 
+def check_runs(
+    runs: Iterable[tuple[str, ml_collections.ConfigDict, Path]],
+    dataset: Dataset | Streamed,
+    layout: Layout | None = None,
+) -> None:
+    """Raises `UserError` for the first of some runs, `(name, config, folder)`, that the data or the devices do not allow.
+
+    So that it is told before the first is trained and before there is a folder. Nothing is compiled but for sharded tables, and
+    the pairs are gone through once for runs that hold out the same ones. A run that has ended is not looked at.
+    """
+    seen = {}
+    for name, config, folder in runs:
+        if (folder / "result.json").exists():
+            continue
+        try:
+            method = building.build(config)
+            if isinstance(method, Baseline):
+                _ = dataset.train  # a stream has none, and says so
+                continue
+            held_out = (
+                config[field] for field in ("protocol", "seed", "validation_fraction", "eval_users", "read_test")
+            )
+            source = (method.each, *held_out)
+            if source not in seen:
+                seen[source] = sources.source(config, method.each, dataset, layout).data
+            _check_method(method, config, seen[source], layout)
+        except UserError as error:
+            raise UserError(f"{name!r}: {error}") from error
+
+
+def _check_method(method: Method, config, data: Interactions, layout: Layout | None) -> None:
+    try:
+        make_step(method)
+        forms = jax.eval_shape(partial(first_tables, method), jax.random.key(config.seed), ready(method, data))
+        if layout:
+            check_layout(method, layout, config.batch_size, forms)
+    except Exception as error:
+        raise building.cannot_train(config, error) from error
+
+
 def compare(
     config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], layout=None, say=print
 ) -> str:
@@ -60,13 +107,15 @@ def compare(
             raise UserError(f"--{what}={','.join(map(str, given))}: expected one or more, each of them once")
     if not config.read_test:
         raise UserError("read_test=False: a comparison measures on the test set; launch.sweep is for trials")
+    folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
+    check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing = [], []
     for spec in specs:
         results = []
         for one in configs[spec]:
             say(f"{spec}, seed {one.seed}")
-            results.append(train(one, dataset, workdir / f"{spec.replace(':', '-')}-seed{one.seed}", layout))
+            results.append(train(one, dataset, folder(spec, one.seed), layout))
         rows.append((spec, [result["metrics"] for result in results]))
         timing.append((spec, [_timing(result) for result in results]))
     first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."

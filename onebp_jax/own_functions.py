@@ -71,3 +71,19 @@ def made(what: str, kind: type | tuple[type, ...], function: Callable, *args, **
         kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
         raise UserError(f"{what} returned {str(value)[:100]!r}, which is no {kinds}")
     return value
+
+
+def watched_loss(loss: Callable) -> Callable:
+    """A loss of the user's own that raises ValueError, saying what it returned, where that is no array."""
+
+    @functools.wraps(loss)
+    def watched(*args, **extra):
+        per_row = loss(*args, **extra)
+        if not hasattr(per_row, "shape"):
+            found = "None" if per_row is None else f"a {type(per_row).__name__}"
+            raise ValueError(f"the loss returned {found}, expected one number a row: an array [batch]")
+        return per_row
+
+    # What a class has, and not the object, is not copied by `wraps`.
+    watched.__dict__.update({name: getattr(loss, name) for name in ("geometry", "across_rows") if hasattr(loss, name)})
+    return watched

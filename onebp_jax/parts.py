@@ -213,7 +213,20 @@ KNOWN = {"encoder": ENCODERS, "sampler": SAMPLERS, "loss": LOSSES, "user_updater
 
 
 def named(field: str, name: str, known: dict[str, Callable]) -> Callable:
-    """What is `known` under a name; raises `UserError`, naming the field, for another name."""
+    """What is `known` under a name; raises `UserError`, naming the field, for another name or what is none."""
+    if not isinstance(name, str):
+        raise no_name(field, name, f"one of {', '.join(known)}")
     if name not in known:
         raise UserError(f"{field}={name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
     return known[name]
+
+
+def no_name(field: str, value: object, names: str) -> UserError:
+    """What to say where a field holds neither a name nor a function: a part that is made already, for one."""
+    given = f"{field} is a {type(value).__name__}" if isinstance(value, tuple) else f"{field}={value!r:.80}"
+    returned = (
+        "that is the loss"
+        if field == "loss"
+        else f"of the config that returns it (config.{field} = lambda config: ...)"
+    )
+    return UserError(f"{given}: expected {names}, or a function {returned}")

@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onebp_jax import methods, run_folder
-from onebp_jax.compare import variant
+from onebp_jax.compare import check_runs, variant
 from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.published import ROWS, published
 from onebp_jax.search_space import Range, Space, plain, settings, size
-from onebp_jax.sweep import run_trials, trial_config
+from onebp_jax.sweep import planned, run_trials, trial_config
 from onebp_jax.train import train
 
 ORACLE_SPAN = 1.5
@@ -101,9 +101,10 @@ def reproduce(
     done = read_rows(out)
     budgets = {method: min(trials, size(space_of(method))) for method in rows.values()}
     changes = {method: settings(config, space_of(method), int(budgets[method])) for method in rows.values()}
-    for method in rows.values():
-        for one in changes[method]:
-            trial_config(config, method, one)
+    runs = {method: planned(config, workdir / "trials", method, changes[method]) for method in rows.values()}
+    # The trials of a method differ in numbers alone, which all fit where the first ones do.
+    check_runs([trials[0] for trials in runs.values()], dataset, layout)
+    workdir.mkdir(parents=True, exist_ok=True)
     for row, method in rows.items():
         say(f"{row} ({method}): {len(changes[method])} trials")
         entry = {"table": table, "dataset": config.dataset, "split": dataset.split, "row": row, "method": method}

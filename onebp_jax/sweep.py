@@ -12,7 +12,7 @@ from pathlib import Path
 
 from onebp_jax import run_folder
 from onebp_jax.building import without_effect
-from onebp_jax.compare import variant
+from onebp_jax.compare import check_runs, variant
 from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
@@ -31,6 +31,12 @@ def trial_config(config, method: str, changes: Settings):
     return name, trial
 
 
+def planned(config, workdir: Path, method: str, changes: Sequence[Settings]) -> list[tuple]:
+    """The trials of a method: `(name, config, folder)` of each."""
+    named = [trial_config(config, method, one) for one in changes]
+    return [(name, trial, workdir / name.replace(":", "-").replace("/", "_")) for name, trial in named]
+
+
 def run_trials(
     config, dataset: Dataset, workdir: Path, method: str, changes: Sequence[Settings], layout=None, note=None
 ) -> dict:
@@ -47,9 +53,8 @@ def run_trials(
     Raises:
       UserError: a trial that cannot be configured; nothing was run then.
     """
-    trials, report = [trial_config(config, method, one) for one in changes], {"trials": [], "chosen": None}
-    for (name, trial), one in zip(trials, changes, strict=True):
-        folder = workdir / name.replace(":", "-").replace("/", "_")
+    trials, report = planned(config, workdir, method, changes), {"trials": [], "chosen": None}
+    for (_, trial, folder), one in zip(trials, changes, strict=True):
         line = {"settings": one, "validation": None, "folder": folder.name}
         try:
             result = train(trial, dataset, folder, layout)
@@ -86,9 +91,7 @@ def sweep(
     if search not in SEARCHES:
         raise UserError(f"--search={search!r}: expected one of {', '.join(SEARCHES)}{nearest(search, SEARCHES)}")
     changes = settings(config, space, trials, search, seed)
-    for method in names:
-        for one in changes:
-            trial_config(config, method, one)
+    runs = [run for method in names for run in planned(config, workdir, method, changes)]
     report = {
         "dataset": config.dataset,
         "split": dataset.split,
@@ -101,6 +104,7 @@ def sweep(
         "methods": {},
     }
     _check_folder(workdir / "sweep.json", report)
+    check_runs(runs, dataset, layout)
     workdir.mkdir(parents=True, exist_ok=True)
     for method in names:
 

@@ -17,6 +17,19 @@ BAD = {
     "other name": ("def config():\n    return 1\n", "the file has no function get_config"),
     "no function": ("get_config = 3\n", "TypeError: 'int' object is not callable"),
     "nothing returned": ("def get_config():\n    pass\n", "get_config() returns None, expected a config"),
+    "a number returned": (
+        "def get_config():\n    return 7\n",
+        "get_config() returns 7, expected a config: see configs/",
+    ),
+    "a dict returned": (
+        "def get_config():\n    return {'dim': 3}\n",
+        "get_config() returns {'dim': 3}, expected a config",
+    ),
+    "ends": (
+        "import sys\n\ndef get_config():\n    sys.exit('no')\n",
+        "line 4: sys.exit('no') ends the program, expected",
+    ),
+    "ends well": ("\nraise SystemExit\n", "line 2: sys.exit(None) ends the program, expected a config"),
     "argument": ("def get_config(size):\n    return size\n", "TypeError: get_config() missing 1 required"),
     "import": ("\nimport no_such_module\n", "line 2: ModuleNotFoundError: No module named 'no_such_module'"),
     "name": ("def get_config():\n    return undefined\n", "line 2: NameError: name 'undefined' is not defined"),
@@ -44,15 +57,22 @@ def read(monkeypatch):
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("form", ["--config={}", "--config {}"])
-def test_a_config_file_at_fault(read, name, form, tmp_path):
+@pytest.mark.parametrize("overrides", [(), ("--config.epochs=2",)])
+def test_a_config_file_at_fault(read, name, form, overrides, tmp_path):
     text, words = BAD[name]
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(UserError) as caught:
-        read(*form.format(tmp_path / "mine.py").split(" "))
+        read(*form.format(tmp_path / "mine.py").split(" "), *overrides)
     message = str(caught.value)
     assert message.startswith(f"--config={tmp_path / 'mine.py'}: ") and words in message and "\n" not in message, (
         message
     )
+
+
+@pytest.mark.parametrize("overrides", [(), ("--config.epochs=2",)])
+def test_a_config_file_that_is_not_there(read, overrides):
+    with pytest.raises(UserError, match="^--config=configs/quickstrt.py: no such file; the configs of this project"):
+        read("--config=configs/quickstrt.py", *overrides)
 
 
 def test_a_value_at_fault_is_not_the_files(read, monkeypatch):

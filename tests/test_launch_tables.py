@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json
 
+import jax
 import pytest
 from programs import SMALL, assert_one_line, run
+
+from onebp_jax.compare import compare
+from onebp_jax.config import default_config
+from onebp_jax.data import generate
+from onebp_jax.errors import UserError
+from onebp_jax.parallel import make_layout
 
 
 def test_compare_prints_one_table_and_reads_finished_runs_back(tmp_path):
@@ -42,7 +49,6 @@ def test_benchmark_step_prints_and_writes(tmp_path):
     # A user of OneBP is a row of 8 numbers; dense Adam keeps two more.
     assert (dense["state_bytes_per_user"], two["state_bytes_per_user"]) == (32, 96)
     assert all(row["floor_fraction"] > 0 and row["compile_s"] > 0 and row["versions"] for row in rows)
-    assert_one_line(run("benchmark_step", *SMALL, "--method=popularity"), 2, "no training step")
 
 
 def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
@@ -64,6 +70,22 @@ def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
     assert_one_line(run(*arguments, "--num_devices=3"), 2, "batch_size=256", "3 devices")
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--parallel=foo", "--num_devices=2"], ["--parallel=foo", "pmap, shard_map, jit"]),
+        (["--parallel=pmap,jti"], ["--parallel=pmap,jti", "did you mean 'jit'"]),
+        (["--parallel="], ["--parallel=", "one or more"]),
+        (["--tables=foo", "--num_devices=2"], ["--tables=foo", "replicated, sharded"]),
+        (["--method=onebp,itemknn", "--num_devices=2"], ["--method=itemknn", "no training step"]),
+    ],
+)
+def test_benchmark_step_says_which_flag_is_at_fault_before_the_work(flags, words):
+    process = run("benchmark_step", *SMALL, *flags)
+    assert_one_line(process, 2, *words)
+    assert not process.stdout
+
+
 def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
     lost = tmp_path / "missing" / "out.json"
     for program, arguments in (("benchmark_step", SMALL), ("compare", (*SMALL, f"--workdir={tmp_path / 'runs'}"))):
@@ -75,3 +97,30 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(tmp_path):
 def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
     assert_one_line(run("compare", *SMALL, f"--workdir={tmp_path / 'runs'}", flag), 2, flag.split("=")[0])
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "devices", "tables", "words"),
+    [
+        ("onebpp", 1, None, "method='onebpp' is unknown"),
+        ("twobp:l2=-1", 1, None, "l2=-1"),
+        ("onebp_features", 1, None, "^'onebp_features': the item tower reads features, and the data have none"),
+        ("twobp:num_negatives=80", 1, None, "^'twobp:num_negatives=80': num_negatives=80, but the user in row"),
+        (
+            "twobp:batch_size=33",
+            2,
+            "replicated",
+            "^'twobp:batch_size=33': batch_size=33 does not divide among 2 devices",
+        ),
+        ("directau", 2, "replicated", "^'directau': the loss directau compares .* use --parallel=jit"),
+        ("lightgcn", 2, "sharded", "^'lightgcn': .* the encoder lightgcn reads other rows"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_before_the_first_is_trained(last, devices, tables, words, tmp_path):
+    config, said = default_config(), []
+    config.update(dim=8, batch_size=64, epochs=1)
+    dataset = generate(num_users=40, num_items=90, interactions_per_user=12.0, seed=0)
+    layout = make_layout("pmap", jax.devices()[:devices], tables) if tables else None
+    with pytest.raises(UserError, match=words):
+        compare(config, dataset, tmp_path / "runs", ["onebp", last], [0, 1], layout, said.append)
+    assert not said and not (tmp_path / "runs").exists()

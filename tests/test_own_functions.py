@@ -6,11 +6,11 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import building, losses, methods, runner, updaters
+from onebp_jax import benchmark, building, losses, methods, runner, samplers, updaters
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
-from onebp_jax.own_functions import written
+from onebp_jax.own_functions import watched_loss, written
 
 
 def load(path, text):
@@ -82,6 +82,18 @@ def one_number(user, positive, negatives, **extra):
     return losses.infonce()(user, positive, negatives, **extra).mean()
 
 
+def nothing(user, positive, negatives, **extra):
+    losses.infonce()(user, positive, negatives, **extra)
+
+
+def with_a_loss_of_nothing(config):
+    return methods.twobp(config)._replace(loss=nothing)
+
+
+def two_things(user, positive, negatives, **extra):
+    return losses.infonce()(user, positive, negatives, **extra), 1
+
+
 def wrong_inside(user, positive, negatives, **extra):
     return user.no_such_attribute
 
@@ -90,6 +102,28 @@ def wrong_inside(user, positive, negatives, **extra):
     ("field", "value", "words"),
     [
         ("encoder", three, r"^encoder=.*:three#\w+ returned '3', which is no Encoder$"),
+        (
+            "sampler",
+            samplers.uniform(5),
+            "^sampler is a Sampler: expected one of uniform, .*, or a function of the config",
+        ),
+        ("encoder", 5, "^encoder=5: expected one of embedding, .*, or a function of the config that returns it"),
+        (
+            "item_updater",
+            updaters.moving_average(0.9),
+            r"^item_updater is a Updater: .*config.item_updater = lambda config",
+        ),
+        ("loss", None, "^loss=None: expected one of infonce, .*, or a function that is the loss$"),
+        (
+            "transform",
+            optax.sgd(1e-3),
+            "^transform is a GradientTransformation.*: expected one of adam, .*, or a function",
+        ),
+        (
+            "method",
+            methods.onebp(default_config()),
+            "^method is a Method: expected a name such as 'onebp', or a function",
+        ),
         ("sampler", without_arguments, r"^sampler=.*: TypeError: without_arguments\(\) takes 0"),
         ("user_updater", raising, r"^user_updater=.*: KeyError: 'x' \(.*test_own_functions.py, line \d+\)$"),
         ("item_updater", three, "which is no Updater$"),
@@ -108,6 +142,9 @@ def wrong_inside(user, positive, negatives, **extra):
         ("user_updater", without_extra, "unexpected keyword argument 'old_targets'"),
         ("loss", losses.bpr, r"^cannot train with loss=onebp_jax.losses.infonce:bpr: TypeError: bpr\(\) "),
         ("loss", one_number, r"the loss returned the shape \(\), expected one number a row, \(64,\)"),
+        ("loss", nothing, r"loss=.*:nothing#\w+: ValueError: the loss returned None, expected one number a row"),
+        ("method", with_a_loss_of_nothing, "the loss returned None, expected one number a row: an array"),
+        ("loss", two_things, "the loss returned a tuple, expected one number a row: an array"),
         ("loss", wrong_inside, r"no_such_attribute \(.*test_own_functions.py, line \d+\)$"),
     ],
 )
@@ -118,6 +155,14 @@ def test_a_wrong_part_is_one_line_that_names_it(field, value, words, dataset):
     with pytest.raises(UserError, match=words) as caught:
         runner.prepare(config, building.build(config), dataset)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("loss", "words"), [(nothing, "the loss returned None"), (wrong_inside, "no_such_attribute")])
+def test_a_wrong_loss_is_one_line_for_a_benchmark_too(loss, words, dataset):
+    config = default_config()
+    config.update(dim=8, batch_size=64, loss=loss)
+    with pytest.raises(UserError, match=f"^cannot train with loss=.*{words}"):
+        benchmark.prepared(config, dataset)
 
 
 @pytest.mark.parametrize("part", ["encoder", "loss", "item_updater"])
@@ -132,3 +177,15 @@ def test_what_is_not_trained_has_no_parts(part):
 @pytest.fixture(scope="module")
 def dataset():
     return generate(num_users=40, num_items=30, interactions_per_user=8.0, seed=0)
+
+
+def test_an_own_loss_keeps_what_it_says_of_itself():
+    class Own:
+        across_rows = True
+
+        def __call__(self, *given, **extra):
+            return given
+
+    assert watched_loss(Own()).across_rows and watched_loss(losses.directau()).across_rows
+    assert watched_loss(losses.cml()).geometry == losses.cml().geometry
+    assert not hasattr(watched_loss(one_number), "across_rows")

@@ -187,3 +187,12 @@ def test_the_program(tmp_path):
     assert (tmp_path / "rows.md").read_text() in process.stdout and "| ease | ease | 2 |" in process.stdout
     assert json.loads((tmp_path / "rows.json").read_text())[0]["num_trials"] == 2
     assert_one_line(run("reproduce", *arguments, "--seeds=0,0"), 2, "--seeds=0,0")
+
+
+def test_a_row_that_the_data_do_not_allow_is_refused_before_the_first(dataset, tmp_path):
+    said, rows = [], {"OneBP": "onebp", "onebp_features": "onebp_features"}
+    with pytest.raises(UserError, match="^'onebp_features': the item tower reads features, and the data have none"):
+        reproduce.reproduce(
+            small(), dataset, tmp_path / "runs", 2, rows, 1, [0], tmp_path / "out.json", say=said.append
+        )
+    assert not said and not list(tmp_path.iterdir())

@@ -341,11 +341,17 @@ def test_parts_that_do_not_fit_are_told(parts, tmp_path):
     both = parts | {"test": parts["validation"].iloc[[1]]}
     assert "both validation and test" in message_of(load_streamed, write(tmp_path / "c", both), NONE)
     text = parts | {"test": parts["test"].astype(str)}
+    nothing = parts | {"test": parts["test"].iloc[:0]}
+    assert "test.parquet: the Parquet file has columns but no rows" in message_of(
+        load_streamed, write(tmp_path / "e", nothing), NONE
+    )
     assert "the user ids are text" in message_of(load_streamed, write(tmp_path / "d", text), NONE)
 
 
 BAD = {
     "no folder": (["--config.dataset=nowhere"], ["nowhere", "no such folder"]),
+    "a name": (["--config.dataset=ml-100k"], ["dataset='ml-100k': a set of the catalogue", "folder of Parquet files"]),
+    "a file": (["--config.dataset=configs/quickstart.py"], ["quickstart.py': a file;", "folder of Parquet files"]),
     "no train files": (["--config.dataset=configs"], ["no train*.parquet file"]),
     "test as selection": (["--config.protocol=paper_oracle"], ["protocol='paper_oracle'", "'honest'"]),
     "another split": (["--config.split=time"], ["split='time'", "stream_window=0"]),

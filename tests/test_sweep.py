@@ -189,3 +189,10 @@ def test_the_program(tmp_path):
     assert len(json.loads((tmp_path / "sweep" / "sweep.json").read_text())["methods"]["onebp"]["trials"]) == 2
     assert_one_line(run("sweep", *arguments, "--space=learning_rate=1e-1:1e-3"), 2, "--space", "LOW below HIGH")
     assert_one_line(run("sweep", *SMALL, "--workdir=x", "--trials=0"), 2, "--trials=0")
+
+
+def test_a_trial_that_the_data_do_not_allow_is_refused_before_the_first(dataset, tmp_path):
+    said, space = [], parse("num_negatives=5|89")
+    with pytest.raises(UserError, match="^'onebp:num_negatives=89': num_negatives=89, but the user in row"):
+        sweep.sweep(small(), dataset, tmp_path / "runs", ["onebp"], space, 2, say=said.append)
+    assert not said and not (tmp_path / "runs").exists()

@@ -23,7 +23,7 @@ import pandas as pd
 from flax import struct
 
 from onebp_jax.data.dataset import Dataset, original_ids
-from onebp_jax.data.readers import COLUMNS, listed, read_table
+from onebp_jax.data.readers import COLUMNS, listed, read_table, without_rows
 from onebp_jax.errors import UserError
 
 MOST_TOKENS = 64
@@ -194,7 +194,7 @@ def _read(path: Path, tower: str, id_column: str | None) -> tuple[np.ndarray, pd
             f"rename one or set {tower}_column"
         )
     if frame.empty:
-        raise UserError(f"{path}: the file has a header but no rows, expected one for each {tower}")
+        raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
     ids = frame.pop(column)
     if ids.isna().any():
         raise UserError(f"{path}: {ids.isna().sum()} ids are missing in the column {column}; fill or remove them")

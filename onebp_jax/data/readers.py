@@ -71,7 +71,7 @@ def read_interactions(
     columns = choose_columns(path, list(frame), requested)
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1).reset_index(drop=True)
     if frame.empty:
-        raise UserError(f"{path}: the file is empty: it has a header but no rows; check where it was written")
+        raise UserError(f"{path}: {without_rows(is_text)}; check where it was written")
     for role in frame:
         missing = frame[role].isna().to_numpy()
         if missing.any():
@@ -92,6 +92,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
         raise UserError(f"{path}: unknown format; convert or rename to {', '.join(ends)}, u.data or ratings.dat")
     frame = _read_text(path, layout) if layout else _read_parquet(path)
     return frame.rename(columns=str), bool(layout)
+
+
+def without_rows(is_text: bool) -> str:
+    """What to say of a table that has columns and nothing in them."""
+    return "the file is empty: it has a header but no rows" if is_text else "the Parquet file has columns but no rows"
 
 
 def read_lightgcn(path: str | Path) -> np.ndarray:

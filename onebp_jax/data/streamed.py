@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.dataset import deduplicate, pair_keys
 from onebp_jax.data.readers import read_interactions
 from onebp_jax.data.stream import TouchedItems, train_csr
@@ -89,10 +90,16 @@ def load_streamed(
       most_bytes: what an index of pairs may take, that of what users touched (`4 (P + M + 1)`) among them.
       user_column, item_column: as for `read_interactions`.
     Raises:
-      UserError: as `open_stream` and `read_interactions`; and, as for any set, a user of another part without a training
-        pair, or a pair that is in two parts.
+      UserError: what is given is no folder; as `open_stream` and `read_interactions`; and, as for any set, a user of another part
+        without a training pair, or a pair that is in two parts.
     """
     root = Path(folder).expanduser()
+    if not root.is_dir():
+        in_memory = "a set of the catalogue, which is read into memory" if str(folder) in NAMES else "no such folder"
+        raise UserError(
+            f"dataset={str(folder)!r}: {'a file' if root.exists() else in_memory}; streaming needs a folder of Parquet files, "
+            "the training pairs in train/ or train*.parquet: give its path, or stream_window=0 to read a set into memory"
+        )
     inside = (root / "train").is_dir()
     where = (root / "train", "*.parquet") if inside else (root, "train*.parquet")
     stream = open_stream(where[0], user_column, item_column, pattern=where[1])

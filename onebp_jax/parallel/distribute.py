@@ -68,17 +68,22 @@ def check_layout(method: Method, layout: Layout, batch_size: int, state: State) 
         raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
     if layout.how != "jit" and getattr(method.loss, "across_rows", False):
         raise ValueError(
-            f"this loss compares the rows of a batch with one another, and under {layout.how} a device has its own rows only: "
-            "use the driver jit"
+            f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.how} a device has "
+            'its own rows only: use --parallel=jit (how="jit")'
         )
     if layout.sharded and (method.encoder.whole or method.encoder.partner is not None):
         raise ValueError(
-            "tables can be sharded where a vector is made of its own row; this encoder reads other rows as well: use replicated "
-            "tables"
+            "tables can be sharded where a vector is made of its own row; the encoder "
+            f"{_name(method.encoder.encode)} reads other rows as well: use --tables=replicated"
         )
     if layout.sharded:
         _check_rows_apart(method.user_updater, "user", state.user, state.item.shape[1:])
         _check_rows_apart(method.item_updater, "item", state.item, state.user.shape[1:])
+
+
+def _name(function: Callable) -> str:
+    """The function that made this one, which is what a part is known by."""
+    return getattr(function, "__qualname__", type(function).__qualname__).partition(".")[0]
 
 
 def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple[int, ...]) -> None:
@@ -100,7 +105,7 @@ def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple
     if not np.allclose(two_steps(small, ids), np.concatenate(halves), rtol=1e-5, atol=1e-6):
         raise ValueError(
             f"{tower} rows cannot be sharded: their updater looks at the whole table (a penalty on it, or a transformation that "
-            "mixes rows); use replicated tables"
+            "mixes rows); use --tables=replicated"
         )
 
 

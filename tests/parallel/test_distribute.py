@@ -164,9 +164,15 @@ def test_more_methods(method, tables, fields):
 @pytest.mark.parametrize(
     "method, how, tables, fields, words",
     [
-        ("directau", "pmap", "replicated", {}, "compares the rows of a batch with one another"),
-        ("lightgcn", "shard_map", "sharded", {}, "reads other rows as well"),
-        ("cml", "shard_map", "sharded", {"options_covariance": 0.1}, "user rows cannot be sharded"),
+        ("directau", "pmap", "replicated", {}, r"the loss directau compares .*: use --parallel=jit \(how=\"jit\"\)$"),
+        ("lightgcn", "shard_map", "sharded", {}, "the encoder lightgcn reads other .*: use --tables=replicated$"),
+        (
+            "cml",
+            "shard_map",
+            "sharded",
+            {"options_covariance": 0.1},
+            "user rows cannot be sharded.*--tables=replicated$",
+        ),
         ("onebp", "pmap", "replicated", {"batch_size": 30}, "batch_size=30 does not divide among 4 devices"),
     ],
 )
