@@ -109,14 +109,12 @@ def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
     method = building.build(config)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method!r} has no training step to time")
-    try:
+    with building.faults_named(config):
         init, step = make_step(method)
         sides = dataset.user_features, dataset.item_features
         data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
         state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
         jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))))
-    except Exception as error:
-        raise building.cannot_train(config, error) from error
     return method, state.data, state._replace(data=None)
 
 

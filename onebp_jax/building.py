@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import ml_collections
 
@@ -96,12 +97,18 @@ def exchange(method: Method, config) -> Method:
     return method
 
 
-def cannot_train(config, error: Exception) -> Exception:
-    """What to raise where a method cannot be traced: an error that names the functions of the user's own, where there are any."""
-    own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
-    if own:
-        return failed(f"cannot train with {', '.join(own)}", error)
-    return UserError(str(error)) if isinstance(error, ValueError) else error
+@contextlib.contextmanager
+def faults_named(config) -> Iterator[None]:
+    """Where a method is traced: an error names the functions of the user's own, if any; a ValueError becomes a `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
+        if own:
+            raise failed(f"cannot train with {', '.join(own)}", error) from error
+        if isinstance(error, ValueError):
+            raise UserError(str(error)) from error
+        raise
 
 
 def options_of(function: Callable) -> list[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
-import jax
 import ml_collections
 
 from onebp_jax import building, report, sources
@@ -17,10 +15,9 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
-from onebp_jax.parallel import Layout, check_layout
-from onebp_jax.step import first_tables, make_step, ready
+from onebp_jax.parallel import Layout
+from onebp_jax.runner import checked
 from onebp_jax.train import train
-from onebp_jax.types import Interactions, Method
 
 
 def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
@@ -83,19 +80,9 @@ def check_runs(
             source = (method.each, *held_out)
             if source not in seen:
                 seen[source] = sources.source(config, method.each, dataset, layout).data
-            _check_method(method, config, seen[source], layout)
+            checked(config, method, seen[source], layout)
         except UserError as error:
             raise UserError(f"{name!r}: {error}") from error
-
-
-def _check_method(method: Method, config, data: Interactions, layout: Layout | None) -> None:
-    try:
-        make_step(method)
-        forms = jax.eval_shape(partial(first_tables, method), jax.random.key(config.seed), ready(method, data))
-        if layout:
-            check_layout(method, layout, config.batch_size, forms)
-    except Exception as error:
-        raise building.cannot_train(config, error) from error
 
 
 def compare(

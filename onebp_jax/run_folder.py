@@ -66,7 +66,11 @@ def read_json(path: Path) -> dict:
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Makes a run folder if it is missing, and holds it alone; raises `UserError` if another process has it."""
+    """Makes a run folder if it is missing, and holds it alone; raises `UserError` if another process has it.
+
+    A folder made for a run that was refused before anything was written goes again.
+    """
+    found = workdir.exists()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -80,6 +84,9 @@ def locked(workdir: Path) -> Iterator[None]:
                 raise UserError(f"another process is running in {workdir}: use another --workdir") from error
         yield
     finally:
+        if not found:
+            with contextlib.suppress(OSError):
+                workdir.rmdir()  # only where it is empty
         if fcntl:
             os.close(folder)
 

@@ -17,14 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import sources
-from onebp_jax.config import PARTS
+from onebp_jax import building, sources
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
-from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
-from onebp_jax.own_functions import failed, written
 from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.rows import wide
 from onebp_jax.spread import ALONE, Spread
@@ -99,25 +97,14 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
 def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
     """Splits, places data and tables on the devices; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    source, key = sources.source(config, method.each, dataset, layout), jax.random.key(config.seed)
-    try:
-        step = make_step(method)[1]
-        data = ready(method, source.data)
-        if layout:
-            forms = jax.eval_shape(partial(first_tables, method), key, data)
-            check_layout(method, layout, config.batch_size, forms)
-        placed, state = place(method, key, data, layout)
+    source = sources.source(config, method.each, dataset, layout)
+    data = checked(config, method, source.data, layout)
+    with building.faults_named(config):
+        placed, state = place(method, jax.random.key(config.seed), data, layout)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
-        after, _ = jax.eval_shape(step, state._replace(data=data), batch)
+        after, _ = jax.eval_shape(make_step(method)[1], state._replace(data=data), batch)
         _check_same(state, after._replace(data=None))
-    except Exception as error:
-        own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
-        if own:
-            raise failed(f"cannot train with {', '.join(own)}", error) from error
-        if isinstance(error, ValueError):
-            raise UserError(str(error)) from error
-        raise
     measure = lambda user, item: {}
     if source.watched:
         measure = evaluator(source.seen, source.held_out, shape, source.popularity, rank=placed.rank)
@@ -130,6 +117,17 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
     }
     run = Run(state, jax.tree.map(jnp.copy, placed.vectors(state)), progress)
     return Job(config, source.watched, source.epoch_steps, source.call_steps, *programs, measure, placed), run
+
+
+def checked(config, method: Method, data: Interactions, layout: Layout | None) -> Interactions:
+    """The data with what the method prepares; raises `UserError` where data or layout make it impossible. No table is made."""
+    with building.faults_named(config):
+        make_step(method)
+        data = ready(method, data)
+        if layout:
+            forms = jax.eval_shape(partial(first_tables, method), jax.random.key(config.seed), data)
+            check_layout(method, layout, config.batch_size, forms)
+    return data
 
 
 def _check_same(before: State, after: State) -> None:

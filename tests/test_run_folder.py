@@ -29,6 +29,19 @@ def claim(workdir, config=None, data=DATA):
         run_folder.begin(workdir, config or settings(), data)
 
 
+def test_a_folder_made_for_nothing_goes_again(tmp_path):
+    for name, writes in (("refused", False), ("begun", True)):
+        with pytest.raises(UserError, match="no"), run_folder.locked(tmp_path / name):
+            if writes:
+                (tmp_path / name / "config.json").write_text("{}")
+            raise UserError("no")
+        assert (tmp_path / name).exists() == writes
+    (tmp_path / "mine").mkdir()
+    with run_folder.locked(tmp_path / "mine"):
+        pass
+    assert (tmp_path / "mine").exists()
+
+
 def contents(folder):
     """Every file below a folder: its path and its bytes."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
