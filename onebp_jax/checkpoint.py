@@ -121,6 +121,8 @@ def restore(folder: Path, run: Run) -> Run:
                 found = _read(folder, step, forms)
             except Exception as error:  # whatever a damaged file makes the storage layer raise
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            if reason:
+                gc.collect()
         if not processes.any_of(bool(reason)):
             arrays, progress = found
             if _digest(arrays, progress["progress"]) == progress["digest"]:
@@ -159,7 +161,6 @@ def _without_complaints() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
-            gc.collect()
     finally:
         sys.unraisablehook, logger.disabled = hook, False
 

@@ -58,7 +58,8 @@ def finished(request, folder, dataset, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
     train(config, dataset, workdir)
     job, run = runner.prepare(config, building.build(config), dataset)
-    return config, workdir, job, run, checkpoint.restore(workdir / "checkpoints", run)
+    end = checkpoint.restore(workdir / "checkpoints", runner.prepare(config, building.build(config), dataset)[1])
+    return config, workdir, job, run, end
 
 
 def test_a_new_item_has_the_vector_of_its_features(finished, dataset):

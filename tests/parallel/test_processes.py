@@ -12,10 +12,10 @@ from tests.programs import ROOT, SMALL, assert_one_line, command, environment, r
 
 RUN = (
     *SMALL,
-    "--config.epochs=6",
-    "--config.eval_every=2",
+    "--config.epochs=2",
+    "--config.eval_every=1",
     "--config.checkpoint_seconds=0",
-    "--config.steps_per_call=2",
+    "--config.steps_per_call=6",
 )
 
 

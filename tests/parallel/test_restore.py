@@ -11,7 +11,7 @@ from onebp_jax.parallel import make_layout
 
 # 17 items on 8 devices: the last two of these hold padding only.
 DATA = generate(num_users=31, num_items=17, num_types=3, minority_types=1, interactions_per_user=5)
-CHAIN = [("shard_map", 4, "sharded"), ("pmap", 2, "replicated"), ("shard_map", 8, "sharded")]
+CHAIN, LAST = [("shard_map", 4, "sharded"), ("pmap", 2, "replicated")], ("shard_map", 8, "sharded")
 
 
 def prepared(layout):
@@ -44,7 +44,8 @@ def test_a_run_goes_on_with_other_devices(tmp_path):
         run, _ = runner.evaluate(job, job.advance(run, 1))
         checkpoint.save(tmp_path, run)
         saved = on_host(run)
-    assert assert_restored(tmp_path, None, saved)[1].step == len(CHAIN)
+    for layout in (LAST, None):
+        assert assert_restored(tmp_path, layout, saved)[1].step == len(CHAIN)
     job, alone = prepared(None)
     for _ in CHAIN:
         alone, _ = runner.evaluate(job, job.advance(alone, 1))
