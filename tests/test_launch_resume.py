@@ -43,7 +43,7 @@ def start_and_signal(workdir: Path, number: int, delay: float) -> subprocess.Pop
     return process
 
 
-@pytest.mark.parametrize("trial", range(2))
+@pytest.mark.parametrize("trial", [0, pytest.param(1, marks=pytest.mark.study)])
 def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
     process = start_and_signal(tmp_path / "run", signal.SIGKILL, random.uniform(0, 1.5))
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"

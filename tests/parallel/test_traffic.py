@@ -155,8 +155,16 @@ VECTORS = BATCH * DIM * 4  # bytes of a vector a row of the batch
 MEAN = 2 * 4 * SHARE  # the mean loss, one number
 
 
-@pytest.mark.parametrize("how", ["pmap", "shard_map"])
-@pytest.mark.parametrize("tables", ["replicated", "sharded"])
+STUDY = pytest.mark.study
+
+
+@pytest.mark.parametrize(
+    "how, tables",
+    [
+        *[("pmap", "replicated"), ("shard_map", "sharded")],
+        *[pytest.param(*each, marks=STUDY) for each in (("shard_map", "replicated"), ("pmap", "sharded"))],
+    ],
+)
 def test_what_a_step_sends_grows_with_the_batch_and_not_with_the_tables(how, tables):
     """And which tower sends what, to the byte."""
     sent = {method: sent_by_a_step(method, how, tables) for method in ("onebp", "twobp")}
@@ -181,7 +189,7 @@ def test_what_a_step_sends_grows_with_the_batch_and_not_with_the_tables(how, tab
     assert sent["onebp"]["all-reduce"] == 2 * VECTORS * SHARE + MEAN
 
 
-@pytest.mark.parametrize("how", ["pmap", "shard_map"])
+@pytest.mark.parametrize("how", ["shard_map", pytest.param("pmap", marks=STUDY)])
 def test_rows_that_all_devices_ask_for_are_sent_once(how):
     """Shared negatives of tables in parts: as a sum, whatever the number of devices."""
     shared = 8
