@@ -193,7 +193,9 @@ def restored_after_damage(saved, folder, warnings):
     return True
 
 
-@pytest.mark.parametrize("damage", [truncate, flip, empty, delete])
+@pytest.mark.parametrize(
+    "damage", [flip, delete, *(pytest.param(each, marks=pytest.mark.study) for each in (truncate, empty))]
+)
 def test_damage_to_any_file_is_noticed_or_does_no_harm(saved, tmp_path, warnings, damage):
     names = sorted(
         path.relative_to(saved.folder) for path in (saved.folder / str(2 * STEPS)).rglob("*") if path.is_file()

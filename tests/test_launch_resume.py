@@ -53,7 +53,7 @@ def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
     assert_ends_as(uninterrupted, tmp_path / "run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.study)])
 def test_a_signal_saves_exits_with_one_line_and_resumes(uninterrupted, tmp_path, number):
     process = start_and_signal(tmp_path / "run", number, 0.3)
     said = process.stderr.read()

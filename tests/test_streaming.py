@@ -231,7 +231,9 @@ def test_killed_within_an_epoch_the_same_command_ends_as_if_nothing_had_happened
 # Several devices.
 
 
-@pytest.mark.parametrize("how", ["pmap", "shard_map", "jit"])
+@pytest.mark.parametrize(
+    "how", ["shard_map", *(pytest.param(each, marks=pytest.mark.study) for each in ("pmap", "jit"))]
+)
 def test_two_devices_give_the_tables_of_one(dataset, how):
     one, two = prepared(dataset), prepared(dataset, make_layout(how, jax.devices()[:2]))
     ends = [advanced(job, start, job.epoch_steps, 2) for job, start in (one, two)]
