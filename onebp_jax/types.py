@@ -169,7 +169,7 @@ class Encoder(NamedTuple):
     """Turns table rows into the vectors that are scored.
 
     Attributes:
-      init: `init(key, data) -> Tables`.
+      init: `init(key, data) -> Tables`; on several devices it is compiled, so that each makes its own rows.
       encode: `encode(tables, user_ids i32[b], item_ids i32[n], data, key) -> (f32[b, d], f32[n, d])`, differentiable in
         `tables`, which holds the rows of these ids, or, for an encoder that reads `whole` tables (a graph's), all rows. A user
         may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches that off.
@@ -208,7 +208,7 @@ class Sampler(NamedTuple):
 
     Attributes:
       check: `check(data) -> None`, on the host, before anything is compiled: raises when a draw is impossible.
-      init: `init(data, view) -> state`, what it carries from step to step (`()` for a stateless one).
+      init: `init(data, view) -> state`, on the host; what it carries from step to step (`()` for a stateless one).
       sample: `sample(key, state, batch, data, view) -> (Negatives, state)`; negatives of a padded row have the id `N`.
     """
 
