@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import gc
 import json
 import logging as stdlib_logging
@@ -155,14 +156,28 @@ def _set_aside(folder: Path, step: int, reason: str) -> None:
 @contextlib.contextmanager
 def _without_complaints() -> Iterator[None]:
     """Where one file cannot be read, the storage layer leaves other reads half done: what Python says of them is of no use."""
-    hook, logger = sys.unraisablehook, stdlib_logging.getLogger("asyncio")
-    sys.unraisablehook, logger.disabled = lambda _: None, True
+    _pass_over_half_done_reads()
+    logger = stdlib_logging.getLogger("asyncio")
+    logger.disabled = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
     finally:
-        sys.unraisablehook, logger.disabled = hook, False
+        logger.disabled = False
+
+
+@functools.cache
+def _pass_over_half_done_reads() -> None:
+    """For good, because their answers come late and from another thread."""
+    hook = sys.unraisablehook
+
+    def of_others(found) -> None:
+        code = getattr(found.object, "cr_code", None)
+        if not (code and "orbax" in code.co_filename) and str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    sys.unraisablehook = of_others
 
 
 def _read(folder: Path, step: int, forms: Tree) -> tuple[dict, dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 
 import jax
 from absl import flags, logging
@@ -48,6 +49,10 @@ def layout() -> Layout | None:
     if coordinator:
         _keep_output_clean()
         processes.join(coordinator, count, given["process_id"])
+        counts = Counter(device.process_index for device in jax.devices())
+        if len(set(counts.values())) > 1:
+            found = ", ".join(str(counts[process]) for process in sorted(counts))
+            raise UserError(f"the processes of this run have {found} devices: give all of them the same --num_devices")
         processes.check_same({f"--{name}": given[name] for name in given if name not in _OWN})
     several, found = jax.process_count() > 1, jax.devices()
     how = asked or ("shard_map" if several else "pmap")

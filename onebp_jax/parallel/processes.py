@@ -35,7 +35,7 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
         given = {}
     else:
         host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise UserError(f"--coordinator={coordinator}: expected HOST:PORT, or auto")
         if num_processes < 1 or not 0 <= process_id < num_processes:
             raise UserError(

@@ -141,6 +141,7 @@ def test_two_processes_measure_and_recommend_as_one(tmp_path):
     [
         (["--num_processes=2"], ["--coordinator=HOST:PORT"]),
         (["--coordinator=here", "--num_processes=2"], ["--coordinator=here", "HOST:PORT"]),
+        (["--coordinator=here:99999", "--num_processes=2"], ["--coordinator=here:99999", "HOST:PORT"]),
         (["--coordinator=localhost:1", "--num_processes=2", "--process_id=2"], ["--process_id=2"]),
         (["--num_devices=3", "--num_processes=2"], ["--num_devices=3", "multiple"]),
     ],
