@@ -60,10 +60,17 @@ def test_two_processes_train_what_one_does(tmp_path):
     assert_same_tables(tmp_path / "one", tmp_path / "two")
 
 
-def test_processes_that_differ_end_with_one_line(tmp_path):
-    processes = start(2, tmp_path / "two", "--num_devices=2", last=["--config.dim=16"])
-    statuses, said = end(processes)
-    assert statuses == [2, 2] and said.count("error: the processes of this run differ in dim: give all") == 2, said
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ("--config.dim=16", "error: the processes of this run differ in dim: give all"),
+        ("--num_devices=4", "error: the processes of this run have 1, 2 devices: give all"),
+        ("--tables=sharded", "error: the processes of this run differ in --tables: give all"),
+    ],
+)
+def test_processes_that_differ_end_with_one_line(tmp_path, other, words):
+    statuses, said = end(start(2, tmp_path / "two", "--num_devices=2", last=[other]))
+    assert statuses == [2, 2] and said.count(words) == 2, said
     assert not (tmp_path / "two").exists()
 
 
