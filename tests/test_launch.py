@@ -116,7 +116,15 @@ BENCHMARKS = ("benchmark_step", "benchmark_ranking", "benchmark_quality")
 
 
 @pytest.mark.parametrize(
-    "program", ["train", "compare", "sweep", "reproduce", "evaluate", "recommend", "export", *BENCHMARKS]
+    "program",
+    [
+        *("train", "recommend", "benchmark_step"),
+        *(
+            pytest.param(name, marks=pytest.mark.study)
+            for name in ("compare", "sweep", "reproduce", "evaluate", "export")
+        ),
+        *(pytest.param(name, marks=pytest.mark.study) for name in BENCHMARKS if name != "benchmark_step"),
+    ],
 )
 def test_help_reads_and_ends_well(program):
     process = run(program, "--help")

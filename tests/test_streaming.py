@@ -205,6 +205,7 @@ LONG = ("--config=configs/quickstart.py", "--config.stream_window=192", "--confi
 LONG += ("--config.steps_per_call=4", "--config.eval_every=20", "--config.dim=4")
 
 
+@pytest.mark.study
 def test_killed_within_an_epoch_the_same_command_ends_as_if_nothing_had_happened(folder, tmp_path):
     arguments = lambda name: (*LONG, f"--config.dataset={folder}", f"--workdir={tmp_path / name}")
     process = subprocess.Popen(
