@@ -82,11 +82,13 @@ def locked(workdir: Path) -> Iterator[None]:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(f"another process is running in {workdir}: use another --workdir") from error
-        yield
+        try:
+            yield
+        finally:
+            if not found:
+                with contextlib.suppress(OSError):
+                    workdir.rmdir()  # only where it is empty
     finally:
-        if not found:
-            with contextlib.suppress(OSError):
-                workdir.rmdir()  # only where it is empty
         if fcntl:
             os.close(folder)
 

@@ -42,6 +42,16 @@ def test_a_folder_made_for_nothing_goes_again(tmp_path):
     assert (tmp_path / "mine").exists()
 
 
+def test_who_is_refused_leaves_the_folder_of_another_alone(tmp_path, monkeypatch):
+    with run_folder.locked(tmp_path / "run"):
+        # As if both had begun at once, and neither had seen a folder.
+        monkeypatch.setattr(run_folder.Path, "exists", lambda self: False)
+        with pytest.raises(UserError, match="another process"), run_folder.locked(tmp_path / "run"):
+            pass
+        monkeypatch.undo()
+        assert (tmp_path / "run").exists()
+
+
 def contents(folder):
     """Every file below a folder: its path and its bytes."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
