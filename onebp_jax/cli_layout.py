@@ -39,8 +39,9 @@ def layout() -> Layout | None:
     wanted, asked = given["num_devices"], given["parallel"]
     if wanted < 0 or (wanted and wanted % max(1, count)):
         raise UserError(f"--num_devices={wanted}: expected a multiple of the number of processes, or 0 for all devices")
-    if count > 1 and not coordinator:
-        raise UserError(f"--num_processes={count}: give --coordinator=HOST:PORT of process 0, the same to all of them")
+    if (count > 1 or given.get("process_id")) and not coordinator:
+        given_ids = f"--num_processes={count} --process_id={given['process_id']}"
+        raise UserError(f"{given_ids}: give --coordinator=HOST:PORT of process 0, the same to all of them")
     if count > 1:
         _check_driver(asked)
     if wanted > 1:

@@ -7,6 +7,7 @@ checkpoints are written and read by each, in a folder that all see. With one pro
 from __future__ import annotations
 
 import json
+import socket
 import zlib
 from collections.abc import Callable
 
@@ -41,6 +42,14 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
             raise UserError(
                 f"--num_processes={num_processes} --process_id={process_id}: expected ids from 0 to the number less one"
             )
+        # JAX would wait for minutes, or end without a word.
+        try:
+            if process_id == 0:
+                socket.create_server(("", int(port))).close()
+            else:
+                socket.getaddrinfo(host, int(port))
+        except OSError as error:
+            raise UserError(f"--coordinator={coordinator}: {error.strerror or error}") from error
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
         logging.info("process %d waits for all %d at %s", process_id, num_processes, coordinator)
     try:
