@@ -42,6 +42,8 @@ def layout() -> Layout | None:
     if (count > 1 or given.get("process_id")) and not coordinator:
         given_ids = f"--num_processes={count} --process_id={given['process_id']}"
         raise UserError(f"{given_ids}: give --coordinator=HOST:PORT of process 0, the same to all of them")
+    if coordinator not in (None, "auto") and not flags.FLAGS["num_processes"].present:
+        raise UserError(f"--coordinator={coordinator}: give --num_processes and --process_id too")
     if count > 1:
         _check_driver(asked)
     if wanted > 1:

@@ -44,10 +44,9 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
             )
         # JAX would wait for minutes, or end without a word.
         try:
+            socket.getaddrinfo(host, int(port))
             if process_id == 0:
                 socket.create_server(("", int(port))).close()
-            else:
-                socket.getaddrinfo(host, int(port))
         except OSError as error:
             raise UserError(f"--coordinator={coordinator}: {error.strerror or error}") from error
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}

@@ -58,7 +58,7 @@ def _of_users(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int
     """Whole chunks of users a device, so that the shapes, and with them the scores, are those of one device."""
     spread = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count)
     missing = -starts.shape[0] % layout.count
-    # Chunks that are only there to be as many on each device read the last user and hide what they find.
+    # Chunks that are only there to be as many on each device rank the last user again, and are cut off.
     own_starts = spread.mine(jnp.pad(starts, (0, missing), mode="edge"))
     chunks = own_starts.shape[0]
     first = jax.lax.axis_index(AXIS) * chunks * plan.chunk

@@ -150,6 +150,7 @@ def test_two_processes_measure_and_recommend_as_one(tmp_path):
         (["--coordinator=here", "--num_processes=2"], ["--coordinator=here", "HOST:PORT"]),
         (["--coordinator=here:99999", "--num_processes=2"], ["--coordinator=here:99999", "HOST:PORT"]),
         (["--coordinator=localhost:1", "--num_processes=2", "--process_id=2"], ["--process_id=2"]),
+        (["--coordinator=localhost:1234", "--process_id=1"], ["--num_processes"]),
         (["--process_id=1"], ["--process_id=1", "--coordinator=HOST:PORT"]),
         (["--coordinator=nohost.invalid:1234", "--num_processes=2", "--process_id=1"], ["nohost.invalid"]),
         (["--num_devices=3", "--num_processes=2"], ["--num_devices=3", "multiple"]),
