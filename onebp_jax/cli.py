@@ -22,6 +22,7 @@ from ml_collections import config_flags
 from onebp_jax import building, data, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.parallel import processes
 from onebp_jax.sources import fingerprint
 
 _START = "see configs/quickstart.py"
@@ -152,7 +153,7 @@ def run(main: Callable[[], None], doc: str) -> None:
         status = _say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", 2)
     if status and jax.distributed.is_initialized():
         sys.stdout.flush()
-        os._exit(status)  # in order, it would wait for the other processes, which wait for this one
+        processes.leave(status)
     sys.exit(status)
 
 

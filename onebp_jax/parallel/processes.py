@@ -7,9 +7,12 @@ checkpoints are written and read by each, in a folder that all see. With one pro
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 import zlib
 from collections.abc import Callable
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -20,6 +23,8 @@ from onebp_jax.errors import UserError
 
 # A process that died is noticed after so long, and the others are stopped.
 HEARTBEAT_SECONDS = 20
+# A process that fails waits so long for the others to fail with it.
+_FAREWELL_SECONDS = 10
 
 
 def join(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -55,6 +60,22 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
         jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"--coordinator={coordinator}: {str(error)[:300]}") from error
+
+
+def leave(status: int) -> NoReturn:
+    """Ends a process of several that failed, with this status; where all fail, each of them has said why.
+
+    In order, it would wait for the others, which may wait for this one; and without the lead the others are taken down at once.
+    """
+    from orbax.checkpoint import multihost
+
+    try:
+        multihost.get_barrier_sync_fn()(key="onebp_leave", timeout_ms=1000 * _FAREWELL_SECONDS)
+        if is_lead():
+            time.sleep(1)  # it goes last
+    except jax.errors.JaxRuntimeError:
+        pass  # it failed alone
+    os._exit(status)
 
 
 def is_lead() -> bool:

@@ -3,7 +3,9 @@
 import signal
 import socket
 import subprocess
+import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,17 +23,17 @@ RUN = (
 
 def start(count, workdir, *more, last=()):
     """The processes of one training run, started; the last one with flags of its own."""
-    return start_program("train", count, *RUN, f"--workdir={workdir}", *more, last=last)
+    return start_program(partial(command, "train"), count, *RUN, f"--workdir={workdir}", *more, last=last)
 
 
-def start_program(program, count, *shared, last=()):
+def start_program(command, count, *shared, last=()):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     shared = (f"--coordinator={address}", f"--num_processes={count}", *shared)
     return [
         subprocess.Popen(
-            command(program, *shared, f"--process_id={process}", *(last if process == count - 1 else ())),
+            command(*shared, f"--process_id={process}", *(last if process == count - 1 else ())),
             cwd=ROOT,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -72,6 +74,28 @@ def test_processes_that_differ_end_with_one_line(tmp_path, other, words):
     statuses, said = end(start(2, tmp_path / "two", "--num_devices=2", last=[other]))
     assert statuses == [2, 2] and said.count(words) == 2, said
     assert not (tmp_path / "two").exists()
+
+
+SLOW = """
+import time
+from onebp_jax import cli, cli_layout
+from onebp_jax.errors import UserError
+from onebp_jax.parallel import processes
+
+cli_layout.define_layout()
+
+def main():
+    cli_layout.layout()
+    time.sleep(0 if processes.is_lead() else 3)
+    raise UserError("a bad file")
+
+cli.run(main, "")
+"""
+
+
+def test_the_lead_that_fails_lets_the_others_say_why():
+    statuses, said = end(start_program(lambda *flags: [sys.executable, "-c", SLOW, *flags], 2))
+    assert statuses == [2, 2] and said.count("error: a bad file") == 2, said
 
 
 @pytest.mark.study
@@ -137,7 +161,7 @@ def test_two_processes_measure_and_recommend_as_one(tmp_path):
     workdir = f"--workdir={tmp_path / 'one'}"
     for program, more in (("evaluate", []), ("recommend", ["--k=5", "--users=0,7,3"])):
         expected = run(program, workdir, *more).stdout
-        processes = start_program(program, 2, workdir, *more, "--num_devices=4", "--tables=sharded")
+        processes = start_program(partial(command, program), 2, workdir, *more, "--num_devices=4", "--tables=sharded")
         found = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0, 0], found
         assert found[0][0] == expected and found[1][0] == ""
