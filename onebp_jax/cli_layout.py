@@ -69,7 +69,7 @@ def layout() -> Layout | None:
         return None
     layout = make_layout(how, found[: wanted or None], given["tables"])
     logging.info(
-        "process %d of %d, devices %s of %s; a step is driven by %s, the tables are %s",
+        "process %d of %d, devices %s of %s, driver %s, tables %s",
         *(jax.process_index(), jax.process_count(), [device.id for device in jax.local_devices()]),
         *(f"{layout.count} ({found[0].device_kind})", how, given["tables"]),
     )

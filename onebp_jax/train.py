@@ -82,6 +82,8 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
             raise UserError(f"--workdir={workdir}: not all processes see it: give a folder that they share")
         run = checkpoint.restore(workdir / "checkpoints", run)
         if lead:
+            if run.step:
+                logging.info("%s: goes on from its checkpoint of step %d", workdir, run.step)
             run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
         run = _loop(job, run, workdir)
         return _finish(config, dataset, workdir, run.best, run.progress, run.step // job.epoch_steps, job.placed)

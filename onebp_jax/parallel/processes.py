@@ -20,7 +20,10 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
+from onebp_jax.signals import plain_interrupt
 
+# The processes wait so long for each other at the start.
+WAIT_SECONDS = 300
 # A process that died is noticed after so long, and the others are stopped.
 HEARTBEAT_SECONDS = 20
 # A process that fails waits so long for the others to fail with it.
@@ -47,19 +50,37 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
             raise UserError(
                 f"--num_processes={num_processes} --process_id={process_id}: expected ids from 0 to the number less one"
             )
-        # JAX would wait for minutes, or end without a word.
+        given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
+        logging.info("process %d waits for all %d at %s", process_id, num_processes, coordinator)
         try:
+            # Of these JAX would end without a word.
             socket.getaddrinfo(host, int(port))
-            if process_id == 0:
+            if process_id:
+                _wait_for_lead(host, int(port))
+            else:
                 socket.create_server(("", int(port))).close()
         except OSError as error:
             raise UserError(f"--coordinator={coordinator}: {error.strerror or error}") from error
-        given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
-        logging.info("process %d waits for all %d at %s", process_id, num_processes, coordinator)
+    times = {"initialization_timeout": WAIT_SECONDS, "heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
     try:
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+        with plain_interrupt():
+            jax.distributed.initialize(**given, **times)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"--coordinator={coordinator}: {str(error)[:300]}") from error
+
+
+def _wait_for_lead(host: str, port: int) -> None:
+    """Returns once somebody listens there; raises OSError after `WAIT_SECONDS`."""
+    end = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=5).close()
+        except OSError as error:
+            if time.monotonic() > end:
+                raise OSError(
+                    f"process 0 did not come in {WAIT_SECONDS} seconds ({error.strerror or error})"
+                ) from error
+            time.sleep(0.2)
 
 
 def leave(status: int) -> NoReturn:

@@ -10,6 +10,8 @@ from functools import partial
 import numpy as np
 import pytest
 
+from onebp_jax.errors import UserError
+from onebp_jax.parallel import processes
 from tests.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
 
 RUN = (
@@ -26,11 +28,14 @@ def start(count, workdir, *more, last=()):
     return start_program(partial(command, "train"), count, *RUN, f"--workdir={workdir}", *more, last=last)
 
 
-def start_program(command, count, *shared, last=()):
+def free_address():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    shared = (f"--coordinator={address}", f"--num_processes={count}", *shared)
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start_program(command, count, *shared, last=()):
+    shared = (f"--coordinator={free_address()}", f"--num_processes={count}", *shared)
     return [
         subprocess.Popen(
             command(*shared, f"--process_id={process}", *(last if process == count - 1 else ())),
@@ -182,3 +187,22 @@ def test_two_processes_measure_and_recommend_as_one(tmp_path):
 )
 def test_what_cannot_be_started_is_one_line(flags, words, tmp_path):
     assert_one_line(run("train", *SMALL, f"--workdir={tmp_path}", *flags), 2, *words)
+
+
+def test_a_lead_that_does_not_come_is_waited_for_and_named(monkeypatch):
+    monkeypatch.setattr(processes, "WAIT_SECONDS", 1)
+    with pytest.raises(UserError, match=r"--coordinator=localhost:\d+: process 0 did not come in 1 seconds"):
+        processes.join(free_address(), 2, 1)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_ctrl_c_ends_a_process_that_waits_for_others(tmp_path, process):
+    flags = (f"--coordinator={free_address()}", "--num_processes=2", f"--process_id={process}", f"--workdir={tmp_path}")
+    waiting = subprocess.Popen(
+        command("train", *SMALL, *flags), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert any("waits for all 2" in line for line in waiting.stderr)
+    time.sleep(1)  # it is within the library now
+    waiting.send_signal(signal.SIGINT)
+    waiting.communicate(timeout=60)
+    assert waiting.returncode in (130, -signal.SIGINT)
