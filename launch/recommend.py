@@ -42,15 +42,16 @@ def main() -> None:
     lists = serving.recommend(run, rows, _K.value, seen, layout)
     if not processes.is_lead():
         return
-    asked, served = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].nunique()
-    if served < asked:
+    asked, sizes = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].value_counts()
+    if short := asked - int((sizes >= _K.value).sum()):
         logging.warning(
-            "%d of %d users have no item left beside those that --exclude=%s hides: they get no rows",
-            *(asked - served, asked, _EXCLUDE.value),
+            "%d of %d users have fewer than %d items left beside those that --exclude=%s hides, %d of them none: "
+            "their lists are shorter, or missing",
+            *(short, asked, _K.value, _EXCLUDE.value, asked - len(sizes)),
         )
     if _OUT.value:
         serving.write_lists(lists, Path(_OUT.value))
-        print(f"{lists['user'].nunique()} users, {len(lists)} recommendations in {_OUT.value}")
+        print(f"{len(sizes)} users, {len(lists)} recommendations in {_OUT.value}")
     else:
         lists.to_csv(sys.stdout, index=False, float_format="%.6f")
 
