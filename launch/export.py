@@ -24,8 +24,10 @@ cli_layout.define_layout()
 def main() -> None:
     out = Path(cli.need("out", _OUT.value, "vectors.npz"))
     cli_layout.layout()
-    if not processes.is_lead():
-        return
+    processes.lead_does(lambda: _export(out))
+
+
+def _export(out: Path) -> None:
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
     for path in serving.export(run, out):
         print(path)

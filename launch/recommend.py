@@ -9,12 +9,13 @@ Without --out the lists are printed as CSV (user, rank, item, score). Exit statu
 import sys
 from pathlib import Path
 
+import pandas as pd
 from absl import flags, logging
 
 from onebp_jax import cli, cli_layout, run_folder, serving
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
-from onebp_jax.serving.recommend import SEEN, seen_pairs
+from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users when left out.")
@@ -28,7 +29,7 @@ cli_layout.define_layout()
 
 
 def main() -> None:
-    cli.check_out(_OUT.value)
+    cli.check_out(_OUT.value, endings=WRITERS)
     layout = cli_layout.layout()
     run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
     if _K.value < 1:
@@ -40,13 +41,17 @@ def main() -> None:
     if _EXCLUDE.value != "none":
         seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
     lists = serving.recommend(run, rows, _K.value, seen, layout)
-    if not processes.is_lead():
-        return
-    asked, sizes = len(run.user) if rows is None else len(set(rows.tolist())), lists["user"].value_counts()
+    asked = len(run.user) if rows is None else len(set(rows.tolist()))
+    processes.lead_does(lambda: _hand_over(lists, asked))
+
+
+def _hand_over(lists: pd.DataFrame, asked: int) -> None:
+    """Prints or writes the lists; `asked` is the number of users they are for."""
+    sizes = lists["user"].value_counts()
     if short := asked - int((sizes >= _K.value).sum()):
         logging.warning(
-            "%d of %d users have fewer than %d items left beside those that --exclude=%s hides, %d of them none: "
-            "their lists are shorter, or missing",
+            "%d of %d users have fewer than %d items left beside those that --exclude=%s hides (%d have none): "
+            "their lists are shorter",
             *(short, asked, _K.value, _EXCLUDE.value, asked - len(sizes)),
         )
     if _OUT.value:

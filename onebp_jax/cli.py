@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from logging import WARNING, Formatter
 from pathlib import Path
 
@@ -72,9 +72,11 @@ def define_data_dir() -> None:
     )
 
 
-def check_out(*paths: str | None) -> None:
-    """Raises `UserError` for an output file whose folder cannot be written to: before the work, not after it."""
+def check_out(*paths: str | None, endings: Collection[str] = ()) -> None:
+    """Raises `UserError` for an output file of another ending, or whose folder cannot be written to: before the work."""
     for path in filter(None, paths):
+        if endings and Path(path).suffix not in endings:
+            raise UserError(f"--out={path}: expected a name that ends in {', '.join(endings)}")
         folder = Path(path).parent
         if Path(path).is_dir():
             raise UserError(f"cannot write {path}: it is a folder, give a file in it")
@@ -83,7 +85,11 @@ def check_out(*paths: str | None) -> None:
 
 
 def load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
-    """The data set that a config names, its training pairs in memory or streamed."""
+    """The data set that a config names, its training pairs in memory or streamed; of several processes all have it, or none."""
+    return processes.each_does(lambda: _load_data(config, data_dir))
+
+
+def _load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
     if not config.dataset:
         raise UserError("dataset is empty: give the name of a data set or a path")
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
@@ -130,17 +136,13 @@ def run(main: Callable[[], None], doc: str) -> None:
         print("\n".join(error.choices), end="\n" if error.choices else "")
     except RunFailed as error:
         status = _say(error, 1)
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        said = str(error) if isinstance(error, jax.errors.JaxRuntimeError) else "RESOURCE_EXHAUSTED"
-        lost = any(word in said for word in ("Gloo", "barrier", "coordination"))
-        if "RESOURCE_EXHAUSTED" not in said and not lost:
+    except (MemoryError, ValueError, jax.errors.JaxRuntimeError) as error:
+        if lost := processes.loss_of_another(error):
+            processes.leave(_say(lost, 1), together=False)
+        if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(error, MemoryError):
             raise
-        status = _say(
-            f"a process of this run was lost: start all of them again, the run goes on from its last checkpoint ({said[:200]})"
-            if lost
-            else f"out of memory: lower dim, batch_size, num_negatives or the size of the data ({str(error)[:200]})",
-            1,
-        )
+        lower = "lower dim, batch_size, num_negatives or the size of the data"
+        status = _say(f"out of memory: {lower} ({str(error)[:200]})", 1)
     except Interrupted as error:
         status = _say(error, 128 + error.number)
     except KeyboardInterrupt:
@@ -152,7 +154,6 @@ def run(main: Callable[[], None], doc: str) -> None:
     except OSError as error:
         status = _say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", 2)
     if status and jax.distributed.is_initialized():
-        sys.stdout.flush()
         processes.leave(status)
     sys.exit(status)
 

@@ -118,7 +118,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                 run, note = _evaluate(job, run, workdir / "metrics.jsonl")
             say(run.step, runner.mean_loss(run), note)
             now, done = time.monotonic(), runner.is_done(job, run)
-            stop = processes.any_of(bool(caught))
+            stop = processes.largest(caught[0] if caught else 0)
             if processes.any_of(stop or done or now - saved >= pause):
                 if not runner.is_finite(run):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
@@ -127,9 +127,8 @@ def _loop(job: Job, run: Run, workdir: Path) -> Run:
                 # A large run must not live for its checkpoints: they get a twentieth of its time, unless 0 asks for all.
                 pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
             if stop and not done:
-                number = caught[0] if caught else signal.SIGTERM
-                name = signal.Signals(number).name
-                raise Interrupted(number, f"stopped by {name} after step {run.step}, saved: the same command goes on")
+                name = signal.Signals(stop).name
+                raise Interrupted(stop, f"stopped by {name} after step {run.step}, saved: the same command goes on")
     return run
 
 

@@ -175,10 +175,10 @@ def test_a_user_without_items_left_is_told_of(tmp_path):
     assert run("train", *arguments, "--config.method=popularity").returncode == 0
     process = run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=all", "--k=3")
     assert process.returncode == 0
-    assert "1 of 2 users have fewer than 3 items left" in process.stderr and "1 of them none" in process.stderr
+    assert "1 of 2 users have fewer than 3 items left" in process.stderr and "(1 have none)" in process.stderr
     assert [line[0] for line in process.stdout.splitlines()[1:]] == ["b"] * 3
     process = run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=all", "--k=5")
-    assert "2 of 2 users have fewer than 5 items left" in process.stderr and "1 of them none" in process.stderr
+    assert "2 of 2 users have fewer than 5 items left" in process.stderr and "(1 have none)" in process.stderr
     assert [line[0] for line in process.stdout.splitlines()[1:]] == ["b"] * 4
     assert_one_line(run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=al"), 2, "--exclude=al", "all, none")
 

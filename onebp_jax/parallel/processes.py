@@ -6,9 +6,11 @@ checkpoints are written and read by each, in a folder that all see. With one pro
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -60,7 +62,8 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
             else:
                 socket.create_server(("", int(port))).close()
         except OSError as error:
-            raise UserError(f"--coordinator={coordinator}: {error.strerror or error}") from error
+            hint = " by another process 0, or another program" if error.errno == errno.EADDRINUSE else ""
+            raise UserError(f"--coordinator={coordinator}: {error.strerror or error}{hint}") from error
     times = {"initialization_timeout": WAIT_SECONDS, "heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
     try:
         with plain_interrupt():
@@ -83,20 +86,34 @@ def _wait_for_lead(host: str, port: int) -> None:
             time.sleep(0.2)
 
 
-def leave(status: int) -> NoReturn:
-    """Ends a process of several that failed, with this status; where all fail, each of them has said why.
+def leave(status: int, together: bool = True) -> NoReturn:
+    """Ends a process of several that failed, with this status; where they fail together, when each of them has said why.
 
     In order, it would wait for the others, which may wait for this one; and without the lead the others are taken down at once.
     """
     from orbax.checkpoint import multihost
 
-    try:
-        multihost.get_barrier_sync_fn()(key="onebp_leave", timeout_ms=1000 * _FAREWELL_SECONDS)
-        if is_lead():
-            time.sleep(1)  # it goes last
-    except jax.errors.JaxRuntimeError:
-        pass  # it failed alone
+    sys.stdout.flush()
+    if together:
+        try:
+            multihost.get_barrier_sync_fn()(key="onebp_leave", timeout_ms=1000 * _FAREWELL_SECONDS)
+            if is_lead():
+                time.sleep(1)  # it goes last
+        except jax.errors.JaxRuntimeError:
+            pass  # it failed alone
     os._exit(status)
+
+
+def loss_of_another(error: Exception) -> str | None:
+    """What to say of an error by which JAX tells, in several ways, that another process is gone; None for any other error."""
+    if not jax.distributed.is_initialized() or not any(
+        word in str(error) for word in ("Gloo", "barrier", "coordination")
+    ):
+        return None
+    return (
+        "a process of this run was lost (its own last line says why, if it had one): start all of them again, "
+        f"the run goes on from its last checkpoint ({str(error)[:200]})"
+    )
 
 
 def is_lead() -> bool:
@@ -104,11 +121,28 @@ def is_lead() -> bool:
     return jax.process_index() == 0
 
 
+def largest(number: int) -> int:
+    """The largest of the processes' numbers; all of them must ask."""
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
+
+
 def any_of(flag: bool) -> bool:
     """Whether the flag is true in some process; all of them must ask."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    return bool(largest(flag))
+
+
+def each_does(function: Callable):
+    """`function()` of every process; where it raises `UserError` in some, all of them raise one."""
+    value, error = None, None
+    try:
+        value = function()
+    except UserError as found:
+        error = found
+    if any_of(error is not None):
+        raise error or UserError("another process of this run cannot go on; its own line says why")
+    return value
 
 
 def plain_from_lead(value):

@@ -79,15 +79,10 @@ def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray
 
 def write_lists(lists: pd.DataFrame, path: Path) -> None:
     """Writes a frame of `recommend` as `.csv`, `.parquet` or `.jsonl` (one line a user), by the name's ending."""
-    writers = {
-        ".csv": lambda file: lists.to_csv(file, index=False),
-        ".parquet": lambda file: lists.to_parquet(file, index=False),
-        ".jsonl": lambda file: file.write(as_jsonl(lists).encode()),
-    }
-    if path.suffix not in writers:
-        raise UserError(f"--out={path}: expected a name that ends in {', '.join(writers)}")
+    if path.suffix not in WRITERS:
+        raise UserError(f"--out={path}: expected a name that ends in {', '.join(WRITERS)}")
     try:
-        run_folder.write_atomically(path, writers[path.suffix])
+        run_folder.write_atomically(path, lambda file: WRITERS[path.suffix](lists, file))
     except ImportError as error:
         raise UserError(f"--out={path}: {NEEDS_PYARROW}, or give another ending") from error
 
@@ -99,6 +94,13 @@ def as_jsonl(lists: pd.DataFrame) -> str:
         items, scores = group["item"].tolist(), [round(score, 6) for score in group["score"].tolist()]
         lines.append(json.dumps({"user": user, "items": items, "scores": scores}) + "\n")
     return "".join(lines)
+
+
+WRITERS = {
+    ".csv": lambda lists, file: lists.to_csv(file, index=False),
+    ".parquet": lambda lists, file: lists.to_parquet(file, index=False),
+    ".jsonl": lambda lists, file: file.write(as_jsonl(lists).encode()),
+}
 
 
 def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None = None) -> np.ndarray | None:
