@@ -110,8 +110,15 @@ def test_processes_that_meet_another_run_end_with_one_line(tmp_path):
     assert statuses == [2, 2] and said.count("dim is 16 there and 8 here; nothing was touched") == 2, said
 
 
+def test_data_that_one_process_lacks_ends_all(tmp_path):
+    statuses, said = end(start(2, tmp_path / "two", last=["--config.dataset=missing.csv"]))
+    assert statuses == [2, 2], said
+    assert said.count("error: ") == 2 and "missing.csv" in said and "another process of this run cannot go on" in said
+
+
 @pytest.mark.study
-def test_a_killed_process_stops_the_others_and_the_run_goes_on(tmp_path):
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_stops_the_others_and_the_run_goes_on(tmp_path, killed):
     long = ("--config.epochs=60", "--config.steps_per_call=0")
     assert run("train", *RUN, *long, f"--workdir={tmp_path / 'one'}").returncode == 0
     long += ("--num_devices=4", "--tables=sharded")
@@ -119,10 +126,10 @@ def test_a_killed_process_stops_the_others_and_the_run_goes_on(tmp_path):
     while not list((tmp_path / "two").glob("checkpoints/[0-9]*")):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.1)
-    processes[1].send_signal(signal.SIGKILL)
+    processes[killed].send_signal(signal.SIGKILL)
     statuses, said = end(processes)
-    assert statuses[1] == -signal.SIGKILL and statuses[0] != 0, said
-    assert "another task died" in said or "Gloo" in said
+    assert statuses[killed] == -signal.SIGKILL and statuses[1 - killed] != 0, said
+    assert "another task died" in said or "a process of this run was lost" in said
     assert not (tmp_path / "two" / "result.json").exists()
     statuses, said = end(start(2, tmp_path / "two", *long))
     assert statuses == [0, 0], said
