@@ -7,8 +7,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax import geometry
-from onebp_jax.rows import wide
+from onebp_jax.ops import geometry
+from onebp_jax.ops.rows import wide
 from onebp_jax.spread import ALONE, Spread
 from onebp_jax.types import (
     Array,

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import take
+from onebp_jax.ops.rows import take
 from onebp_jax.types import Array
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import geometry
+from onebp_jax.ops import geometry
 from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
 from onebp_jax.types import Batch, View

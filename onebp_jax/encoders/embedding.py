@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import NARROW, row_sums, wide
+from onebp_jax.ops.rows import NARROW, row_sums, wide
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 DTYPES = ("float32", "bfloat16")
@@ -62,7 +62,7 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
       dim: width of the tables.
       normalize: score unit vectors, so that the dot product is the cosine; the tables themselves stay as they are.
       dtype: how the tables are stored, "float32" or "bfloat16" (half the memory, kept as bits, see
-        `onebp_jax.rows`); arithmetic is in float32 either way.
+        `onebp_jax.ops.rows`); arithmetic is in float32 either way.
 
     Raises:
       ValueError: a width that is no positive whole number, or another dtype.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from onebp_jax.encoders.embedding import check_whole, normal, unit_norm
-from onebp_jax.geometry import ranked_by_dot
+from onebp_jax.ops.geometry import ranked_by_dot
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 STARTS = ("free", "ball", "sphere")
@@ -27,7 +27,7 @@ def euclidean(
 
     Returns:
       An `Encoder` of geometry "distance". What it ranks and exports by dot product is two numbers longer, see
-      `onebp_jax.geometry.ranked_by_dot`.
+      `onebp_jax.ops.geometry.ranked_by_dot`.
 
     Raises:
       ValueError: sizes that are no positive whole numbers, a deviation that is not positive, an unknown start.

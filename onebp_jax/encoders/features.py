@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.encoders.embedding import embedding, unit_norm
-from onebp_jax.rows import take, wide
+from onebp_jax.ops.rows import take, wide
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
 # Rows that `vectors` passes through a tower at a time.

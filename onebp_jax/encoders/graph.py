@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.rows import block_rows
+from onebp_jax.ops.rows import block_rows
 from onebp_jax.types import Array, Interactions
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.geometry import dots, paired_dots
-from onebp_jax.rows import row_sums
+from onebp_jax.ops.geometry import dots, paired_dots
+from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array, Loss
 
 # A score that never counts: so low that its exponential is zero, yet finite, so that gradients are.

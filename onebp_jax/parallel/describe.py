@@ -9,7 +9,7 @@ import jax
 from absl import logging
 
 from onebp_jax.parallel import processes
-from onebp_jax.rows import NARROW
+from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Array, State, Tree
 
 _PARTS = ("user", "item", "params", "user_opt", "item_opt", "params_opt", "before")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax import geometry
+from onebp_jax.ops import geometry
 from onebp_jax.samplers.common import check_choice, check_count, chosen, encode_columns, rows_of
 from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View

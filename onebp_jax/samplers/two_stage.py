@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.rows import row_sums
+from onebp_jax.ops.rows import row_sums
 from onebp_jax.samplers.common import check_count, gumbel, item_counts, largest, rows_of, scramble
 from onebp_jax.samplers.membership import touched
 from onebp_jax.samplers.uniform import random_words

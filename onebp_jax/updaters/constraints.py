@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import row_sums, take, wide
+from onebp_jax.ops.rows import row_sums, take, wide
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import narrow
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.rows import wide
+from onebp_jax.ops.rows import wide
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import narrow
 

@@ -12,7 +12,7 @@ import math
 
 import jax.numpy as jnp
 
-from onebp_jax.rows import take, wide
+from onebp_jax.ops.rows import take, wide
 from onebp_jax.types import Array, Signal, Updater
 from onebp_jax.updaters import duplicates as dup
 from onebp_jax.updaters.rounding import narrow

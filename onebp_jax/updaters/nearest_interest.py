@@ -14,7 +14,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import row_sums, take
+from onebp_jax.ops.rows import row_sums, take
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import narrow
 

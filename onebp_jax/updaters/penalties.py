@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import row_sums
+from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array
 
 Penalty = Callable[[Array], Array]

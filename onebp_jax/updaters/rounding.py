@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.rows import NARROW
+from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Array
 
 

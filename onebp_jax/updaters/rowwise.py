@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.rows import block_rows, take, wide
+from onebp_jax.ops.rows import block_rows, take, wide
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters import duplicates as dup
 from onebp_jax.updaters.rounding import narrow

@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, xavier_normal
-from onebp_jax.rows import wide
+from onebp_jax.ops.rows import wide
 from onebp_jax.types import Tables
 
 DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 5, 7)

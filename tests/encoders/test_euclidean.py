@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from onebp_jax import geometry
+from onebp_jax.ops import geometry
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, euclidean, multi_interest
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax.rows import NARROW, block_rows, take, wide
+from onebp_jax.ops.rows import NARROW, block_rows, take, wide
 from onebp_jax.updaters.rounding import narrow
 
 ROWS, DIM = 40, 1024  # so wide that a block is of 64 rows
