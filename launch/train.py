@@ -4,7 +4,7 @@
     python -m launch.train --config=configs/ml100k.py --workdir=runs/seed1 --config.seed=1 --config.method=twobp
 
 The folder ends with result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command goes on with
-a run that was stopped, and ends as if it never had been. Fields and their defaults: onebp_jax/config.py.
+a run that was stopped, and ends as if it never had been. Fields and their defaults: onebp_jax/config/fields.py.
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 

@@ -13,9 +13,9 @@ import ml_collections
 
 from onebp_jax.baselines import Baseline
 from onebp_jax.config import PARTS, as_plain, default_config, nearest
+from onebp_jax.config.callables import failed, made, watched_loss, written
 from onebp_jax.errors import UserError, in_words_of_the_user
 from onebp_jax.methods import NAMED
-from onebp_jax.own_functions import failed, made, watched_loss, written
 from onebp_jax.parts import KNOWN, named, no_name
 from onebp_jax.types import Encoder, Method, Sampler, Updater
 

@@ -13,8 +13,8 @@ import optax
 
 from onebp_jax import encoders, losses, samplers
 from onebp_jax.config import nearest
+from onebp_jax.config.callables import made, written
 from onebp_jax.errors import UserError
-from onebp_jax.own_functions import made, written
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
     TRANSFORMS,

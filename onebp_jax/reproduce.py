@@ -19,6 +19,7 @@ from pathlib import Path
 from onebp_jax import methods, run_folder
 from onebp_jax.compare import check_runs, variant
 from onebp_jax.config import nearest
+from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
@@ -147,7 +148,7 @@ def _row(
         "seeds": list(seeds),
     }
     epochs = config.epochs
-    for protocol in protocols.PROTOCOLS:
+    for protocol in PROTOCOLS:
         results = []
         for seed in seeds:
             one = variant(config, spec, seed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onebp_jax.evaluation.protocols import PROTOCOLS, SELECTION
+from onebp_jax.config.fields import PROTOCOLS
+from onebp_jax.evaluation.protocols import SELECTION
 from onebp_jax.published import ROWS
 
 SHOWN = {2: ("P@5", "NDCG@5", "R@20", "NDCG@20"), 3: ("P@5", "R@5", "P@20", "R@20")}

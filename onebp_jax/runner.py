@@ -23,8 +23,8 @@ from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
-from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.ops.rows import wide
+from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.spread import ALONE, Spread
 from onebp_jax.step import Step, first_tables, make_step, ready
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables

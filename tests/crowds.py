@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.ops import geometry
 from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
+from onebp_jax.ops import geometry
 from onebp_jax.types import Batch, View
 
 # Popularities of the worked example with a user who touched items 0 and 2 of 8.

@@ -40,9 +40,9 @@ def test_types_imports_nothing_of_ours():
 def test_parts_import_types_rows_and_their_own_room_only(room):
     for path in (PACKAGE / room).glob("*.py"):
         for name in imports(path):
-            assert name.startswith(("onebp_jax.types", "onebp_jax.ops.rows", "onebp_jax.ops.geometry", f"onebp_jax.{room}")), (
-                f"{path.name} imports {name}"
-            )
+            assert name.startswith(
+                ("onebp_jax.types", "onebp_jax.ops.rows", "onebp_jax.ops.geometry", f"onebp_jax.{room}")
+            ), f"{path.name} imports {name}"
 
 
 def test_nothing_imports_launch_or_configs():

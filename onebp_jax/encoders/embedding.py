@@ -5,10 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.ops.rows import NARROW, row_sums, wide
+from onebp_jax.ops.rows import DTYPES, NARROW, row_sums, wide
 from onebp_jax.types import Array, Encoder, Interactions, Tables
-
-DTYPES = ("float32", "bfloat16")
 
 
 def normal(key: Array, shape: tuple[int, ...], std: float) -> Array:

@@ -13,7 +13,6 @@ import math
 
 from onebp_jax.evaluation.metrics import ACCURACY
 
-PROTOCOLS = ("honest", "paper_oracle")
 CRITERION = "NDCG@20"
 SELECTION = {
     "honest": "one epoch, chosen on validation NDCG@20; test read once",

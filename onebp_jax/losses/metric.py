@@ -18,8 +18,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.ops.geometry import distances, paired_distances
 from onebp_jax.losses.scores import HIDDEN, check_negatives, compares
+from onebp_jax.ops.geometry import distances, paired_distances
 from onebp_jax.types import Array, Loss
 
 

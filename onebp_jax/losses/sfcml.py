@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from onebp_jax.ops.geometry import dots
 from onebp_jax.losses.metric import check_margin
 from onebp_jax.losses.scores import compares
+from onebp_jax.ops.geometry import dots
 from onebp_jax.types import Array, Loss
 
 

@@ -16,6 +16,8 @@ _CACHED_BYTES = 2**16
 # A bfloat16 table is kept as the bits of its numbers: XLA:CPU would read and write rows of bfloat16 by way of a float32 copy of
 # the whole table.
 NARROW = jnp.uint16
+# How tables may be stored.
+DTYPES = ("float32", "bfloat16")
 
 
 def wide(values: Array) -> Array:

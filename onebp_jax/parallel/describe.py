@@ -8,8 +8,8 @@ from collections import Counter
 import jax
 from absl import logging
 
-from onebp_jax.parallel import processes
 from onebp_jax.ops.rows import NARROW
+from onebp_jax.parallel import processes
 from onebp_jax.types import Array, State, Tree
 
 _PARTS = ("user", "item", "params", "user_opt", "item_opt", "params_opt", "before")

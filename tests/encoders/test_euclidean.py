@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from onebp_jax.ops import geometry
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, euclidean, multi_interest
+from onebp_jax.ops import geometry
 
 DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 400, 300)
 KEY = jax.random.key(0)

@@ -8,9 +8,9 @@ import pytest
 
 from onebp_jax import benchmark, building, losses, methods, runner, samplers, updaters
 from onebp_jax.config import default_config
+from onebp_jax.config.callables import watched_loss, written
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
-from onebp_jax.own_functions import watched_loss, written
 
 
 def load(path, text):

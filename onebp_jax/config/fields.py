@@ -9,13 +9,14 @@ from collections.abc import Iterable
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from onebp_jax.encoders.embedding import DTYPES
+from onebp_jax.config.callables import written
 from onebp_jax.errors import UserError
-from onebp_jax.evaluation.protocols import PROTOCOLS
-from onebp_jax.own_functions import written
+from onebp_jax.ops.rows import DTYPES
 
 # Fields that change how a run proceeds but not what it computes: a run may be resumed with other values.
 OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
+# What `onebp_jax.evaluation.protocols` knows.
+PROTOCOLS = ("honest", "paper_oracle")
 
 
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")

@@ -14,7 +14,7 @@ from pathlib import Path
 from onebp_jax.errors import UserError
 
 # Code below these folders is a package, known by its version.
-_PACKAGES = (str(Path(__file__).parent), *sysconfig.get_paths().values(), *site.getsitepackages())
+_PACKAGES = (str(Path(__file__).parents[1]), *sysconfig.get_paths().values(), *site.getsitepackages())
 
 
 def written(function: Callable) -> str:
