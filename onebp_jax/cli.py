@@ -21,9 +21,9 @@ from ml_collections import config_flags
 
 from onebp_jax import building, data, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
+from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.parallel import processes
-from onebp_jax.sources import fingerprint
 
 _START = "see configs/quickstart.py"
 _NO_FILE = "no such file; the configs of this project are in configs/"

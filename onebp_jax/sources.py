@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,9 +23,10 @@ from jax.sharding import PartitionSpec
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
-from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.evaluation_pairs import hold_out, split_of
+from onebp_jax.data.splits import of_some_users
 from onebp_jax.data.stream import blocks
-from onebp_jax.data.streamed import Streamed, check_fits, train_pairs_of
+from onebp_jax.data.streamed import Streamed, check_fits
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import Layout, take_part
 from onebp_jax.types import Batch, Interactions
@@ -71,16 +71,6 @@ def source(config, each: str, dataset: Dataset | Streamed, layout: Layout | None
     )
 
 
-def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
-    train, held_out = split_of(config, dataset, "validation")
-    if not len(held_out):
-        raise UserError(
-            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
-        )
-    return train, held_out
-
-
 def _in_memory(config, each: str, dataset: Dataset) -> Source:
     shape = dataset.num_users, dataset.num_items
     train, held_out, watched = dataset.train, of_some_users(dataset.test, config.eval_users, config.seed), "test"
@@ -110,37 +100,6 @@ def _streamed(config, each: str, dataset: Streamed, layout: Layout | None) -> So
     steps = steps_per_epoch(dataset.stream.num_pairs, config.batch_size, config.drop_last)
     feed, watched = _feed(config, dataset, steps, layout), "validation" if len(dataset.validation) else ""
     return Source(_interactions(dataset), feed, steps, config.steps_per_call or STREAMED_CALL, watched, *evaluated)
-
-
-def split_of(config, dataset: Dataset | Streamed, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """`(seen, wanted)` of "test", "validation" or "train": pairs to leave out of the lists, and those to find, of `eval_users`
-    users."""
-    some = lambda pairs: of_some_users(pairs, config.eval_users, config.seed)
-    if split == "train":
-        return np.zeros((0, 2), np.int32), some(dataset.train)
-    if isinstance(dataset, Dataset):
-        if split == "test":
-            return dataset.train, some(dataset.test)
-        kept, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
-        return kept, some(held_out)
-    wanted = some(getattr(dataset, split))
-    users = np.unique(wanted[:, 0])
-    return known_pairs(dataset, users) if split == "test" else train_pairs_of(dataset, users), wanted
-
-
-def known_pairs(dataset: Dataset | Streamed, users: np.ndarray) -> np.ndarray:
-    """`int[n, 2]`: what these users are known to have touched, validation pairs included (and perhaps others' pairs)."""
-    if isinstance(dataset, Dataset):
-        return dataset.train
-    validation = dataset.validation[np.isin(dataset.validation[:, 0], users)]
-    return np.concatenate([train_pairs_of(dataset, users), validation])
-
-
-def popularity(dataset: Dataset | Streamed) -> np.ndarray:
-    """`int[N]`: pairs of each item, validation pairs included."""
-    if isinstance(dataset, Dataset):
-        return np.bincount(dataset.train[:, 1], minlength=dataset.num_items)
-    return dataset.item_counts + np.bincount(dataset.validation[:, 1], minlength=dataset.num_items)
 
 
 def _interactions(dataset: Streamed) -> Interactions:
@@ -188,47 +147,3 @@ def _feed(config, dataset: Streamed, epoch_steps: int, layout: Layout | None) ->
         return Batch(*(jax.make_array_from_process_local_data(sharding, ids, whole) for ids in columns))
 
     return Feed(shape, batches)
-
-
-def fingerprint(dataset: Dataset | Streamed) -> dict:
-    """Enough of the data to notice that they changed under a run."""
-    if isinstance(dataset, Streamed):
-        return _of_stream(dataset)
-    features = {}
-    for tower in ("user", "item"):
-        found = getattr(dataset, f"{tower}_features")
-        if found is not None:
-            features[f"{tower}_features_crc32"] = _crc32(found.numeric, found.tokens)
-            features[f"{tower}_features"] = [*found.names, found.vocabulary]
-    return features | _sizes(dataset, len(dataset.train)) | {"crc32": _crc32(dataset.train, dataset.test)}
-
-
-def _of_stream(dataset: Streamed) -> dict:
-    stream = dataset.stream
-    files = [
-        [path.name, path.stat().st_size, found.num_rows]
-        for path, found in zip(stream.files, stream.metadata, strict=True)
-    ]
-    return _sizes(dataset, stream.num_pairs) | {
-        "validation_pairs": len(dataset.validation),
-        "files": files,
-        "columns": list(stream.columns),
-        "crc32": _crc32(stream.user_ids, stream.item_ids, dataset.validation, dataset.test),
-    }
-
-
-def _sizes(dataset: Dataset | Streamed, train_pairs: int) -> dict:
-    return {
-        "num_users": dataset.num_users,
-        "num_items": dataset.num_items,
-        "train_pairs": train_pairs,
-        "test_pairs": len(dataset.test),
-        "split": dataset.split,
-    }
-
-
-def _crc32(*arrays: np.ndarray) -> int:
-    digest = 0
-    for array in arrays:
-        digest = zlib.crc32(np.ascontiguousarray(array).view(np.uint8), digest)
-    return digest

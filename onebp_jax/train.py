@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from onebp_jax import building, checkpoint, run_folder, runner, sources
+from onebp_jax import building, checkpoint, run_folder, runner
 from onebp_jax.baselines import Baseline
 from onebp_jax.config import as_plain, check_config
+from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import evaluator, protocols
@@ -57,7 +59,7 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
     method = building.build(config)
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    data, lead = sources.fingerprint(dataset), processes.is_lead()
+    data, lead = fingerprint(dataset), processes.is_lead()
     how = (layout.how, layout.sharded, layout.count) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "--parallel, --tables or --num_devices": how})
     with contextlib.ExitStack() as held:
@@ -94,7 +96,7 @@ def _closed_form(config, method: Baseline, dataset: Dataset | Streamed) -> tuple
     shape = dataset.num_users, dataset.num_items
     if config.read_test:
         return method.tables(dataset.train, *shape), {}
-    kept, held_out = sources.hold_out(config, dataset)
+    kept, held_out = evaluation_pairs.hold_out(config, dataset)
     tables = method.tables(kept, *shape)
     metrics = measure(dataset, kept, held_out, *tables)
     return tables, {"selection": protocols.record(protocols.start(), 0, metrics)[0]}
@@ -163,7 +165,7 @@ def _finish(
 ) -> dict:
     """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
     metrics, streamed = {}, isinstance(dataset, Streamed)
-    seen, test = sources.split_of(config, dataset, "test")
+    seen, test = evaluation_pairs.split_of(config, dataset, "test")
     if config.read_test and len(test):
         metrics = processes.plain_from_lead(measure(dataset, seen, test, *tables, placed and placed.rank))
     chosen = not streamed or len(dataset.validation)
@@ -225,7 +227,7 @@ def measure(
     """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists; those
     on many devices need the `rank` of `evaluator`."""
     shape = dataset.num_users, dataset.num_items
-    evaluate = evaluator(seen, held_out, shape, sources.popularity(dataset), rank=rank)
+    evaluate = evaluator(seen, held_out, shape, evaluation_pairs.popularity(dataset), rank=rank)
     return evaluate(*map(jnp.asarray, (user, item)))
 
 

@@ -11,8 +11,8 @@ parts to measure on, `load_streamed`.
 """
 
 from onebp_jax.data.catalogue import load
-from onebp_jax.data.dataset import Dataset, check
-from onebp_jax.data.features import Features, parse_columns, to_features
+from onebp_jax.data.dataset import Dataset, Features, check
+from onebp_jax.data.features import parse_columns, to_features
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
 from onebp_jax.data.stream import blocks, train_csr

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from onebp_jax.data.dataset import Dataset, check, deduplicate, number_ids, to_pairs
+from onebp_jax.data.dataset import Dataset, check, deduplicate, to_pairs
 from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.features import with_features
+from onebp_jax.data.ids import number_ids
 from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_interactions
 from onebp_jax.data.splits import leave_one_out, per_user_ratio
 from onebp_jax.data.synthetic import generate

@@ -7,16 +7,29 @@ before the test file; ids of LightGCN text are the internal ids themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from flax import struct
 
 from onebp_jax.errors import UserError
 
-if TYPE_CHECKING:
-    from onebp_jax.data.features import Features
+
+@struct.dataclass
+class Features:
+    """Side information of `N` users or items; a pytree whose static parts are its last two.
+
+    Attributes:
+      numeric: `f32[N, c]`, standardised; 0 where missing.
+      tokens: `i32[N, L]`, ids below `vocabulary`, padded with `vocabulary`.
+      vocabulary: `V`, the number of distinct tokens.
+      names: what each used column was taken for: "year: numbers", "genres: values", "title: words".
+    """
+
+    numeric: np.ndarray
+    tokens: np.ndarray
+    vocabulary: int = struct.field(pytree_node=False)
+    names: tuple[str, ...] = struct.field(pytree_node=False)
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: comparing arrays with == has no truth value
@@ -32,7 +45,7 @@ class Dataset:
       split: which split this is, for a person: "given", "per-user random 20 %, seed 0".
       duplicates: how many repeated (user, item) pairs were dropped.
       truth: what a synthetic set was made from, else None.
-      user_features, item_features: side information, `onebp_jax.data.features.Features` with a row an internal id, else None.
+      user_features, item_features: side information, `Features` with a row an internal id, else None.
     """
 
     name: str
@@ -89,61 +102,6 @@ def check(dataset: Dataset) -> None:
         )
 
 
-def number_ids(frames: list[pd.DataFrame], *, indexed: bool) -> tuple[list[pd.DataFrame], np.ndarray, np.ndarray]:
-    """Replaces the ids in the columns user and item of the frames by internal ids.
-
-    Args:
-      frames: as `read_interactions` returns them; ids of all frames together are numbered by first appearance.
-      indexed: True if the ids already are the internal ids (LightGCN text); then they are only checked.
-    Returns:
-      The frames with int32 ids, the original user ids `[M]` and item ids `[N]` (int64 or text).
-    Raises:
-      UserError: if indexed ids have such gaps that most rows of a table would never be used.
-    """
-    frames = [frame.copy() for frame in frames]
-    originals = []
-    for column in ("user", "item"):
-        joined = _join([frame[column] for frame in frames])
-        if indexed:
-            codes, original = joined.to_numpy(), _dense_ids(joined.to_numpy(), column)
-        else:
-            codes, original = pd.factorize(joined)
-            original = np.asarray(original, dtype=None if original.dtype == np.int64 else np.str_)
-        originals.append(original)
-        ends = np.cumsum([len(frame) for frame in frames])
-        for frame, part in zip(frames, np.split(codes.astype(np.int32), ends[:-1]), strict=True):
-            frame[column] = part
-    return frames, originals[0], originals[1]
-
-
-def original_ids(column: pd.Series, written: bool) -> np.ndarray | pd.api.extensions.ExtensionArray:
-    """int64 or text; ids that were `written` as text are integers if each is written as Python writes it."""
-    codes, originals = pd.factorize(column)  # there are far fewer ids than rows
-    text = pd.Series(originals).astype(str)
-    if written or not isinstance(originals[0], str):
-        try:
-            numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
-            if (numbers.astype(np.str_) == text).all():
-                return numbers[codes]
-        except (ValueError, OverflowError):
-            pass
-    return text.array.take(codes)
-
-
-def to_numbers(path: Path, column: pd.Series) -> pd.Series:
-    """Numbers as they are; dates as nanoseconds since 1970."""
-    times = pd.to_numeric(column, errors="coerce")
-    if times.isna().any():
-        dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        if dates.isna().any():
-            raise UserError(
-                f"{path}: the time column has {column[dates.isna()].iloc[0]!r}, expected numbers, or dates such as "
-                "2024-01-31T12:00:00; convert it, or choose another with time_column"
-            )
-        times = dates.dt.as_unit("ns").astype(np.int64)
-    return times
-
-
 def deduplicate(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Keeps one row a (user, item) pair, the earliest if there is a column time, else the first in the file.
 
@@ -162,21 +120,3 @@ def to_pairs(frame: pd.DataFrame) -> np.ndarray:
 def pair_keys(pairs: np.ndarray) -> np.ndarray:
     """One `int64` a pair, `[P]`, to compare pairs by."""
     return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1]
-
-
-def _join(columns: list[pd.Series]) -> pd.Series:
-    """The columns one after the other, as text unless all of them are integers: 7 and "007" are two ids."""
-    if not all(pd.api.types.is_integer_dtype(column) for column in columns):
-        columns = [column.astype(str) for column in columns]
-    return pd.concat(columns, ignore_index=True)
-
-
-def _dense_ids(ids: np.ndarray, column: str) -> np.ndarray:
-    """`0..max`, if the ids fill that range reasonably."""
-    size, distinct = int(ids.max(initial=-1)) + 1, len(pd.unique(ids))
-    if size > 4 * distinct + 1000:
-        raise UserError(
-            f"{column} ids out of range: they run up to {size - 1} but only {distinct} are used; "
-            "LightGCN text needs ids counted from 0 without large gaps: convert to CSV with columns user and item"
-        )
-    return np.arange(size, dtype=np.int64)

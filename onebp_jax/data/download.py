@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.dataset import number_ids, pair_keys, to_pairs
+from onebp_jax.data.dataset import pair_keys, to_pairs
+from onebp_jax.data.ids import number_ids
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import per_user_ratio
 from onebp_jax.errors import UserError

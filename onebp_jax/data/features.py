@@ -20,31 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from flax import struct
 
-from onebp_jax.data.dataset import Dataset, original_ids
+from onebp_jax.data.dataset import Dataset, Features
+from onebp_jax.data.ids import original_ids
 from onebp_jax.data.readers import COLUMNS, listed, read_table, without_rows
 from onebp_jax.errors import UserError
 
 MOST_TOKENS = 64
 _ENDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-
-
-@struct.dataclass
-class Features:
-    """Side information of `N` users or items; a pytree whose static parts are its last two.
-
-    Attributes:
-      numeric: `f32[N, c]`, standardised; 0 where missing.
-      tokens: `i32[N, L]`, ids below `vocabulary`, padded with `vocabulary`.
-      vocabulary: `V`, the number of distinct tokens.
-      names: what each used column was taken for: "year: numbers", "genres: values", "title: words".
-    """
-
-    numeric: np.ndarray
-    tokens: np.ndarray
-    vocabulary: int = struct.field(pytree_node=False)
-    names: tuple[str, ...] = struct.field(pytree_node=False)
 
 
 def with_features(

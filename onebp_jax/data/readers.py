@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.dataset import original_ids, to_numbers
+from onebp_jax.data.ids import original_ids, to_numbers
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 RAW = {"header": None, "names": ["user", "item", "rating", "timestamp"], "quoting": csv.QUOTE_NONE}

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax import run_folder, sources
+from onebp_jax import run_folder
+from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import NEEDS_PYARROW, UserError
@@ -110,7 +111,7 @@ def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None 
         raise UserError(f"--exclude={which}: expected one of {', '.join(SEEN)}")
     if which == "none":
         return None
-    seen = sources.known_pairs(dataset, np.arange(dataset.num_users) if rows is None else np.unique(rows))
+    seen = evaluation_pairs.known_pairs(dataset, np.arange(dataset.num_users) if rows is None else np.unique(rows))
     return seen if which == "train" else np.concatenate([seen, dataset.test])
 
 
@@ -119,7 +120,7 @@ def evaluate(run: Trained, dataset: Dataset | Streamed, split: str, layout: Layo
     ranked on the devices of a layout, on one without."""
     if split not in SPLITS:
         raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
-    seen, wanted = sources.split_of(run.config, dataset, split)
+    seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
     tables = lay_out_tables(layout, run.user, run.item)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from onebp_jax.data import Dataset, load, parse_columns, to_features
+from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import UserError
-from onebp_jax.sources import fingerprint
 
 TRAIN = "user,item\n1,30\n1,10\n2,10\n2,20\n"
 TEST = "user,item\n1,20\n2,30\n"

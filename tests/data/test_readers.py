@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from onebp_jax.data import read_interactions, read_lightgcn
-from onebp_jax.data.dataset import number_ids
+from onebp_jax.data.ids import number_ids
 from onebp_jax.errors import UserError
 
 ROWS = pd.DataFrame({"user": [196, 186, 196], "item": [242, 302, 377], "time": [881250949, 891717742, 878887116]})

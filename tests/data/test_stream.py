@@ -12,8 +12,9 @@ import pytest
 from scipy import stats
 
 from onebp_jax.data import blocks, open_stream, read_interactions, stream, stream_index, train_csr
-from onebp_jax.data.dataset import deduplicate, number_ids, to_pairs
+from onebp_jax.data.dataset import deduplicate, to_pairs
 from onebp_jax.data.device import to_device
+from onebp_jax.data.ids import number_ids
 from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
 from onebp_jax.errors import UserError
 

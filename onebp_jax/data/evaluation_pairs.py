@@ -1,0 +1,51 @@
+"""Which pairs an evaluation leaves out of the lists and which it looks for, of a set in memory or streamed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.streamed import Streamed, train_pairs_of
+from onebp_jax.errors import UserError
+
+
+def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
+    train, held_out = split_of(config, dataset, "validation")
+    if not len(held_out):
+        raise UserError(
+            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
+        )
+    return train, held_out
+
+
+def split_of(config, dataset: Dataset | Streamed, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """`(seen, wanted)` of "test", "validation" or "train": pairs to leave out of the lists, and those to find, of `eval_users`
+    users."""
+    some = lambda pairs: of_some_users(pairs, config.eval_users, config.seed)
+    if split == "train":
+        return np.zeros((0, 2), np.int32), some(dataset.train)
+    if isinstance(dataset, Dataset):
+        if split == "test":
+            return dataset.train, some(dataset.test)
+        kept, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
+        return kept, some(held_out)
+    wanted = some(getattr(dataset, split))
+    users = np.unique(wanted[:, 0])
+    return known_pairs(dataset, users) if split == "test" else train_pairs_of(dataset, users), wanted
+
+
+def known_pairs(dataset: Dataset | Streamed, users: np.ndarray) -> np.ndarray:
+    """`int[n, 2]`: what these users are known to have touched, validation pairs included (and perhaps others' pairs)."""
+    if isinstance(dataset, Dataset):
+        return dataset.train
+    validation = dataset.validation[np.isin(dataset.validation[:, 0], users)]
+    return np.concatenate([train_pairs_of(dataset, users), validation])
+
+
+def popularity(dataset: Dataset | Streamed) -> np.ndarray:
+    """`int[N]`: pairs of each item, validation pairs included."""
+    if isinstance(dataset, Dataset):
+        return np.bincount(dataset.train[:, 1], minlength=dataset.num_items)
+    return dataset.item_counts + np.bincount(dataset.validation[:, 1], minlength=dataset.num_items)

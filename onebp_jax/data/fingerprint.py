@@ -1,0 +1,54 @@
+"""Enough of a data set to notice that it changed under a run."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import Streamed
+
+
+def fingerprint(dataset: Dataset | Streamed) -> dict:
+    """Enough of the data to notice that they changed under a run."""
+    if isinstance(dataset, Streamed):
+        return _of_stream(dataset)
+    features = {}
+    for tower in ("user", "item"):
+        found = getattr(dataset, f"{tower}_features")
+        if found is not None:
+            features[f"{tower}_features_crc32"] = _crc32(found.numeric, found.tokens)
+            features[f"{tower}_features"] = [*found.names, found.vocabulary]
+    return features | _sizes(dataset, len(dataset.train)) | {"crc32": _crc32(dataset.train, dataset.test)}
+
+
+def _of_stream(dataset: Streamed) -> dict:
+    stream = dataset.stream
+    files = [
+        [path.name, path.stat().st_size, found.num_rows]
+        for path, found in zip(stream.files, stream.metadata, strict=True)
+    ]
+    return _sizes(dataset, stream.num_pairs) | {
+        "validation_pairs": len(dataset.validation),
+        "files": files,
+        "columns": list(stream.columns),
+        "crc32": _crc32(stream.user_ids, stream.item_ids, dataset.validation, dataset.test),
+    }
+
+
+def _sizes(dataset: Dataset | Streamed, train_pairs: int) -> dict:
+    return {
+        "num_users": dataset.num_users,
+        "num_items": dataset.num_items,
+        "train_pairs": train_pairs,
+        "test_pairs": len(dataset.test),
+        "split": dataset.split,
+    }
+
+
+def _crc32(*arrays: np.ndarray) -> int:
+    digest = 0
+    for array in arrays:
+        digest = zlib.crc32(np.ascontiguousarray(array).view(np.uint8), digest)
+    return digest
