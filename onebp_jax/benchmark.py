@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax import building
-from onebp_jax.backward import view_of
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
+from onebp_jax.engine.backward import view_of
+from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.runner import make_scan
-from onebp_jax.step import make_step
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
 LONGEST = 100  # steps in a timed call

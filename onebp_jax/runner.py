@@ -21,12 +21,12 @@ from onebp_jax import building, sources
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
+from onebp_jax.engine.collectives import ALONE, Spread
+from onebp_jax.engine.step import Step, first_tables, make_step, ready
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.ops.rows import wide
 from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
-from onebp_jax.spread import ALONE, Spread
-from onebp_jax.step import Step, first_tables, make_step, ready
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
 
 
@@ -71,7 +71,7 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
     `batches` are those of the steps, `Batch[length, b]`; where they are None, each is made out of `data`.
 
     Args:
-      build: `build(spread) -> step`, see `onebp_jax.spread`. layout: the devices it runs on; None for one.
+      build: `build(spread) -> step`, see `onebp_jax.engine.collectives`. layout: the devices it runs on; None for one.
 
     `state.data` is None outside the scan, so that donating the state leaves the interactions alone.
     """

@@ -11,7 +11,7 @@ from onebp_jax import benchmark, benchmark_quality, building
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
-from onebp_jax.step import make_step
+from onebp_jax.engine.step import make_step
 
 INSTALLED = importlib.util.find_spec("implicit") is not None
 

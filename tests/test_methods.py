@@ -14,9 +14,9 @@ from onebp_jax.building import build
 from onebp_jax.config import OPTIONS, default_config
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
+from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.ops.rows import NARROW
-from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Signal
 from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
 

@@ -19,11 +19,11 @@ from onebp_jax.config import default_config
 from onebp_jax.data import blocks, generate, hold_out_validation, load_streamed, train_csr
 from onebp_jax.data.device import to_device
 from onebp_jax.data.streamed import train_pairs_of
+from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.parallel import make_layout
 from onebp_jax.serving.recommend import seen_pairs
-from onebp_jax.step import make_step
 from onebp_jax.train import train
 from onebp_jax.types import Batch
 

@@ -14,8 +14,8 @@ from onebp_jax import losses
 from onebp_jax.data import generate
 from onebp_jax.data.device import batch_at, to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
-from onebp_jax.step import make_step
 from onebp_jax.types import Method
 from onebp_jax.updaters import adam, gradient, moving_average
 

@@ -18,9 +18,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from onebp_jax.engine.collectives import ALONE, Spread, over_devices
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.parallel import processes
-from onebp_jax.spread import ALONE, Spread, over_devices
 from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
 
 AXIS = "data"

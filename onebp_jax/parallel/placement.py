@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import jax
 
+from onebp_jax.engine.step import first_tables, with_samplers
 from onebp_jax.parallel.distribute import Layout, made, replicate, take_up
 from onebp_jax.parallel.ranking import spread_top_k
-from onebp_jax.step import first_tables, with_samplers
 from onebp_jax.types import Array, Interactions, Method, State
 
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from onebp_jax.engine.collectives import over_devices
 from onebp_jax.evaluation.ranking import Plan, rank_chunks
 from onebp_jax.parallel.distribute import AXIS, Layout
-from onebp_jax.spread import over_devices
 from onebp_jax.types import Array
 
 _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from quick import jit
 
-from onebp_jax.backward import read
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import (
@@ -20,6 +19,7 @@ from onebp_jax.encoders import (
     multi_interest,
     ngcf,
 )
+from onebp_jax.engine.backward import read
 from onebp_jax.types import Encoder
 
 

@@ -14,7 +14,7 @@ from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import FeatureTower, features
 from onebp_jax.encoders import features as features_function
-from onebp_jax.step import make_step
+from onebp_jax.engine.step import make_step
 from onebp_jax.types import Batch, Method, Updater
 from onebp_jax.updaters import adam, gradient, moving_average
 

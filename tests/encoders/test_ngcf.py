@@ -12,8 +12,8 @@ from onebp_jax import losses
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, ngcf
 from onebp_jax.encoders.ngcf import Layers, drop
+from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
-from onebp_jax.step import make_step
 from onebp_jax.types import Method, Tables
 from onebp_jax.updaters import adam, gradient
 

@@ -7,8 +7,8 @@ from onebp_jax import building
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
+from onebp_jax.engine.step import make_step
 from onebp_jax.parallel import bytes_per_device, describe, described, lay_out, log_placement, make_layout
-from onebp_jax.step import make_step
 
 USERS, ITEMS, DIM = 60, 40, 8
 SCRATCH = 4  # bytes a row, to group repeated ids

@@ -11,8 +11,8 @@ import pytest
 from onebp_jax.building import build
 from onebp_jax.config import default_config
 from onebp_jax.data.device import batch_at, to_device
+from onebp_jax.engine.step import first_tables, make_step
 from onebp_jax.parallel import check_layout, distribute, lay_out, made, make_layout, replicate, take_up
-from onebp_jax.step import first_tables, make_step
 
 # Odd sizes, so that sharded tables need padding; 37 users in batches of 64 rows, so that users repeat across devices.
 USERS, ITEMS, BATCH, STEPS = 37, 29, 64, 4

@@ -13,10 +13,10 @@ from quick import PLAINEST
 from onebp_jax import building
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
+from onebp_jax.engine.step import make_step
 from onebp_jax.parallel import lay_out, make_layout, replicate
 from onebp_jax.parallel.traffic import exchanged
 from onebp_jax.runner import make_scan
-from onebp_jax.step import make_step
 
 COUNT = 4
 WHOLE, ROWS = PartitionSpec(), PartitionSpec("data")

@@ -12,9 +12,10 @@ from crowds import batch_of, crowd, fixed_view
 from quick import jit
 from test_compiled_step import BATCH, NUM_ITEMS, NUM_USERS, compile_scan, table_copies
 
-from onebp_jax.backward import view_of
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.engine.backward import view_of
+from onebp_jax.engine.step import make_step
 from onebp_jax.losses import infonce
 from onebp_jax.samplers import (
     auc_optimal,
@@ -30,7 +31,6 @@ from onebp_jax.samplers import (
     uniform,
     without_new,
 )
-from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Sampler
 from onebp_jax.updaters import gradient
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.engine.collectives import ALONE, Spread
 from onebp_jax.ops import geometry
 from onebp_jax.ops.rows import wide
-from onebp_jax.spread import ALONE, Spread
 from onebp_jax.types import (
     Array,
     Batch,

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.backward import TOWERS, backward, view_of
-from onebp_jax.spread import ALONE, Spread
+from onebp_jax.engine.backward import TOWERS, backward, view_of
+from onebp_jax.engine.collectives import ALONE, Spread
 from onebp_jax.types import (
     Array,
     Batch,

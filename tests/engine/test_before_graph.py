@@ -19,8 +19,8 @@ from onebp_jax import losses, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.encoders import detached, embedding, lightgcn, ngcf
+from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
-from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Tables, Updater
 from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
 

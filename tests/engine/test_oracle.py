@@ -11,8 +11,8 @@ from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 from onebp_jax import losses
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import shared
-from onebp_jax.step import make_step
 from onebp_jax.types import Batch, Method, Purpose, Tables, stream
 from onebp_jax.updaters import adam, gradient, moving_average
 
