@@ -10,11 +10,9 @@ import importlib.metadata
 import platform
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -26,8 +24,9 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import Interrupted, RunFailed, UserError
-from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.interests import interest_usage
+from onebp_jax.evaluation.measure import measure
 from onebp_jax.parallel import Layout, Placement, log_placement, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
@@ -214,21 +213,6 @@ def _selection(config, epochs_done: int) -> str:
     if not config.read_test:
         return f"a trial: {protocols.CRITERION} on validation, the test set was not read"
     return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
-
-
-def measure(
-    dataset: Dataset | Streamed,
-    seen: np.ndarray,
-    held_out: np.ndarray,
-    user: Array,
-    item: Array,
-    rank: Callable | None = None,
-) -> dict[str, float]:
-    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists; those
-    on many devices need the `rank` of `evaluator`."""
-    shape = dataset.num_users, dataset.num_items
-    evaluate = evaluator(seen, held_out, shape, evaluation_pairs.popularity(dataset), rank=rank)
-    return evaluate(*map(jnp.asarray, (user, item)))
 
 
 def versions() -> dict[str, str]:

@@ -16,9 +16,9 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
+from onebp_jax.evaluation.measure import measure
 from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
 from onebp_jax.run_folder import Trained
-from onebp_jax.train import measure
 from onebp_jax.types import Array
 
 SPLITS = ("test", "validation", "train")

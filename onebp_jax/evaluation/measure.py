@@ -1,0 +1,29 @@
+"""The metrics of given vectors on held-out pairs of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.evaluation_pairs import popularity
+from onebp_jax.data.streamed import Streamed
+from onebp_jax.evaluation.evaluator import evaluator
+from onebp_jax.types import Array
+
+
+def measure(
+    dataset: Dataset | Streamed,
+    seen: np.ndarray,
+    held_out: np.ndarray,
+    user: Array,
+    item: Array,
+    rank: Callable | None = None,
+) -> dict[str, float]:
+    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists; those
+    on many devices need the `rank` of `evaluator`."""
+    shape = dataset.num_users, dataset.num_items
+    evaluate = evaluator(seen, held_out, shape, popularity(dataset), rank=rank)
+    return evaluate(*map(jnp.asarray, (user, item)))
