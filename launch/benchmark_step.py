@@ -25,13 +25,14 @@ import jax
 import ml_collections
 from absl import flags
 
-from onebp_jax import building, cli, report, run_folder
-from onebp_jax.baselines import Baseline
+from onebp_jax import cli, report, run_folder
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
 from onebp_jax.compare import variant
 from onebp_jax.config import as_plain, default_config, nearest
 from onebp_jax.errors import UserError
+from onebp_jax.methods.baselines import Baseline
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import DRIVERS, TABLES, make_layout
 from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.train import versions
@@ -91,7 +92,7 @@ def _configs(base):
     for method, optimizer, *values in itertools.product(_METHOD.value, optimizers, *fields):
         spec = ":".join([method, *optimizer, *filter(None, values)])
         config = variant(base, spec, base.seed)
-        if isinstance(building.build(config), Baseline):
+        if isinstance(build_method(config), Baseline):
             raise UserError(
                 f"--method={method}: it is not trained, there is no training step to time; give another one"
             )

@@ -12,7 +12,7 @@ import jax
 from absl import flags, logging
 
 from onebp_jax import cli, cli_layout, report
-from onebp_jax.building import without_effect
+from onebp_jax.methods.build import without_effect
 from onebp_jax.parallel import processes
 from onebp_jax.train import train
 

@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import building
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
+from onebp_jax.methods.build import build_method, faults_named
 from onebp_jax.runner import make_scan
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
@@ -106,10 +106,10 @@ def median_seconds(calls: list[Callable], carries: list, repeats: int) -> list[f
 
 def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
     """The method of a configuration, its data, and its first state without them; raises `UserError` where they do not fit."""
-    method = building.build(config)
+    method = build_method(config)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method!r} has no training step to time")
-    with building.faults_named(config):
+    with faults_named(config):
         init, step = make_step(method)
         sides = dataset.user_features, dataset.item_features
         data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)

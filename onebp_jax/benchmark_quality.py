@@ -14,11 +14,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import building, runner
+from onebp_jax import runner
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.evaluation.protocols import CRITERION
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.peers import load_implicit, user_items
 
@@ -42,7 +43,7 @@ class Curve(NamedTuple):
 def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None], layout: Layout | None = None) -> Curve:
     """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
     config.protocol = "paper_oracle"  # nothing held out: every point is measured on the test set, as the peers' are
-    job, run = runner.prepare(config, building.build(config), dataset, layout)
+    job, run = runner.prepare(config, build_method(config), dataset, layout)
     run, points = job.compile(run, runner.next_length(job, run)), []
     while not runner.is_done(job, run):
         run = job.advance(run, runner.next_length(job, run))

@@ -19,10 +19,11 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from onebp_jax import building, data, run_folder
+from onebp_jax import data, run_folder
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.methods.build import described
 from onebp_jax.parallel import processes
 
 _START = "see configs/quickstart.py"
@@ -189,7 +190,7 @@ def _help(doc: str) -> None:
             "",
             "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):",
         ]
-        lines += [f"  {line}" for line in building.described()]
+        lines += [f"  {line}" for line in described()]
     print("\n".join([doc.strip(), "", "Flags:", *lines]))
 
 

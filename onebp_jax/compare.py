@@ -8,13 +8,14 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import building, report, sources
-from onebp_jax.baselines import Baseline
+from onebp_jax import report, sources
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
+from onebp_jax.methods.baselines import Baseline
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.runner import checked
 from onebp_jax.train import train
@@ -38,7 +39,7 @@ def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_colle
             kind = OPTIONS[name] if within is config.options else type(within[name])
             raise UserError(f"{spec!r}: {field}={text} is of another type, expected {kind.__name__}") from error
     check_config(config)
-    building.build(config)
+    build_method(config)
     return config
 
 
@@ -70,7 +71,7 @@ def check_runs(
         if (folder / "result.json").exists():
             continue
         try:
-            method = building.build(config)
+            method = build_method(config)
             if isinstance(method, Baseline):
                 _ = dataset.train  # a stream has none, and says so
                 continue

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import building, sources
+from onebp_jax import sources
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
@@ -25,6 +25,7 @@ from onebp_jax.engine.collectives import ALONE, Spread
 from onebp_jax.engine.step import Step, first_tables, make_step, ready
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
+from onebp_jax.methods.build import faults_named
 from onebp_jax.ops.rows import wide
 from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
@@ -99,7 +100,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
     shape = dataset.num_users, dataset.num_items
     source = sources.source(config, method.each, dataset, layout)
     data = checked(config, method, source.data, layout)
-    with building.faults_named(config):
+    with faults_named(config):
         placed, state = place(method, jax.random.key(config.seed), data, layout)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
@@ -121,7 +122,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
 
 def checked(config, method: Method, data: Interactions, layout: Layout | None) -> Interactions:
     """The data with what the method prepares; raises `UserError` where data or layout make it impossible. No table is made."""
-    with building.faults_named(config):
+    with faults_named(config):
         make_step(method)
         data = ready(method, data)
         if layout:

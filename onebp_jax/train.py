@@ -16,8 +16,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from onebp_jax import building, checkpoint, run_folder, runner
-from onebp_jax.baselines import Baseline
+from onebp_jax import checkpoint, run_folder, runner
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
@@ -27,6 +26,8 @@ from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.evaluation.measure import measure
+from onebp_jax.methods.baselines import Baseline
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout, Placement, log_placement, processes
 from onebp_jax.progress import progress
 from onebp_jax.runner import Job, Run
@@ -55,7 +56,7 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
     """
     check_config(config)
     workdir = Path(workdir)
-    method = building.build(config)
+    method = build_method(config)
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data, lead = fingerprint(dataset), processes.is_lead()

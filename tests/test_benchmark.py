@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax import benchmark, benchmark_quality, building
+from onebp_jax import benchmark, benchmark_quality
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
+from onebp_jax.methods.build import build_method
 
 INSTALLED = importlib.util.find_spec("implicit") is not None
 
@@ -37,7 +38,7 @@ def config_of(**fields):
 )
 def test_rows_that_a_step_updates(fields, rows):
     config = config_of(**fields)
-    method, data = building.build(config), to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 12)
+    method, data = build_method(config), to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 12)
     state = make_step(method)[0](jax.random.key(0), data)
     assert benchmark.touched_rows(method, config, state, state.data) == rows
 

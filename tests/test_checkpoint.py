@@ -14,10 +14,11 @@ import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 
-from onebp_jax import building, checkpoint, runner
+from onebp_jax import checkpoint, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed
+from onebp_jax.methods.build import build_method
 
 # November 2026, orbax 0.12.8: when one file of a checkpoint cannot be read, the storage layer closes its event loop
 # while other reads are under way, and another thread complains about their answers.
@@ -31,7 +32,7 @@ def prepared():
     config = default_config()
     config.update({"dim": 4, "batch_size": 64, "epochs": 3})
     data = generate(num_users=30, num_items=30, interactions_per_user=8)
-    return runner.prepare(config, building.build(config), data)
+    return runner.prepare(config, build_method(config), data)
 
 
 def contents(run):

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from programs import run as run_program
 
-from onebp_jax import building, checkpoint, run_folder, runner, serving
+from onebp_jax import checkpoint, run_folder, runner, serving
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import load
 from onebp_jax.encoders import FeatureTower
 from onebp_jax.errors import UserError
+from onebp_jax.methods.build import build_method
 from onebp_jax.train import train
 
 USERS, ITEMS, LIKED = 40, 24, {"left": "early", "right": "late"}
@@ -57,8 +58,8 @@ def finished(request, folder, dataset, tmp_path_factory):
     config.options.ids = request.param
     workdir = tmp_path_factory.mktemp("run")
     train(config, dataset, workdir)
-    job, run = runner.prepare(config, building.build(config), dataset)
-    end = checkpoint.restore(workdir / "checkpoints", runner.prepare(config, building.build(config), dataset)[1])
+    job, run = runner.prepare(config, build_method(config), dataset)
+    end = checkpoint.restore(workdir / "checkpoints", runner.prepare(config, build_method(config), dataset)[1])
     return config, workdir, job, run, end
 
 
@@ -102,7 +103,7 @@ def test_what_learns_and_what_stays(finished):
 def test_a_run_goes_on_with_its_parameters(finished, dataset, tmp_path):
     """Half of the steps, a checkpoint, and the other half end where the whole did, bit for bit."""
     config, _, job, begun, ended = finished
-    run = runner.prepare(config, building.build(config), dataset)[1]
+    run = runner.prepare(config, build_method(config), dataset)[1]
     for epoch in range(1, 13):
         run = job.advance(run, job.epoch_steps)
         if epoch % 4 == 0:
@@ -122,7 +123,7 @@ def test_both_towers(folder, tmp_path):
     config = config_of(folder, user_features=str(tmp_path / "people.csv"))
     config.options.towers, config.options.ids, config.options.hidden = "both", False, ""
     people = load(folder / "pairs.csv", item_features="auto", user_features=config.user_features)
-    job, run = runner.prepare(config, building.build(config), people)
+    job, run = runner.prepare(config, build_method(config), people)
     ended = job.advance(run, 1)
     assert set(ended.state.params) == {"user", "item"} and runner.is_finite(ended)
 
@@ -139,13 +140,13 @@ def test_options_that_cannot_be(folder, options, fields, message):
     config = config_of(folder, **fields)
     config.options.update(options)
     with pytest.raises(UserError, match=message):
-        building.build(config)
+        build_method(config)
 
 
 def test_a_tower_without_features_is_the_users_error(folder):
     config = config_of(folder)
     with pytest.raises(UserError, match="the item tower reads features, and the data have none: set item_features"):
-        runner.prepare(config, building.build(config), load(folder / "pairs.csv"))
+        runner.prepare(config, build_method(config), load(folder / "pairs.csv"))
 
 
 @pytest.mark.parametrize("field", ["item_features", "user_features", "feature_columns"])

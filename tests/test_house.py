@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from programs import ROOT
 
-from onebp_jax import building, runner
+from onebp_jax import runner
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import generate
+from onebp_jax.methods.build import build_method
 
 PACKAGE = ROOT / "onebp_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -90,7 +91,7 @@ def test_every_config_parses_trains_and_says_what_to_expect(path):
     check_config(config)
     # The config's own method and fields on a small stand-in for its data.
     config.batch_size = 64
-    job, run = runner.prepare(config, building.build(config), generate(num_users=40, num_items=50, seed=1))
+    job, run = runner.prepare(config, build_method(config), generate(num_users=40, num_items=50, seed=1))
     run = job.advance(run, 2)
     assert run.step == 2 and runner.is_finite(run)
 

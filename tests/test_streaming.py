@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from programs import ROOT, assert_one_line, command, environment, run, tables
 
-from onebp_jax import building, checkpoint, run_folder, runner, serving, sources
+from onebp_jax import checkpoint, run_folder, runner, serving, sources
 from onebp_jax.config import default_config
 from onebp_jax.data import blocks, generate, hold_out_validation, load_streamed, train_csr
 from onebp_jax.data.device import to_device
@@ -22,6 +22,7 @@ from onebp_jax.data.streamed import train_pairs_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import make_layout
 from onebp_jax.serving.recommend import seen_pairs
 from onebp_jax.train import train
@@ -73,7 +74,7 @@ def small(**changes):
 
 def prepared(dataset, layout=None, **changes):
     config = small(**changes)
-    job, run = runner.prepare(config, building.build(config), dataset, layout)
+    job, run = runner.prepare(config, build_method(config), dataset, layout)
     return job, run
 
 
@@ -151,7 +152,7 @@ def test_an_epoch_is_a_loop_of_steps_over_the_batches(dataset):
     pairs = file_order(dataset)
     pairs = pairs[pairs[:, 0] < dataset.num_users]
     data = to_device(pairs, dataset.num_users, dataset.num_items)
-    init, step = make_step(building.build(small()))
+    init, step = make_step(build_method(small()))
     state, streamed, step = init(jax.random.key(0), data), start, jax.jit(step)
     for epoch in (0, 1):
         total, count = 0.0, 0

@@ -118,9 +118,9 @@ def test_evaluation_cadence_does_not_touch_training(dataset):
 
 
 def _method():
-    from onebp_jax import building
+    from onebp_jax.methods.build import build_method
 
-    return building.build(small())
+    return build_method(small())
 
 
 class Stop(Exception):

@@ -84,8 +84,8 @@ def default_config() -> ml_collections.ConfigDict:
     # Method: a name from `onebp_jax.methods`, or a function of the config that returns a `Method`.
     config.method = placeholder(object)
     config.method = "onebp"
-    # Its parts; empty for the method's own. A name from `onebp_jax.parts`, or a function of the config that returns the part
-    # (for the loss, the `Loss` itself).
+    # Its parts; empty for the method's own. A name from `onebp_jax.methods.parts`, or a function of the config that returns the
+    # part (for the loss, the `Loss` itself).
     for part in PARTS:
         config[part] = placeholder(object)
         config[part] = ""

@@ -6,11 +6,12 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import benchmark, building, losses, methods, runner, samplers, updaters
+from onebp_jax import benchmark, losses, methods, runner, samplers, updaters
 from onebp_jax.config import default_config
 from onebp_jax.config.callables import watched_loss, written
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
+from onebp_jax.methods.build import build_method
 
 
 def load(path, text):
@@ -153,7 +154,7 @@ def test_a_wrong_part_is_one_line_that_names_it(field, value, words, dataset):
     config.update(dim=8, batch_size=64)
     config[field] = value
     with pytest.raises(UserError, match=words) as caught:
-        runner.prepare(config, building.build(config), dataset)
+        runner.prepare(config, build_method(config), dataset)
     assert "\n" not in str(caught.value)
 
 
@@ -171,7 +172,7 @@ def test_what_is_not_trained_has_no_parts(part):
     config.method = "ease"
     config[part] = "gradient" if part == "item_updater" else {"encoder": "embedding", "loss": "bpr"}[part]
     with pytest.raises(UserError, match=f"^{part}='.*' has no effect on method='ease', which is not trained"):
-        building.build(config)
+        build_method(config)
 
 
 @pytest.fixture(scope="module")

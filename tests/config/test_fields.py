@@ -8,10 +8,11 @@ import ml_collections
 import optax
 import pytest
 
-from onebp_jax import building, methods
-from onebp_jax.baselines import Baseline
+from onebp_jax import methods
 from onebp_jax.config import as_plain, check_config, default_config, nearest
 from onebp_jax.errors import UserError
+from onebp_jax.methods.baselines import Baseline
+from onebp_jax.methods.build import build_method
 
 YES_OR_NO = [field for field, value in default_config().items() if type(value) is bool]
 NUMERIC = [field for field, value in default_config().items() if type(value) in (int, float)]
@@ -153,7 +154,7 @@ def test_nearest():
 )
 def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
     with pytest.raises(UserError) as caught:
-        building.build(with_value("method", name))
+        build_method(with_value("method", name))
     message = str(caught.value)
     assert message.startswith(f"method={name!r} is unknown")
     assert "\n" not in message
@@ -167,7 +168,7 @@ def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
 
 @pytest.mark.parametrize("name", methods.NAMED)
 def test_every_named_method_is_built(name):
-    built = building.build(with_value("method", name))
+    built = build_method(with_value("method", name))
     untrained = name in ("popularity", "itemknn", "ease")
     assert isinstance(built, Baseline if untrained else methods.Method)
 
@@ -176,7 +177,7 @@ def test_a_function_of_ones_own_is_a_method():
     config = default_config()
     config.method = own_method
     check_config(config)
-    built = building.build(config)
+    built = build_method(config)
     assert isinstance(built, methods.Method)
     assert built.user_updater.reads == ("grads",)
 
@@ -187,7 +188,7 @@ def test_a_function_of_ones_own_is_a_method():
 def test_any_callable_is_a_method_and_has_a_name(given):
     config = default_config()
     config.method = given
-    assert isinstance(building.build(config), methods.Method)
+    assert isinstance(build_method(config), methods.Method)
     assert json.loads(json.dumps(as_plain(config)))["method"] == as_plain(config)["method"]
 
 
@@ -197,7 +198,7 @@ def test_any_callable_is_a_method_and_has_a_name(given):
 )
 def test_parts_that_refuse_a_field_are_user_errors(field, value):
     with pytest.raises(UserError, match=f"^{field}"):
-        building.build(with_value(field, value))
+        build_method(with_value(field, value))
 
 
 def test_as_plain_is_the_config_in_json():

@@ -8,12 +8,13 @@ import pytest
 from graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
 from quick import jit
 
-from onebp_jax import building, runner
+from onebp_jax import runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.encoders import graph as module
 from onebp_jax.encoders import lightgcn
 from onebp_jax.encoders.graph import bipartite, neighbour_means, neighbour_sums
+from onebp_jax.methods.build import build_method
 
 # 7 edges: one block, two blocks with a padded edge, a block for each edge.
 SIZES = (7, 4, 1)
@@ -88,7 +89,7 @@ def test_pairs_of_the_test_and_validation_parts_are_not_in_the_graph():
     config = default_config()
     config.batch_size = 64
     dataset = generate(num_users=30, num_items=30, seed=1)
-    job, _ = runner.prepare(config, building.build(config)._replace(encoder=lightgcn(2, 0)), dataset)
+    job, _ = runner.prepare(config, build_method(config)._replace(encoder=lightgcn(2, 0)), dataset)
     edges = job.placed.data.prepared.to_user
     real = np.asarray(edges.weight).reshape(-1) > 0
     users, items = (np.asarray(values).reshape(-1)[real].tolist() for values in (edges.destination, edges.source))

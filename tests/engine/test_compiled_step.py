@@ -9,12 +9,13 @@ import numpy as np
 import oracle
 import pytest
 
-from onebp_jax import building, runner
+from onebp_jax import runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
 from onebp_jax.losses import infonce
+from onebp_jax.methods.build import build_method
 from onebp_jax.runner import make_scan
 from onebp_jax.types import Info, Updater
 from onebp_jax.updaters import DUPLICATE_RULES
@@ -82,7 +83,7 @@ def table_conversions(compiled):
 def build(**fields):
     config = default_config()
     config.update(fields)
-    return building.build(config)
+    return build_method(config)
 
 
 @pytest.mark.parametrize("fields", [*VARIANTS, *MATRIX], ids=lambda fields: "-".join(map(str, fields.values())))
@@ -153,7 +154,7 @@ def test_a_whole_run_is_traced_once_for_each_length():
     config = default_config()
     config.update({"batch_size": 50, "dim": 4, "num_negatives": 2, "steps_per_call": 2, "epochs": 4})
     dataset = generate(num_users=40, num_items=40, interactions_per_user=8, seed=1)
-    job, run = runner.prepare(config, building.build(config)._replace(loss=counted), dataset)
+    job, run = runner.prepare(config, build_method(config)._replace(loss=counted), dataset)
     assert job.epoch_steps == 5
     lengths, compile_seconds = [], []
     while not runner.is_done(job, run):

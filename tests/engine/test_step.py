@@ -10,11 +10,12 @@ import oracle
 import pytest
 from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
-from onebp_jax import building, losses
+from onebp_jax import losses
 from onebp_jax.config import default_config
 from onebp_jax.data.device import batch_at, to_device
 from onebp_jax.encoders import embedding
 from onebp_jax.engine.step import make_step
+from onebp_jax.methods.build import build_method
 from onebp_jax.runner import make_scan
 from onebp_jax.samplers import uniform
 from onebp_jax.types import Batch, Method, Updater
@@ -215,7 +216,7 @@ def test_the_named_methods_are_compositions():
     for name, updaters in by_hand.items():
         config.method = name
         programs = []
-        for method in (building.build(config), Method(embedding(5), uniform(2), losses.infonce(0.7), *updaters)):
+        for method in (build_method(config), Method(embedding(5), uniform(2), losses.infonce(0.7), *updaters)):
             init, step = make_step(method)
             batch = Batch(jnp.array([0, 1, 2]), jnp.array([1, 2, 0]))
             programs.append(str(jax.make_jaxpr(step)(init(jax.random.key(0), data), batch)))

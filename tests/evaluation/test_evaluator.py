@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from onebp_jax import data
-from onebp_jax.building import build
 from onebp_jax.config import default_config
 from onebp_jax.evaluation import KS, evaluator
+from onebp_jax.methods.build import build_method
 
 NUM_USERS, NUM_ITEMS, LENGTHS = 25, 30, (1, 5, 40)
 
@@ -72,7 +72,7 @@ def slow_evaluation(scores, seen, held_out, popularity, ks):
 def popularity_baseline():
     config = default_config()
     config.method = "popularity"
-    return build(config)
+    return build_method(config)
 
 
 def close(found, expected, tolerance=1e-12):

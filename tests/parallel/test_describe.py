@@ -3,11 +3,11 @@
 import jax
 import pytest
 
-from onebp_jax import building
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import bytes_per_device, describe, described, lay_out, log_placement, make_layout
 
 USERS, ITEMS, DIM = 60, 40, 8
@@ -21,7 +21,7 @@ def state():
     config.update({"dim": DIM, "optimizer": "rowwise"})
     dataset = generate(num_users=USERS, num_items=ITEMS, seed=1)
     data = to_device(dataset.train, USERS, ITEMS)
-    return make_step(building.build(config))[0](jax.random.key(0), data)._replace(data=None)
+    return make_step(build_method(config))[0](jax.random.key(0), data)._replace(data=None)
 
 
 def test_bytes_fall_with_the_devices_where_tables_are_in_parts(state):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax.building import build
 from onebp_jax.config import default_config
 from onebp_jax.data.device import batch_at, to_device
 from onebp_jax.engine.step import first_tables, make_step
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import check_layout, distribute, lay_out, made, make_layout, replicate, take_up
 
 # Odd sizes, so that sharded tables need padding; 37 users in batches of 64 rows, so that users repeat across devices.
@@ -38,7 +38,7 @@ def config_of(method, optimizer="dense", **fields):
 
 def begin(config):
     """The method, and a fresh state and the interactions apart."""
-    method = build(config)
+    method = build_method(config)
     state = make_step(method)[0](jax.random.key(3), interactions())
     return method, state._replace(data=None), state.data
 

@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from onebp_jax import building, checkpoint, runner
+from onebp_jax import checkpoint, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import make_layout
 
 # 17 items on 8 devices: the last two of these hold padding only.
@@ -18,7 +19,7 @@ def prepared(layout):
     config = default_config()
     config.update({"dim": 4, "batch_size": 64, "epochs": 9, "method": "twobp", "optimizer": "rowwise"})
     layout = layout and make_layout(layout[0], jax.devices()[: layout[1]], layout[2])
-    return runner.prepare(config, building.build(config), DATA, layout)
+    return runner.prepare(config, build_method(config), DATA, layout)
 
 
 def on_host(run):

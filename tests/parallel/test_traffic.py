@@ -10,10 +10,10 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 from quick import PLAINEST
 
-from onebp_jax import building
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
+from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import lay_out, make_layout, replicate
 from onebp_jax.parallel.traffic import exchanged
 from onebp_jax.runner import make_scan
@@ -141,7 +141,7 @@ def sent_by_a_step(method, how, tables, times=1, **fields):
             **fields,
         }
     )
-    method, users, items = building.build(config), 64 * times, 40 * times
+    method, users, items = build_method(config), 64 * times, 40 * times
     data = to_device(np.asarray(pairs(users, items)), users, items)
     state = make_step(method)[0](jax.random.key(0), data)
     data, state = state.data, state._replace(data=None)

@@ -10,10 +10,11 @@ the whole table (`optimizer="dense"`, the paper's) or on the rows of the batch (
 
 from __future__ import annotations
 
-from onebp_jax import baselines, encoders, losses, samplers, updaters
-from onebp_jax.baselines import MAX_BYTES, Baseline
+from onebp_jax import encoders, losses, samplers, updaters
 from onebp_jax.errors import UserError
-from onebp_jax.parts import average, by_gradient, checked_weight, compose, feature_towers, in_front, projected
+from onebp_jax.methods import baselines
+from onebp_jax.methods.baselines import MAX_BYTES, Baseline
+from onebp_jax.methods.parts import average, by_gradient, checked_weight, compose, feature_towers, in_front, projected
 from onebp_jax.types import Method
 
 

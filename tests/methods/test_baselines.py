@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from onebp_jax import baselines, methods
+from onebp_jax import methods
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
+from onebp_jax.methods import baselines
 from onebp_jax.train import train
 
 # Three users, four items; the last item has no user.

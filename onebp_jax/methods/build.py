@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import ml_collections
 
-from onebp_jax.baselines import Baseline
 from onebp_jax.config import PARTS, as_plain, default_config, nearest
 from onebp_jax.config.callables import failed, made, watched_loss, written
 from onebp_jax.errors import UserError, in_words_of_the_user
-from onebp_jax.methods import NAMED
-from onebp_jax.parts import KNOWN, named, no_name
+from onebp_jax.methods.baselines import Baseline
+from onebp_jax.methods.named import NAMED
+from onebp_jax.methods.parts import KNOWN, named, no_name
 from onebp_jax.types import Encoder, Method, Sampler, Updater
 
 # What some methods read and others do not; every trained one reads the rest.
@@ -34,7 +34,7 @@ _FIELDS = (
 _FIELDS += ("learning_rate", "l2", "num_negatives", "shared_negatives", "negative_alpha", "hide_touched")
 
 
-def build(config) -> Method | Baseline:
+def build_method(config) -> Method | Baseline:
     """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
     if not callable(config.method) and not isinstance(config.method, str | int | float):
         raise no_name("method", config.method, "a name such as 'onebp'")
@@ -151,7 +151,7 @@ def without_effect(config, among: Iterable[str] | None = None) -> list[str]:
     if callable(config.method):
         return []
     default, watched = default_config(), _Watched(config)
-    untrained = isinstance(build(watched), Baseline)
+    untrained = isinstance(build_method(watched), Baseline)
     if among is None:
         among = [field for field in _FIELDS if config[field] != default[field]]
     idle = lambda field: field not in watched.read and (field in _FIELDS or untrained)

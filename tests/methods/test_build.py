@@ -2,8 +2,8 @@
 
 import pytest
 
-from onebp_jax.building import without_effect
 from onebp_jax.config import default_config
+from onebp_jax.methods.build import without_effect
 
 CASES = {
     "onebp": set(),

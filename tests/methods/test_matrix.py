@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax import parts
 from onebp_jax.config import default_config
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
+from onebp_jax.methods import parts
 from onebp_jax.types import Batch, Method
 
 NUM_USERS, NUM_ITEMS, BATCH = 9, 17, 8
