@@ -18,13 +18,14 @@ from pathlib import Path
 from absl import flags
 
 from onebp_jax import benchmark_quality as quality
-from onebp_jax import cli, cli_layout, report, run_folder
+from onebp_jax import cli, cli_layout, report
 from onebp_jax.compare import variant
 from onebp_jax.config import as_plain
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.peers import load_implicit, machine
-from onebp_jax.train import versions
+from onebp_jax.training import run_folder
+from onebp_jax.training.versions import versions
 
 _METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE.")
 _ALS = flags.DEFINE_list("als", "64:100:40,256:100:40", "implicit ALS: FACTORS:REGULARIZATION:ALPHA.")

@@ -18,10 +18,11 @@ from pathlib import Path  # noqa: E402
 
 from absl import flags  # noqa: E402
 
-from onebp_jax import cli, cli_layout, data, report, run_folder  # noqa: E402
+from onebp_jax import cli, cli_layout, data, report  # noqa: E402
 from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking  # noqa: E402
 from onebp_jax.peers import machine  # noqa: E402
-from onebp_jax.train import versions  # noqa: E402
+from onebp_jax.training import run_folder  # noqa: E402
+from onebp_jax.training.train import versions  # noqa: E402
 
 _DATASET = flags.DEFINE_string("dataset", None, 'A name of the catalogue, "synthetic", or a path.')
 _DIM = flags.DEFINE_integer("dim", 64, "Width of the random vectors.", lower_bound=1)

@@ -25,7 +25,7 @@ import jax
 import ml_collections
 from absl import flags
 
-from onebp_jax import cli, report, run_folder
+from onebp_jax import cli, report
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
 from onebp_jax.compare import variant
@@ -35,7 +35,8 @@ from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import DRIVERS, TABLES, make_layout
 from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
-from onebp_jax.train import versions
+from onebp_jax.training import run_folder
+from onebp_jax.training.versions import versions
 
 _METHOD = flags.DEFINE_list("method", "onebp", "Methods: NAME or NAME:FIELD=VALUE.")
 _DATASET = flags.DEFINE_string("dataset", None, "A set of the catalogue or a path; else the config's.")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, report, run_folder, serving
+from onebp_jax import cli, cli_layout, report, serving
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
+from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _SPLIT = flags.DEFINE_string("split", "test", f"What to measure on: {', '.join(SPLITS)}.")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, run_folder, serving
+from onebp_jax import cli, cli_layout, serving
 from onebp_jax.parallel import processes
+from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "A name ending in .npz, .csv, .tsv or .parquet.")

@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout, run_folder, serving
+from onebp_jax import cli, cli_layout, serving
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
+from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users when left out.")

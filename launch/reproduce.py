@@ -13,10 +13,11 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout, run_folder
+from onebp_jax import cli, cli_layout
 from onebp_jax.errors import UserError
 from onebp_jax.reproduce import reproduce, rows_of
 from onebp_jax.reproduce_report import markdown
+from onebp_jax.training import run_folder
 
 cli.define_config()
 cli_layout.define_layout()

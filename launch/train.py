@@ -14,7 +14,7 @@ from absl import flags, logging
 from onebp_jax import cli, cli_layout, report
 from onebp_jax.methods.build import without_effect
 from onebp_jax.parallel import processes
-from onebp_jax.train import train
+from onebp_jax.training.train import train
 
 cli.define_config()
 cli_layout.define_layout()

@@ -22,7 +22,7 @@ from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method, faults_named
-from onebp_jax.runner import make_scan
+from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
 LONGEST = 100  # steps in a timed call

@@ -15,7 +15,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import Layout, bytes_per_device, check_layout, exchanged, lay_out, replicate
-from onebp_jax.runner import make_scan
+from onebp_jax.training.runner import make_scan
 
 
 def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7) -> dict[str, float]:

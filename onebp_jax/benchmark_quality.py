@@ -14,7 +14,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import runner
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
@@ -22,6 +21,7 @@ from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.peers import load_implicit, user_items
+from onebp_jax.training import runner
 
 
 class Curve(NamedTuple):

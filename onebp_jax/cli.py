@@ -19,12 +19,13 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from onebp_jax import data, run_folder
+from onebp_jax import data
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.methods.build import described
 from onebp_jax.parallel import processes
+from onebp_jax.training import run_folder
 
 _START = "see configs/quickstart.py"
 _NO_FILE = "no such file; the configs of this project are in configs/"

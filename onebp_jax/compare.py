@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import report, sources
+from onebp_jax import report
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
@@ -17,8 +17,9 @@ from onebp_jax.evaluation import protocols
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
-from onebp_jax.runner import checked
-from onebp_jax.train import train
+from onebp_jax.training import feed
+from onebp_jax.training.runner import checked
+from onebp_jax.training.train import train
 
 
 def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
@@ -80,7 +81,7 @@ def check_runs(
             )
             source = (method.each, *held_out)
             if source not in seen:
-                seen[source] = sources.source(config, method.each, dataset, layout).data
+                seen[source] = feed.source(config, method.each, dataset, layout).data
             checked(config, method, seen[source], layout)
         except UserError as error:
             raise UserError(f"{name!r}: {error}") from error

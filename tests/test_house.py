@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from programs import ROOT
 
-from onebp_jax import runner
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import generate
 from onebp_jax.methods.build import build_method
+from onebp_jax.training import runner
 
 PACKAGE = ROOT / "onebp_jax"
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -8,13 +8,14 @@ import statistics
 import pytest
 from programs import SMALL, assert_one_line, run
 
-from onebp_jax import methods, published, reproduce, run_folder
+from onebp_jax import methods, published, reproduce
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.reproduce_report import SHOWN, markdown
 from onebp_jax.search_space import settings, size
 from onebp_jax.sweep import trial_config
+from onebp_jax.training import run_folder
 
 METRICS = published.METRICS
 

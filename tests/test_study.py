@@ -9,7 +9,7 @@ from programs import ROOT
 
 from onebp_jax.config import check_config
 from onebp_jax.data import load
-from onebp_jax.train import train
+from onebp_jax.training.train import train
 
 # Means and standard deviations of 5 seeds, results/ml100k.md.
 MEASURED = {

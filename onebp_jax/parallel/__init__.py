@@ -15,7 +15,6 @@ from onebp_jax.parallel.distribute import (
     take_part,
     take_up,
 )
-from onebp_jax.parallel.placement import Placement, place
 from onebp_jax.parallel.ranking import spread_top_k
 from onebp_jax.parallel.traffic import exchanged
 
@@ -23,7 +22,6 @@ __all__ = [
     "DRIVERS",
     "TABLES",
     "Layout",
-    "Placement",
     "bytes_per_device",
     "check_layout",
     "described",
@@ -34,7 +32,6 @@ __all__ = [
     "log_placement",
     "made",
     "make_layout",
-    "place",
     "replicate",
     "spread_top_k",
     "take_part",

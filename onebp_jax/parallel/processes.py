@@ -6,14 +6,16 @@ checkpoints are written and read by each, in a folder that all see. With one pro
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import jax
@@ -22,7 +24,6 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
-from onebp_jax.signals import plain_interrupt
 
 # The processes wait so long for each other at the start.
 WAIT_SECONDS = 300
@@ -70,6 +71,17 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
             jax.distributed.initialize(**given, **times)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"--coordinator={coordinator}: {str(error)[:300]}") from error
+
+
+@contextlib.contextmanager
+def plain_interrupt() -> Iterator[None]:
+    """Ctrl-C ends the process at once, inside a library as well that keeps Python waiting."""
+    inside = contextlib.ExitStack()
+    # Outside the main thread signals belong to somebody else.
+    with contextlib.suppress(ValueError):
+        inside.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_DFL))
+    with inside:
+        yield
 
 
 def _wait_for_lead(host: str, port: int) -> None:

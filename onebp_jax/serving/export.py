@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.errors import NEEDS_PYARROW, UserError
-from onebp_jax.run_folder import Trained, write_atomically
+from onebp_jax.training.run_folder import Trained, write_atomically
 
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
 

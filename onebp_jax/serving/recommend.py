@@ -1,4 +1,4 @@
-"""Top-k lists and measurements out of a finished run (`onebp_jax.run_folder.read_run`)."""
+"""Top-k lists and measurements out of a finished run (`onebp_jax.training.run_folder.read_run`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax import run_folder
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
@@ -18,7 +17,8 @@ from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
-from onebp_jax.run_folder import Trained
+from onebp_jax.training import run_folder
+from onebp_jax.training.run_folder import Trained
 from onebp_jax.types import Array
 
 SPLITS = ("test", "validation", "train")

@@ -6,12 +6,13 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import benchmark, losses, methods, runner, samplers, updaters
+from onebp_jax import benchmark, losses, methods, samplers, updaters
 from onebp_jax.config import default_config
 from onebp_jax.config.callables import watched_loss, written
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method
+from onebp_jax.training import runner
 
 
 def load(path, text):

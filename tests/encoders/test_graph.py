@@ -8,13 +8,13 @@ import pytest
 from graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
 from quick import jit
 
-from onebp_jax import runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.encoders import graph as module
 from onebp_jax.encoders import lightgcn
 from onebp_jax.encoders.graph import bipartite, neighbour_means, neighbour_sums
 from onebp_jax.methods.build import build_method
+from onebp_jax.training import runner
 
 # 7 edges: one block, two blocks with a padded edge, a block for each edge.
 SIZES = (7, 4, 1)

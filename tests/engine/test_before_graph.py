@@ -15,12 +15,13 @@ from graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
 from oracle import BATCH, WIDTH
 from quick import jit
 
-from onebp_jax import losses, runner
+from onebp_jax import losses
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.encoders import detached, embedding, lightgcn, ngcf
 from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
+from onebp_jax.training import runner
 from onebp_jax.types import Batch, Method, Tables, Updater
 from onebp_jax.updaters import adam, chain, gradient, moving_average, rowwise
 

@@ -15,8 +15,8 @@ from onebp_jax.data.device import steps_per_epoch, to_device
 from onebp_jax.encoders import buir, embedding, euclidean, multi_interest
 from onebp_jax.engine.step import make_step
 from onebp_jax.ops.rows import NARROW
-from onebp_jax.runner import make_scan
 from onebp_jax.samplers import full_catalogue, none, shared, uniform
+from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Batch, Method, Tables
 from onebp_jax.updaters import (
     adam,

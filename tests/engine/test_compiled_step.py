@@ -9,14 +9,14 @@ import numpy as np
 import oracle
 import pytest
 
-from onebp_jax import runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
 from onebp_jax.losses import infonce
 from onebp_jax.methods.build import build_method
-from onebp_jax.runner import make_scan
+from onebp_jax.training import runner
+from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Info, Updater
 from onebp_jax.updaters import DUPLICATE_RULES
 

@@ -16,8 +16,8 @@ from onebp_jax.data.device import batch_at, to_device
 from onebp_jax.encoders import embedding
 from onebp_jax.engine.step import make_step
 from onebp_jax.methods.build import build_method
-from onebp_jax.runner import make_scan
 from onebp_jax.samplers import uniform
+from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Batch, Method, Updater
 from onebp_jax.updaters import adam, chain, gradient, moving_average
 

@@ -8,7 +8,7 @@ import pytest
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.evaluation.interests import interest_usage
-from onebp_jax.train import train
+from onebp_jax.training.train import train
 
 
 def test_against_a_loop():

@@ -9,7 +9,7 @@ from onebp_jax import methods
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.methods import baselines
-from onebp_jax.train import train
+from onebp_jax.training.train import train
 
 # Three users, four items; the last item has no user.
 SMALL = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [1, 2], [2, 2]])

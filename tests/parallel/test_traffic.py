@@ -16,7 +16,7 @@ from onebp_jax.engine.step import make_step
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import lay_out, make_layout, replicate
 from onebp_jax.parallel.traffic import exchanged
-from onebp_jax.runner import make_scan
+from onebp_jax.training.runner import make_scan
 
 COUNT = 4
 WHOLE, ROWS = PartitionSpec(), PartitionSpec("data")

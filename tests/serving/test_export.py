@@ -6,8 +6,8 @@ import pytest
 from programs import ROOT
 
 from onebp_jax.errors import UserError
-from onebp_jax.run_folder import Trained
 from onebp_jax.serving import export, recommend, write_lists
+from onebp_jax.training.run_folder import Trained
 
 README = (ROOT / "README.md").read_text()
 RANDOM = np.random.default_rng(0)

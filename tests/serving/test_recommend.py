@@ -11,7 +11,7 @@ from onebp_jax import serving
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.parallel import make_layout
-from onebp_jax.run_folder import Trained
+from onebp_jax.training.run_folder import Trained
 
 # The package has a function of the module's name.
 module = importlib.import_module("onebp_jax.serving.recommend")

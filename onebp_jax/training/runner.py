@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax import sources
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import Streamed
@@ -27,7 +26,9 @@ from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.methods.build import faults_named
 from onebp_jax.ops.rows import wide
-from onebp_jax.parallel import Layout, Placement, check_layout, distribute, place, processes
+from onebp_jax.parallel import Layout, check_layout, distribute, processes
+from onebp_jax.training import feed
+from onebp_jax.training.placement import Placement, place
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
 
 
@@ -98,7 +99,7 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
 def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
     """Splits, places data and tables on the devices; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    source = sources.source(config, method.each, dataset, layout)
+    source = feed.source(config, method.each, dataset, layout)
     data = checked(config, method, source.data, layout)
     with faults_named(config):
         placed, state = place(method, jax.random.key(config.seed), data, layout)
@@ -139,7 +140,7 @@ def _check_same(before: State, after: State) -> None:
             raise ValueError(f"a step makes {name} of {forms[0]} to {forms[1]}: shapes and types must stay")
 
 
-def _advance(scan, data: Interactions, feed: sources.Feed, epoch_steps: int):
+def _advance(scan, data: Interactions, feed: feed.Feed, epoch_steps: int):
     """`(compile, advance)` over one scan: a program is compiled once per length, and its time counted apart."""
     compiled = {}
 

@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 from programs import run as run_program
 
-from onebp_jax import checkpoint, run_folder, runner, serving
+from onebp_jax import serving
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import load
 from onebp_jax.encoders import FeatureTower
 from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method
-from onebp_jax.train import train
+from onebp_jax.training import checkpoint, run_folder, runner
+from onebp_jax.training.train import train
 
 USERS, ITEMS, LIKED = 40, 24, {"left": "early", "right": "late"}
 

@@ -2,7 +2,7 @@
 
     config.json      the configuration, and what data it met
     metrics.jsonl    one line per evaluation
-    checkpoints/     see `onebp_jax.checkpoint`
+    checkpoints/     see `onebp_jax.training.checkpoint`
     result.json      at the end: the metrics of the chosen epoch
     embeddings.npz   at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from programs import ROOT, assert_one_line, command, environment, run, tables
 
-from onebp_jax import checkpoint, run_folder, runner, serving, sources
+from onebp_jax import serving
 from onebp_jax.config import default_config
 from onebp_jax.data import blocks, generate, hold_out_validation, load_streamed, train_csr
 from onebp_jax.data.device import to_device
@@ -25,7 +25,8 @@ from onebp_jax.evaluation import evaluator
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import make_layout
 from onebp_jax.serving.recommend import seen_pairs
-from onebp_jax.train import train
+from onebp_jax.training import checkpoint, feed, run_folder, runner
+from onebp_jax.training.train import train
 from onebp_jax.types import Batch
 
 NONE = 0  # membership_bytes with which nothing fits
@@ -196,7 +197,7 @@ def test_calls_of_any_length_read_the_same(dataset, tmp_path):
     """A call of a hundred steps at most, unless the config says another number."""
     results = [train(small(steps_per_call=length), dataset, tmp_path / str(length)) for length in (0, 3)]
     assert runner.next_length(*prepared(dataset)) == prepared(dataset)[0].epoch_steps
-    assert prepared(dataset)[0].call_steps == sources.STREAMED_CALL
+    assert prepared(dataset)[0].call_steps == feed.STREAMED_CALL
     for a, b in zip(tables(tmp_path / "0"), tables(tmp_path / "3"), strict=True):
         np.testing.assert_array_equal(a, b)
     assert results[0]["metrics"] == results[1]["metrics"]
@@ -246,13 +247,13 @@ def test_two_devices_give_the_tables_of_one(dataset, how):
 def test_a_process_feeds_its_part_of_the_same_batches(dataset, monkeypatch, num_processes):
     """Each as if it were one of several, without a layout: what they make together is the whole."""
     layout = make_layout("shard_map", jax.devices()[:1])
-    whole = sources.source(small(), "pair", dataset).feed.batches(2, 3)
+    whole = feed.source(small(), "pair", dataset).feed.batches(2, 3)
     shares = []
     for process in range(num_processes):
         with monkeypatch.context() as patch:
             patch.setattr(sources, "take_part", lambda layout, process=process: (process, num_processes))
             patch.setattr(jax, "make_array_from_process_local_data", lambda sharding, ids, shape: ids)
-            shares.append(sources.source(small(), "pair", dataset, layout).feed.batches(2, 3))
+            shares.append(feed.source(small(), "pair", dataset, layout).feed.batches(2, 3))
     for column, *parts in zip(whole, *shares, strict=True):
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), column)
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onebp_jax import progress as room
+from onebp_jax.training import progress as room
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from onebp_jax import checkpoint, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import make_layout
+from onebp_jax.training import checkpoint, runner
 
 # 17 items on 8 devices: the last two of these hold padding only.
 DATA = generate(num_users=31, num_items=17, num_types=3, minority_types=1, interactions_per_user=5)

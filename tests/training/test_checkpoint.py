@@ -14,11 +14,11 @@ import orbax.checkpoint as ocp
 import pytest
 from etils import epath
 
-from onebp_jax import checkpoint, runner
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed
 from onebp_jax.methods.build import build_method
+from onebp_jax.training import checkpoint, runner
 
 # November 2026, orbax 0.12.8: when one file of a checkpoint cannot be read, the storage layer closes its event loop
 # while other reads are under way, and another thread complains about their answers.

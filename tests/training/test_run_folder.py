@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from onebp_jax import run_folder
 from onebp_jax.config import default_config
 from onebp_jax.errors import UserError
+from onebp_jax.training import run_folder
 
 DATA = {"num_users": 3, "num_items": 4, "train_pairs": 5, "crc32": 123}
 
@@ -262,7 +262,7 @@ def test_a_file_in_the_way_is_a_user_error(tmp_path, below):
 
 HOLD = """
 import sys
-from onebp_jax import run_folder
+from onebp_jax.training import run_folder
 from pathlib import Path
 with run_folder.locked(Path(sys.argv[1])):
     print("held", flush=True)

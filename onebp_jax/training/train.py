@@ -6,17 +6,13 @@ config, data --> Run -- epochs, evaluations --> metrics.jsonl, checkpoints/ -- c
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import platform
 import signal
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from absl import logging
 
-from onebp_jax import checkpoint, run_folder, runner
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
@@ -28,10 +24,13 @@ from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
-from onebp_jax.parallel import Layout, Placement, log_placement, processes
-from onebp_jax.progress import progress
-from onebp_jax.runner import Job, Run
-from onebp_jax.signals import caught_signals
+from onebp_jax.parallel import Layout, log_placement, processes
+from onebp_jax.training import checkpoint, run_folder, runner
+from onebp_jax.training.placement import Placement
+from onebp_jax.training.progress import progress
+from onebp_jax.training.runner import Job, Run
+from onebp_jax.training.signals import caught_signals
+from onebp_jax.training.versions import versions
 from onebp_jax.types import Array
 
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
@@ -43,7 +42,7 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
       dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`, and in a `Streamed` set).
-      workdir: the run's own folder; `onebp_jax.run_folder` says what is written there.
+      workdir: the run's own folder; `onebp_jax.training.run_folder` says what is written there.
       layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
 
     Returns:
@@ -214,12 +213,3 @@ def _selection(config, epochs_done: int) -> str:
     if not config.read_test:
         return f"a trial: {protocols.CRITERION} on validation, the test set was not read"
     return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
-
-
-def versions() -> dict[str, str]:
-    """What made a result: Python, the packages that compute, and the device."""
-    found = {}
-    for name in ("onebp-jax", "jax", "jaxlib", "flax", "optax", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return {"python": platform.python_version(), **found, "device": jax.devices()[0].device_kind}

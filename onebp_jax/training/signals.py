@@ -26,14 +26,3 @@ def caught_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def plain_interrupt() -> Iterator[None]:
-    """Ctrl-C ends the process at once, inside a library as well that keeps Python waiting."""
-    inside = contextlib.ExitStack()
-    # Outside the main thread signals belong to somebody else.
-    with contextlib.suppress(ValueError):
-        inside.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_DFL))
-    with inside:
-        yield
