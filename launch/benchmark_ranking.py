@@ -18,8 +18,9 @@ from pathlib import Path  # noqa: E402
 
 from absl import flags  # noqa: E402
 
-from onebp_jax import cli, cli_layout, data, report  # noqa: E402
+from onebp_jax import cli, cli_layout, data  # noqa: E402
 from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking  # noqa: E402
+from onebp_jax.experiments import report  # noqa: E402
 from onebp_jax.peers import machine  # noqa: E402
 from onebp_jax.training import run_folder  # noqa: E402
 from onebp_jax.training.train import versions  # noqa: E402

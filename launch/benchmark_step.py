@@ -25,12 +25,13 @@ import jax
 import ml_collections
 from absl import flags
 
-from onebp_jax import cli, report
+from onebp_jax import cli
 from onebp_jax.benchmark import benchmark_step
 from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
-from onebp_jax.compare import variant
 from onebp_jax.config import as_plain, default_config, nearest
 from onebp_jax.errors import UserError
+from onebp_jax.experiments import report
+from onebp_jax.experiments.compare import variant
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import DRIVERS, TABLES, make_layout

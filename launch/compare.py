@@ -12,8 +12,8 @@ from pathlib import Path
 from absl import flags
 
 from onebp_jax import cli, cli_layout
-from onebp_jax.compare import compare
 from onebp_jax.errors import UserError
+from onebp_jax.experiments.compare import compare
 from onebp_jax.training import run_folder
 
 cli.define_config()

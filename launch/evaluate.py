@@ -10,7 +10,8 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, report, serving
+from onebp_jax import cli, cli_layout, serving
+from onebp_jax.experiments import report
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder

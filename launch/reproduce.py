@@ -15,8 +15,8 @@ from absl import flags, logging
 
 from onebp_jax import cli, cli_layout
 from onebp_jax.errors import UserError
-from onebp_jax.reproduce import reproduce, rows_of
-from onebp_jax.reproduce_report import markdown
+from onebp_jax.experiments.reproduce import reproduce, rows_of
+from onebp_jax.experiments.reproduce_report import markdown
 from onebp_jax.training import run_folder
 
 cli.define_config()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, search_space, sweep
+from onebp_jax import cli, cli_layout
 from onebp_jax.errors import UserError
+from onebp_jax.experiments import search_space, sweep
 
 cli.define_config()
 cli_layout.define_layout()

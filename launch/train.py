@@ -11,7 +11,8 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 import jax
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout, report
+from onebp_jax import cli, cli_layout
+from onebp_jax.experiments import report
 from onebp_jax.methods.build import without_effect
 from onebp_jax.parallel import processes
 from onebp_jax.training.train import train

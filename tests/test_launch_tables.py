@@ -8,10 +8,10 @@ import jax
 import pytest
 from programs import SMALL, assert_one_line, run
 
-from onebp_jax.compare import compare
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
+from onebp_jax.experiments.compare import compare
 from onebp_jax.parallel import make_layout
 
 

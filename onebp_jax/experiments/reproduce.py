@@ -17,15 +17,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onebp_jax import methods
-from onebp_jax.compare import check_runs, variant
 from onebp_jax.config import nearest
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
-from onebp_jax.published import ROWS, published
-from onebp_jax.search_space import Range, Space, plain, settings, size
-from onebp_jax.sweep import planned, run_trials, trial_config
+from onebp_jax.experiments.compare import check_runs, variant
+from onebp_jax.experiments.published import ROWS, published
+from onebp_jax.experiments.search_space import Range, Space, plain, settings, size
+from onebp_jax.experiments.sweep import planned, run_trials, trial_config
 from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import ml_collections
 
-from onebp_jax import report
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import Streamed
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
+from onebp_jax.experiments import report
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout

@@ -8,13 +8,14 @@ import statistics
 import pytest
 from programs import SMALL, assert_one_line, run
 
-from onebp_jax import methods, published, reproduce
+from onebp_jax import methods
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed, UserError
-from onebp_jax.reproduce_report import SHOWN, markdown
-from onebp_jax.search_space import settings, size
-from onebp_jax.sweep import trial_config
+from onebp_jax.experiments import published, reproduce
+from onebp_jax.experiments.reproduce_report import SHOWN, markdown
+from onebp_jax.experiments.search_space import settings, size
+from onebp_jax.experiments.sweep import trial_config
 from onebp_jax.training import run_folder
 
 METRICS = published.METRICS
@@ -54,7 +55,7 @@ def fake(calls):
 def row(dataset, tmp_path, monkeypatch):
     """`(entry, calls, out)` of one row that was made without training."""
     calls = []
-    for module in ("onebp_jax.reproduce.train", "onebp_jax.sweep.train"):
+    for module in ("onebp_jax.experiments.reproduce.train", "onebp_jax.experiments.sweep.train"):
         monkeypatch.setattr(module, fake(calls))
     out = tmp_path / "table.json"
     rows = reproduce.reproduce(small(), dataset, tmp_path, 2, {"OneBP": "onebp"}, 6, [0, 1], out, say=lambda line: None)
@@ -101,7 +102,7 @@ def test_mean_deviation_and_difference(row):
     "split, name", [("per-user random 20 %, seed 0: not the paper's split", "ml-100k"), ("given", "own")]
 )
 def test_another_split_or_set_is_not_compared_with_the_paper(dataset, tmp_path, monkeypatch, split, name):
-    for module in ("onebp_jax.reproduce.train", "onebp_jax.sweep.train"):
+    for module in ("onebp_jax.experiments.reproduce.train", "onebp_jax.experiments.sweep.train"):
         monkeypatch.setattr(module, fake([]))
     other = dataclasses.replace(dataset, split=split)
     arguments = (tmp_path, 2, {"OneBP": "onebp"}, 2, [0], tmp_path / "t.json")
@@ -131,7 +132,7 @@ def test_a_row_that_fails_is_said_and_the_next_one_is_made(dataset, tmp_path, mo
             raise RunFailed("the loss is nan at step 3")
         return fake([])(config, dataset, workdir)
 
-    for module in ("onebp_jax.reproduce.train", "onebp_jax.sweep.train"):
+    for module in ("onebp_jax.experiments.reproduce.train", "onebp_jax.experiments.sweep.train"):
         monkeypatch.setattr(module, fails)
     rows = {"MF": "twobp", "OneBP": "onebp"}
     arguments = (tmp_path, 2, rows, 2, [0], tmp_path / "t.json")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onebp_jax import report
+from onebp_jax.experiments import report
 
 
 def cells(text):

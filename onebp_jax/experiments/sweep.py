@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from onebp_jax.compare import check_runs, variant
 from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
+from onebp_jax.experiments.compare import check_runs, variant
+from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain, settings
 from onebp_jax.methods.build import without_effect
-from onebp_jax.search_space import SEARCHES, Settings, Space, plain, settings
 from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 

@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onebp_jax.compare import fields, literal
 from onebp_jax.config import nearest
 from onebp_jax.errors import UserError
+from onebp_jax.experiments.compare import fields, literal
 
 SEARCHES = ("random", "grid")
 STRATA = 8  # of a range

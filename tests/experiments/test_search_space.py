@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.config import default_config
 from onebp_jax.errors import UserError
-from onebp_jax.search_space import Range, parse, plain, settings, size
+from onebp_jax.experiments.search_space import Range, parse, plain, settings, size
 
 SPACE = "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5,dim=8:64,options.shrink=0.5:2,optimizer=dense|rowwise"
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from programs import SMALL, assert_one_line, run
 
-from onebp_jax import methods, sweep
-from onebp_jax.compare import variant
+from onebp_jax import methods
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.experiments import sweep
+from onebp_jax.experiments.compare import variant
+from onebp_jax.experiments.search_space import parse
 from onebp_jax.methods.baselines import Baseline
-from onebp_jax.search_space import parse
 from onebp_jax.training import train
 
 SPACE = parse("learning_rate=0.01|0.1")

@@ -1,4 +1,4 @@
-"""The rows of `onebp_jax.reproduce` as Markdown: published beside measured."""
+"""The rows of `onebp_jax.experiments.reproduce` as Markdown: published beside measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.evaluation.protocols import SELECTION
-from onebp_jax.published import ROWS
+from onebp_jax.experiments.published import ROWS
 
 SHOWN = {2: ("P@5", "NDCG@5", "R@20", "NDCG@20"), 3: ("P@5", "R@5", "P@20", "R@20")}
 
