@@ -17,14 +17,14 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import benchmark_quality as quality
 from onebp_jax import cli, cli_layout
+from onebp_jax.benchmarks import quality
+from onebp_jax.benchmarks.peers import load_implicit, machine
 from onebp_jax.config import as_plain
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.experiments import report
 from onebp_jax.experiments.compare import variant
-from onebp_jax.peers import load_implicit, machine
 from onebp_jax.training import run_folder
 from onebp_jax.training.versions import versions
 

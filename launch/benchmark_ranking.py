@@ -4,7 +4,7 @@
     python -m launch.benchmark_ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
 
 Random vectors; each user's training pairs are left out; medians of calls in turn, compile time apart; ratio = seconds /
-peer_seconds. What the columns mean: onebp_jax/benchmark_ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
+peer_seconds. What the columns mean: onebp_jax/benchmarks/ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
 Exit status: 0 done, 2 bad flags or data, or a peer that is not installed.
 """
 
@@ -19,9 +19,9 @@ from pathlib import Path  # noqa: E402
 from absl import flags  # noqa: E402
 
 from onebp_jax import cli, cli_layout, data  # noqa: E402
-from onebp_jax.benchmark_ranking import PEERS, benchmark_ranking  # noqa: E402
+from onebp_jax.benchmarks.peers import machine  # noqa: E402
+from onebp_jax.benchmarks.ranking import PEERS, benchmark_ranking  # noqa: E402
 from onebp_jax.experiments import report  # noqa: E402
-from onebp_jax.peers import machine  # noqa: E402
 from onebp_jax.training import run_folder  # noqa: E402
 from onebp_jax.training.train import versions  # noqa: E402
 

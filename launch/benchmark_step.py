@@ -7,10 +7,11 @@
     python -m launch.benchmark_step --num_users=30000 --optimizer=rowwise --num_devices=1,2,4,8 --tables=replicated,sharded
 
 A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
-process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmark.py. Floor and bytes are
+process, one row after the other, medians, compile time apart. What the columns mean: onebp_jax/benchmarks/step.py. Floor and bytes are
 those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
 --peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). With --num_devices there
-is a row for each number, with other columns: onebp_jax/benchmark_devices.py. On a CPU devices are simulated and share its cores.
+is a row for each number, with other columns: onebp_jax/benchmarks/devices.py. On a CPU devices are
+simulated and share its cores.
 Exit status: 0 done, 2 bad flags, config or data.
 """
 
@@ -26,8 +27,9 @@ import ml_collections
 from absl import flags
 
 from onebp_jax import cli
-from onebp_jax.benchmark import benchmark_step
-from onebp_jax.benchmark_devices import benchmark_devices, shared_cores, with_scaling
+from onebp_jax.benchmarks.devices import benchmark_devices, shared_cores, with_scaling
+from onebp_jax.benchmarks.peers import implicit_bpr_rate, load_implicit, machine
+from onebp_jax.benchmarks.step import benchmark_step
 from onebp_jax.config import as_plain, default_config, nearest
 from onebp_jax.errors import UserError
 from onebp_jax.experiments import report
@@ -35,7 +37,6 @@ from onebp_jax.experiments.compare import variant
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import DRIVERS, TABLES, make_layout
-from onebp_jax.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.training import run_folder
 from onebp_jax.training.versions import versions
 

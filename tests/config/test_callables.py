@@ -6,7 +6,8 @@ import importlib.util
 import optax
 import pytest
 
-from onebp_jax import benchmark, losses, methods, samplers, updaters
+from onebp_jax import losses, methods, samplers, updaters
+from onebp_jax.benchmarks import step as step_benchmark
 from onebp_jax.config import default_config
 from onebp_jax.config.callables import watched_loss, written
 from onebp_jax.data import generate
@@ -164,7 +165,7 @@ def test_a_wrong_loss_is_one_line_for_a_benchmark_too(loss, words, dataset):
     config = default_config()
     config.update(dim=8, batch_size=64, loss=loss)
     with pytest.raises(UserError, match=f"^cannot train with loss=.*{words}"):
-        benchmark.prepared(config, dataset)
+        step_benchmark.prepared(config, dataset)
 
 
 @pytest.mark.parametrize("part", ["encoder", "loss", "item_updater"])

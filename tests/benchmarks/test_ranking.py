@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from programs import assert_one_line, run
 
-from onebp_jax import benchmark_ranking as bench
+from onebp_jax.benchmarks import ranking as bench
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 

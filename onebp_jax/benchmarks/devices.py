@@ -10,7 +10,7 @@ import time
 
 import jax
 
-from onebp_jax.benchmark import median_seconds, prepared, timed_steps
+from onebp_jax.benchmarks.step import median_seconds, prepared, timed_steps
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError

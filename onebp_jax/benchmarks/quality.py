@@ -14,13 +14,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.benchmarks.peers import load_implicit, user_items
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
-from onebp_jax.peers import load_implicit, user_items
 from onebp_jax.training import runner
 
 

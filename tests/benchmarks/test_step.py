@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax import benchmark, benchmark_quality
+from onebp_jax.benchmarks import quality
+from onebp_jax.benchmarks import step as step_benchmark
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
@@ -40,23 +41,23 @@ def test_rows_that_a_step_updates(fields, rows):
     config = config_of(**fields)
     method, data = build_method(config), to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 12)
     state = make_step(method)[0](jax.random.key(0), data)
-    assert benchmark.touched_rows(method, config, state, state.data) == rows
+    assert step_benchmark.touched_rows(method, config, state, state.data) == rows
 
 
 def test_bytes_that_a_step_moves():
     """Rows once each way; a table that goes whole once each way, and its dense gradient."""
     arrays = {"user": [jnp.zeros((10, 4))], "item": [jnp.zeros((20, 4)), jnp.zeros(20)]}
     by_rows = 2 * (8 * 16 + 32 * 16 + 32 * 4)
-    assert benchmark.bytes_per_step(arrays, {"user": 8, "item": 32}) == by_rows
+    assert step_benchmark.bytes_per_step(arrays, {"user": 8, "item": 32}) == by_rows
     whole = 2 * 8 * 16 + 2 * (20 * 16 + 20 * 4) + 2 * 20 * 16
-    assert benchmark.bytes_per_step(arrays, {"user": 8, "item": 0}) == whole
+    assert step_benchmark.bytes_per_step(arrays, {"user": 8, "item": 0}) == whole
 
 
 def test_the_floor_touches_the_rows_of_the_step_and_no_others():
     rows = {"user": 2, "item": 3}
     ids = {"user": jnp.array([[1, 2]]), "item": jnp.array([[0, 4, 5]])}
     arrays = {"user": [jnp.zeros((4, 2))], "item": [jnp.zeros((6, 2)), jnp.zeros(6)]}
-    touched = benchmark.floor_program(rows)(arrays, ids)
+    touched = step_benchmark.floor_program(rows)(arrays, ids)
     for tower, moved in (("user", [1, 2]), ("item", [0, 4, 5])):
         for array in touched[tower]:
             assert np.flatnonzero(np.asarray(array).reshape(len(array), -1)[:, 0]).tolist() == moved
@@ -69,7 +70,7 @@ def dataset():
 
 def test_our_curve_has_a_point_an_evaluation(dataset):
     config = config_of(method="onebp", epochs=4, eval_every=2, batch_size=256)
-    curve = benchmark_quality.own_curve(config, dataset, "onebp", lambda line: None)
+    curve = quality.own_curve(config, dataset, "onebp", lambda line: None)
     assert [epoch for epoch, _, _ in curve.points] == [2, 4]
     assert 0 < curve.points[0][1] < curve.points[1][1] and curve.compile_s > 0
     value = curve.best[2]
@@ -80,7 +81,7 @@ def test_our_curve_has_a_point_an_evaluation(dataset):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["als", "bpr"])
 def test_a_peers_curve(kind, dataset):
-    curve = benchmark_quality.implicit_curve(kind, dataset, 2, lambda line: None, factors=4, iterations=4)
+    curve = quality.implicit_curve(kind, dataset, 2, lambda line: None, factors=4, iterations=4)
     assert [count for count, _, _ in curve.points] == [2, 4] and 0 < curve.best[2] <= 1
 
 
@@ -90,5 +91,5 @@ def test_programs_are_timed_in_turn_after_one_call_to_warm_up():
     def call(name):
         return lambda carry: (calls.append(name), carry + 1)[1]
 
-    seconds = benchmark.median_seconds([call("a"), call("b")], [jnp.int32(0), jnp.int32(0)], 3)
+    seconds = step_benchmark.median_seconds([call("a"), call("b")], [jnp.int32(0), jnp.int32(0)], 3)
     assert calls == ["a", "b"] * 4 and len(seconds) == 2 and min(seconds) > 0

@@ -1,0 +1,1 @@
+"""What a step, a ranking and a level of quality cost, beside other libraries. Results: results/."""
