@@ -17,9 +17,9 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout
 from onebp_jax.benchmarks import quality
 from onebp_jax.benchmarks.peers import load_implicit, machine
+from onebp_jax.cli import devices, program
 from onebp_jax.config import as_plain
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation.protocols import CRITERION
@@ -33,8 +33,8 @@ _ALS = flags.DEFINE_list("als", "64:100:40,256:100:40", "implicit ALS: FACTORS:R
 _BPR = flags.DEFINE_list("bpr", "64:0.02:300", "implicit BPR: FACTORS:LEARNING_RATE:EPOCHS.")
 _OUT = flags.DEFINE_string("out", None, "Also write every point to this JSON file.")
 _PLOT = flags.DEFINE_string("plot", None, "Also draw the curves into this PNG file.")
-cli.define_config()
-cli_layout.define_layout(several_processes=False)
+program.define_config()
+devices.define_layout(several_processes=False)
 
 
 def _numbers(flag: str, text: str) -> tuple[int, float, float]:
@@ -49,8 +49,8 @@ def _numbers(flag: str, text: str) -> tuple[int, float, float]:
 
 
 def main() -> None:
-    cli.check_out(_OUT.value, _PLOT.value)
-    config = cli.read_config()
+    program.check_out(_OUT.value, _PLOT.value)
+    config = program.read_config()
     als = [_numbers("als", text) for text in _ALS.value]
     bpr = [_numbers("bpr", text) for text in _BPR.value]
     for text, (_, rate, epochs) in zip(_BPR.value, bpr, strict=True):
@@ -58,8 +58,8 @@ def main() -> None:
             raise UserError(f"--bpr={text}: expected a learning rate above 0 and one epoch or more")
     if als or bpr:
         load_implicit()
-    layout = cli_layout.layout()
-    dataset = cli.load_data(config, flags.FLAGS.data_dir)
+    layout = devices.layout()
+    dataset = program.load_data(config, flags.FLAGS.data_dir)
     say = lambda line: print(line, flush=True)
     curves = [
         quality.own_curve(variant(config, spec, config.seed), dataset, spec, say, layout) for spec in _METHOD.value
@@ -99,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

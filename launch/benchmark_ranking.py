@@ -18,9 +18,10 @@ from pathlib import Path  # noqa: E402
 
 from absl import flags  # noqa: E402
 
-from onebp_jax import cli, cli_layout, data  # noqa: E402
+from onebp_jax import data  # noqa: E402
 from onebp_jax.benchmarks.peers import machine  # noqa: E402
 from onebp_jax.benchmarks.ranking import PEERS, benchmark_ranking  # noqa: E402
+from onebp_jax.cli import devices, program  # noqa: E402
 from onebp_jax.experiments import report  # noqa: E402
 from onebp_jax.training import run_folder  # noqa: E402
 from onebp_jax.training.train import versions  # noqa: E402
@@ -31,13 +32,13 @@ _K = flags.DEFINE_integer("k", 20, "Length of the lists.", lower_bound=1)
 _PEER = flags.DEFINE_enum("peer", "implicit", [*PEERS, "none"], "What to compare with.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the row to this JSON file.")
-cli.define_data_dir()
-cli_layout.define_layout(several_processes=False)
+program.define_data_dir()
+devices.define_layout(several_processes=False)
 
 
 def main() -> None:
-    layout = cli_layout.layout()
-    dataset = data.load(cli.need("dataset", _DATASET.value, "gowalla"), flags.FLAGS.data_dir)
+    layout = devices.layout()
+    dataset = data.load(program.need("dataset", _DATASET.value, "gowalla"), flags.FLAGS.data_dir)
     row = benchmark_ranking(dataset, _DIM.value, _K.value, _PEER.value, _REPEATS.value, layout)
     print(f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} pairs left out;")
     print(f"dim {_DIM.value}, k {_K.value}, peer {_PEER.value}, {_REPEATS.value} calls each\n")
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

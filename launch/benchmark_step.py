@@ -26,10 +26,10 @@ import jax
 import ml_collections
 from absl import flags
 
-from onebp_jax import cli
 from onebp_jax.benchmarks.devices import benchmark_devices, shared_cores, with_scaling
 from onebp_jax.benchmarks.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.benchmarks.step import benchmark_step
+from onebp_jax.cli import program
 from onebp_jax.config import as_plain, default_config, nearest
 from onebp_jax.errors import UserError
 from onebp_jax.experiments import report
@@ -60,7 +60,7 @@ _OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file."
 _DEVICES = flags.DEFINE_list("num_devices", [], "Numbers of devices, a row each, the first ones of this process.")
 _PARALLEL = flags.DEFINE_list("parallel", ["pmap"], f"What drives a step on several devices: {', '.join(DRIVERS)}.")
 _TABLES = flags.DEFINE_list("tables", [TABLES[0]], f"How tables lie on several devices: {', '.join(TABLES)}.")
-cli.define_config()
+program.define_config()
 
 # What a row says of its configuration, beside its label.
 _FIELDS = (
@@ -72,7 +72,7 @@ _FIELDS = (
 def _base():
     """The configuration that the flags change."""
     if flags.FLAGS["config"].present:
-        config = cli.read_config()
+        config = program.read_config()
     else:
         config = default_config()
         config.update({"dataset": "gowalla", "batch_size": 2048, "dim": 64, "l2": 0.0, "cpu_threads": 0})
@@ -105,7 +105,7 @@ def _configs(base):
 def _datasets(base):
     """The data sets, one for each number of items where sizes are given."""
     if not (_USERS.value or _ITEMS.value):
-        yield cli.load_data(base, flags.FLAGS.data_dir)
+        yield program.load_data(base, flags.FLAGS.data_dir)
         return
     for items in _ITEMS.value or ["40000"]:
         if not items.isdecimal():
@@ -118,7 +118,7 @@ def _datasets(base):
         }
         base.dataset = "synthetic"
         base.synthetic = ml_collections.ConfigDict(base.synthetic.to_dict() | sizes)
-        yield cli.load_data(base, None)
+        yield program.load_data(base, None)
 
 
 def _layouts():
@@ -158,7 +158,7 @@ def _rows(label, config, dataset, layouts):
 
 
 def main() -> None:
-    cli.check_out(_OUT.value)
+    program.check_out(_OUT.value)
     if _PEER.value == "implicit":
         load_implicit()
     base, rows = _base(), []
@@ -189,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout
+from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.compare import compare
 from onebp_jax.training import run_folder
 
-cli.define_config()
-cli_layout.define_layout()
+program.define_config()
+devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list(
     "methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated."
@@ -27,18 +27,18 @@ _OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown f
 
 
 def main() -> None:
-    config = cli.read_config()
-    workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    config = program.read_config()
+    workdir = Path(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
     if not all(seed.isdigit() for seed in _SEEDS.value):
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
     seeds = [int(seed) for seed in _SEEDS.value]
-    cli.check_out(_OUT.value)
-    layout = cli_layout.layout()
-    text = compare(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds, layout)
+    program.check_out(_OUT.value)
+    layout = devices.layout()
+    text = compare(config, program.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds, layout)
     print("\n" + text)
     if _OUT.value:
         run_folder.write_atomically(Path(_OUT.value), lambda file: file.write((text + "\n").encode()))
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

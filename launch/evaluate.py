@@ -10,7 +10,8 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, serving
+from onebp_jax import serving
+from onebp_jax.cli import devices, program
 from onebp_jax.experiments import report
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
@@ -19,15 +20,17 @@ from onebp_jax.training import run_folder
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _SPLIT = flags.DEFINE_string("split", "test", f"What to measure on: {', '.join(SPLITS)}.")
 _OUT = flags.DEFINE_string("out", None, "Also write the metrics to this JSON file.")
-cli.define_data_dir()
-cli_layout.define_layout()
+program.define_data_dir()
+devices.define_layout()
 
 
 def main() -> None:
-    cli.check_out(_OUT.value)
-    layout = cli_layout.layout()
-    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
-    metrics = serving.evaluate(run, cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value, layout)
+    program.check_out(_OUT.value)
+    layout = devices.layout()
+    run = run_folder.read_run(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    metrics = serving.evaluate(
+        run, program.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value, layout
+    )
     if not processes.is_lead():
         return
     print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")
@@ -37,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

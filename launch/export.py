@@ -13,26 +13,27 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout, serving
+from onebp_jax import serving
+from onebp_jax.cli import devices, program
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
 _OUT = flags.DEFINE_string("out", None, "A name ending in .npz, .csv, .tsv or .parquet.")
-cli_layout.define_layout()
+devices.define_layout()
 
 
 def main() -> None:
-    out = Path(cli.need("out", _OUT.value, "vectors.npz"))
-    cli_layout.layout()
+    out = Path(program.need("out", _OUT.value, "vectors.npz"))
+    devices.layout()
     processes.lead_does(lambda: _export(out))
 
 
 def _export(out: Path) -> None:
-    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    run = run_folder.read_run(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
     for path in serving.export(run, out):
         print(path)
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout, serving
+from onebp_jax import serving
+from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
@@ -25,14 +26,14 @@ _EXCLUDE = flags.DEFINE_string(
     "exclude", "train", f"Items left out of a user's list, those seen in: {', '.join(SEEN)}."
 )
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
-cli.define_data_dir()
-cli_layout.define_layout()
+program.define_data_dir()
+devices.define_layout()
 
 
 def main() -> None:
-    cli.check_out(_OUT.value, endings=WRITERS)
-    layout = cli_layout.layout()
-    run = run_folder.read_run(cli.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    program.check_out(_OUT.value, endings=WRITERS)
+    layout = devices.layout()
+    run = run_folder.read_run(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
     if _K.value < 1:
         raise UserError(f"--k={_K.value}: expected at least 1")
     if _USERS.value is not None and not all(_USERS.value or [""]):
@@ -40,7 +41,7 @@ def main() -> None:
     rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
     seen = None
     if _EXCLUDE.value != "none":
-        seen = seen_pairs(cli.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
+        seen = seen_pairs(program.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
     lists = serving.recommend(run, rows, _K.value, seen, layout)
     asked = len(run.user) if rows is None else len(set(rows.tolist()))
     processes.lead_does(lambda: _hand_over(lists, asked))
@@ -63,4 +64,4 @@ def _hand_over(lists: pd.DataFrame, asked: int) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout
+from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.reproduce import reproduce, rows_of
 from onebp_jax.experiments.reproduce_report import markdown
 from onebp_jax.training import run_folder
 
-cli.define_config()
-cli_layout.define_layout()
+program.define_config()
+devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _TABLE = flags.DEFINE_integer("table", 2, "Which table of the paper: 2 or 3.")
 _METHODS = flags.DEFINE_list("methods", "", "Our names of methods, comma separated; empty for the rows of the table.")
@@ -30,17 +30,17 @@ _OUT = flags.DEFINE_string("out", None, "The JSON file of rows; WORKDIR/tableN.j
 
 
 def main() -> None:
-    config = cli.read_config()
-    workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/table2"))
+    config = program.read_config()
+    workdir = Path(program.need("workdir", _WORKDIR.value, "runs/table2"))
     rows, missing = rows_of(_TABLE.value, _METHODS.value)
     seeds = _SEEDS.value
     if not seeds or not all(seed.isdigit() for seed in seeds) or len(set(map(int, seeds))) < len(seeds):
         raise UserError(f"--seeds={','.join(seeds)}: expected whole numbers, each of them once, comma separated")
     if _TRIALS.value < 1:
         raise UserError(f"--trials={_TRIALS.value}: expected at least 1")
-    cli.check_out(_OUT.value)
-    layout = cli_layout.layout()
-    dataset = cli.load_data(config, flags.FLAGS.data_dir)
+    program.check_out(_OUT.value)
+    layout = devices.layout()
+    dataset = program.load_data(config, flags.FLAGS.data_dir)
     out = Path(_OUT.value or workdir / f"table{_TABLE.value}.json")
     if missing:
         logging.warning("rows whose methods are not in this version: %s", ", ".join(missing))
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

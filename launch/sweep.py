@@ -13,12 +13,12 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import cli, cli_layout
+from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.experiments import search_space, sweep
 
-cli.define_config()
-cli_layout.define_layout()
+program.define_config()
+devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the trials; made if missing.")
 _METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Names of methods, comma separated.")
 _SPACE = flags.DEFINE_string("space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "What to search.")
@@ -28,18 +28,18 @@ _SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "Seed of the random search
 
 
 def main() -> None:
-    config = cli.read_config()
-    workdir = Path(cli.need("workdir", _WORKDIR.value, "runs/sweep"))
+    config = program.read_config()
+    workdir = Path(program.need("workdir", _WORKDIR.value, "runs/sweep"))
     space = search_space.parse(_SPACE.value)
     for name, value, least in (("trials", _TRIALS.value, 1), ("search_seed", _SEARCH_SEED.value, 0)):
         if value < least:
             raise UserError(f"--{name}={value}: expected at least {least}")
-    layout = cli_layout.layout()
-    dataset = cli.load_data(config, flags.FLAGS.data_dir)
+    layout = devices.layout()
+    dataset = program.load_data(config, flags.FLAGS.data_dir)
     search = (space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value, layout)
     report = sweep.sweep(config, dataset, workdir, _METHODS.value, *search)
     print(f"\n{sweep.table(report)}\n\nall trials in {workdir / 'sweep.json'}")
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

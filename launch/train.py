@@ -11,27 +11,27 @@ Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 
 import jax
 from absl import flags, logging
 
-from onebp_jax import cli, cli_layout
+from onebp_jax.cli import devices, program
 from onebp_jax.experiments import report
 from onebp_jax.methods.build import without_effect
 from onebp_jax.parallel import processes
 from onebp_jax.training.train import train
 
-cli.define_config()
-cli_layout.define_layout()
+program.define_config()
+devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
 
 
 def main() -> None:
-    config = cli.read_config()
-    layout = cli_layout.layout()
+    config = program.read_config()
+    layout = devices.layout()
     if layout is None:
         logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
-    workdir = cli.need("workdir", _WORKDIR.value, "runs/quickstart")
+    workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     if idle := without_effect(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
-    result = train(config, cli.load_data(config, flags.FLAGS.data_dir), workdir, layout)
+    result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     if not processes.is_lead():
         return
     seconds = result["seconds"]
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    program.run(main, __doc__)

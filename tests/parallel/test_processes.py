@@ -83,18 +83,18 @@ def test_processes_that_differ_end_with_one_line(tmp_path, other, words):
 
 SLOW = """
 import time
-from onebp_jax import cli, cli_layout
+from onebp_jax.cli import program, devices
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
 
-cli_layout.define_layout()
+devices.define_layout()
 
 def main():
-    cli_layout.layout()
+    devices.layout()
     time.sleep(0 if processes.is_lead() else 3)
     raise UserError("a bad file")
 
-cli.run(main, "")
+program.run(main, "")
 """
 
 

@@ -182,7 +182,7 @@ def _help(doc: str) -> None:
     defined = flags.FLAGS.flags_by_module_dict()
     own = {
         flag.name: flag
-        for module in ("__main__", sys.argv[0], __name__, f"{__name__}_layout")
+        for module in ("__main__", sys.argv[0], __name__, "onebp_jax.cli.devices")
         for flag in defined.get(module, [])
     }
     lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]

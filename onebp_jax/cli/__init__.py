@@ -1,0 +1,1 @@
+"""What the launch programs share: flags, one-line errors, exit statuses."""
