@@ -251,7 +251,7 @@ def test_a_process_feeds_its_part_of_the_same_batches(dataset, monkeypatch, num_
     shares = []
     for process in range(num_processes):
         with monkeypatch.context() as patch:
-            patch.setattr(sources, "take_part", lambda layout, process=process: (process, num_processes))
+            patch.setattr(feed, "take_part", lambda layout, process=process: (process, num_processes))
             patch.setattr(jax, "make_array_from_process_local_data", lambda sharding, ids, shape: ids)
             shares.append(feed.source(small(), "pair", dataset, layout).feed.batches(2, 3))
     for column, *parts in zip(whole, *shares, strict=True):
