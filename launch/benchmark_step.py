@@ -8,7 +8,8 @@
 
 A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
 process, one row after the other, medians, compile time apart. What the columns mean:
-onebp_jax/benchmarks/step.py. Floor and bytes are those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
+onebp_jax/benchmarks/step.py. Floor and bytes
+are those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
 --peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). With --num_devices there
 is a row for each number, with other columns: onebp_jax/benchmarks/devices.py. On a CPU devices are
 simulated and share its cores.
