@@ -13,7 +13,7 @@ from absl import flags, logging
 
 from onebp_jax.cli import devices, program
 from onebp_jax.experiments import report
-from onebp_jax.methods.build import without_effect
+from onebp_jax.methods.build import unused_fields
 from onebp_jax.parallel import processes
 from onebp_jax.training.train import train
 
@@ -28,7 +28,7 @@ def main() -> None:
     if layout is None:
         logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
-    if idle := without_effect(config):
+    if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("without effect on method=%s: %s", config.method, settings)
     result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout)

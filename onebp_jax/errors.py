@@ -22,7 +22,7 @@ class UserError(ValueError):
         self.choices = choices
 
 
-def in_words_of_the_user(function: Callable, options: Collection[str] = ()) -> Callable:
+def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable:
     """`function`, whose ValueErrors become `UserError`; a message that begins with one of the `options` says `options.NAME`."""
 
     @functools.wraps(function)

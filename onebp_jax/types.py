@@ -14,7 +14,7 @@ message*, a `Signal`. The tower's `Updater` turns that message into new rows and
 Padding is by out-of-range id, never by shape: a padded batch row has `user_ids == M`, `positive_ids == N`. No
 part may let such a row change a table or a loss. (`-1` would wrap around to the last row: never use it.)
 
-This module imports nothing of ours; every other room imports it.
+This module imports nothing of ours but the old names (`onebp_jax.compat`); every other room imports it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 from flax import struct
+
+from onebp_jax.compat.renamed import renamed_fields, renamed_names
 
 Array = jax.Array
 Tree = Any  # a pytree of arrays
@@ -40,7 +42,7 @@ class Purpose(enum.IntEnum):
     DROPOUT = 4
 
 
-def stream(key: Array, purpose: Purpose, step: Array | int) -> Array:
+def step_key(key: Array, purpose: Purpose, step: Array | int) -> Array:
     """The key for one purpose at one step: `fold_in(fold_in(key, purpose), step)`.
 
     No key is ever carried and split, so that resuming, another `steps_per_call` or another evaluation cadence
@@ -88,6 +90,7 @@ class Batch(NamedTuple):
     positive_ids: Array
 
 
+@renamed_fields(hidden="negative_mask")
 class Negatives(NamedTuple):
     """What a sampler drew.
 
@@ -95,16 +98,16 @@ class Negatives(NamedTuple):
       ids: `i32[b, k]`, each row's own negatives, or `i32[k]`, the same negatives for every row (shared).
       log_q: the log of the probability with which each was drawn, of the shape of `ids`; None where it is the same for all.
       positive_log_q: `f32[b]`, that of each row's positive; None where that is not to be corrected.
-      hidden: `bool[b, k]`, true where a negative does not count for a row (it is the row's own positive, say); None for
+      negative_mask: `bool[b, k]`, true where a negative does not count for a row (it is the row's own positive, say); None for
         nowhere.
       vectors: `f32[q, d]`, further shared negatives as vectors, constants to the loss; then `ids` is `i32[k]`, and `log_q
-        [k + q]` and `hidden [b, k + q]` speak of both. None for none.
+        [k + q]` and `negative_mask [b, k + q]` speak of both. None for none.
     """
 
     ids: Array
     log_q: Array | None = None
     positive_log_q: Array | None = None
-    hidden: Array | None = None
+    negative_mask: Array | None = None
     vectors: Array | None = None
 
 
@@ -165,6 +168,7 @@ class Updater(NamedTuple):
     reads: tuple[str, ...] = ("grads", "targets")
 
 
+@renamed_fields(whole="reads_all_rows")
 class Encoder(NamedTuple):
     """Turns table rows into the vectors that are scored.
 
@@ -175,7 +179,7 @@ class Encoder(NamedTuple):
         may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches that off.
       vectors: `vectors(tables, data) -> (f32[M, e] or f32[M, K, e], f32[N, e])`: every vector, to rank by the (largest) dot
         product and to export.
-      whole: whether a vector depends on other rows than its own.
+      reads_all_rows: whether a vector depends on other rows than its own.
       geometry: how its vectors are compared: "dot", "distance" (squared, Euclidean), or a name that a loss shares.
       prepare: `prepare(data) -> tree`, on the host: constants that it will find in `data.prepared`.
       partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the updater of the other tower averages, "user" or
@@ -185,13 +189,13 @@ class Encoder(NamedTuple):
     init: Callable[[Array, Interactions], Tables]
     encode: Callable[..., tuple[Array, Array]]
     vectors: Callable[[Tables, Interactions], tuple[Array, Array]]
-    whole: bool = False
+    reads_all_rows: bool = False
     geometry: str = "dot"
     prepare: Callable[[Interactions], Tree] = lambda data: None
     partner: Callable[..., Array] | None = None
 
 
-class View(NamedTuple):
+class ModelView(NamedTuple):
     """The model as it stands before a step, for samplers that look at scores; no gradient flows back.
 
     Attributes:
@@ -213,15 +217,16 @@ class Sampler(NamedTuple):
     """
 
     check: Callable[[Interactions], None]
-    init: Callable[[Interactions, View], Tree]
-    sample: Callable[[Array, Tree, Batch, Interactions, View], tuple[Negatives, Tree]]
+    init: Callable[[Interactions, ModelView], Tree]
+    sample: Callable[[Array, Tree, Batch, Interactions, ModelView], tuple[Negatives, Tree]]
 
 
 class Loss(Protocol):
     """`loss(user [b, d], positive [b, d], negatives [b, k, d] or [k, d], **extra) -> f32[b]`, one number a row, no state.
 
     Negatives `[k, d]` are shared by every row; a user may have several vectors, `[b, K, d]`. The step takes the mean.
-    `extra` holds the other fields of `Negatives`, which a loss may ignore but for `hidden`: nothing hidden may reach its result;
+    `extra` holds the other fields of `Negatives`, which a loss may ignore but for `negative_mask`:
+    masked negatives must not affect the loss;
     `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the table rows `(user [b,
     ...], positive [b, ...], negatives)` behind the vectors, for a penalty. An attribute `geometry` of the function says what
     vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder. One that compares rows of the
@@ -231,13 +236,14 @@ class Loss(Protocol):
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...
 
 
+@renamed_fields(each="epoch_unit", before="pre_step")
 class Method(NamedTuple):
     """A named method: four parts (an updater a tower), and where it needs them three things more.
 
     Attributes:
       tx: the optax transformation of the encoder's parameters; needed where it has any.
-      before: a method whose step on the same tables comes first, each time.
-      each: what an epoch goes through: every training "pair", or every "user" once (for losses over a user's whole row).
+      pre_step: a method whose step on the same tables comes first, each time.
+      epoch_unit: what an epoch goes through: every training "pair", or every "user" once (for losses over a user's whole row).
     """
 
     encoder: Encoder
@@ -246,8 +252,8 @@ class Method(NamedTuple):
     user_updater: Updater
     item_updater: Updater
     tx: Any = None
-    before: Method | None = None
-    each: str = "pair"
+    pre_step: Method | None = None
+    epoch_unit: str = "pair"
 
 
 class State(NamedTuple):
@@ -257,7 +263,7 @@ class State(NamedTuple):
       user, item, params: what is learned, see `Tables`.
       user_opt, item_opt, params_opt: the states of the two updaters and of the optimiser of the parameters.
       sampler: the sampler's state.
-      before: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
+      pre_step: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
       key: the run's root key (typed); constant.
       step: `i32[]`, steps done.
       data: the training interactions; constant, not part of a checkpoint.
@@ -273,7 +279,7 @@ class State(NamedTuple):
     data: Interactions | None
     params: Tree = ()
     params_opt: Tree = ()
-    before: Tree = ()
+    pre_step: Tree = ()
 
     @property
     def tables(self) -> Tables:
@@ -285,3 +291,6 @@ class Info(NamedTuple):
 
     loss: Array
     examples: Array
+
+
+__getattr__ = renamed_names(__name__, {"View": "ModelView", "stream": "step_key"})

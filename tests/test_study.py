@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from programs import ROOT
+from support.programs import ROOT
 
 from onebp_jax.config import check_config
 from onebp_jax.data import load

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from programs import ROOT
-from quick import jit
+from support.compile import fast_compile_jit
+from support.programs import ROOT
 
 from onebp_jax import losses
 from onebp_jax.data import generate
@@ -41,7 +41,7 @@ def test_a_skeleton_trains_in_a_method(name):
     data = to_device(dataset.train, dataset.num_users, dataset.num_items)
     init, step = make_step(method._replace(tx=optax.adam(0.01)))
     first = state = init(jax.random.key(0), data)
-    step, history = jit(step), []
+    step, history = fast_compile_jit(step), []
     for _ in range(40):
         state, info = step(state, batch_at(state.key, state.step, data, batch_size=64))
         history.append(float(info.loss))

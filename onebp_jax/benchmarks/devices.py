@@ -14,7 +14,7 @@ from onebp_jax.benchmarks.step import median_seconds, prepared, timed_steps
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
-from onebp_jax.parallel import Layout, bytes_per_device, check_layout, exchanged, lay_out, replicate
+from onebp_jax.parallel import Layout, bytes_per_device, check_layout, exchanged, replicate, shard_state
 from onebp_jax.training.runner import make_scan
 
 
@@ -32,10 +32,12 @@ def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7
     except ValueError as error:
         raise UserError(str(error)) from error
     _, length = timed_steps(config, data)
-    spread = layout if layout.count > 1 else None
-    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, spread)
-    if spread:
-        state, data = lay_out(state, layout), replicate(data, layout)
+    several = layout if layout.count > 1 else None
+    scan = make_scan(
+        lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last, several
+    )
+    if several:
+        state, data = shard_state(state, layout), replicate(data, layout)
     held = max(bytes_per_device(state).values())
     started = time.perf_counter()
     compiled = scan.lower(state, data, length=length).compile()

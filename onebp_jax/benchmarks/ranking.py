@@ -19,7 +19,7 @@ import numpy as np
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import ranking
-from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
+from onebp_jax.parallel import Layout, shard_tables, spread_top_k
 
 # Below this share of equal places the two do not compute the same thing, and their times are not worth a ratio.
 ENOUGH = 0.999
@@ -40,7 +40,7 @@ def ours(
     compiled once; and the compile time."""
     plan = ranking.plan(len(user), len(item), seen)
     *pairs, width = plan.seen
-    arrays = (*lay_out_tables(layout, user, item), *pairs)
+    arrays = (*shard_tables(layout, user, item), *pairs)
     top_k = spread_top_k(layout, np.arange(len(user))) if layout else ranking.top_k
 
     def lists(user, item, *pairs):

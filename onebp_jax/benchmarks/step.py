@@ -21,7 +21,7 @@ from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
-from onebp_jax.methods.build import build_method, faults_named
+from onebp_jax.methods.build import build_method, user_error_context
 from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
@@ -38,7 +38,7 @@ def touched_rows(method: Method, config, state: State, data: Interactions) -> di
     def rows(updater: Updater, gradient_rows: int) -> int:
         if "grads" not in updater.reads:
             return config.batch_size
-        return gradient_rows if config.optimizer == "rowwise" and not method.encoder.whole else 0
+        return gradient_rows if config.optimizer == "rowwise" and not method.encoder.reads_all_rows else 0
 
     return {
         "user": rows(method.user_updater, config.batch_size),
@@ -109,11 +109,11 @@ def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
     method = build_method(config)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method!r} has no training step to time")
-    with faults_named(config):
+    with user_error_context(config):
         init, step = make_step(method)
         sides = dataset.user_features, dataset.item_features
         data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
-        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.each == "user" else data)
+        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.epoch_unit == "user" else data)
         jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))))
     return method, state.data, state._replace(data=None)
 
@@ -138,7 +138,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     rows, arrays = touched_rows(method, config, state, data), _floor_arrays(state)
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
-    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last)
+    scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last)
     started = time.perf_counter()
     compiled = scan.lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started

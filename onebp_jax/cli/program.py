@@ -86,12 +86,12 @@ def check_out(*paths: str | None, endings: Collection[str] = ()) -> None:
             raise UserError(f"cannot write {path}: {folder} is not a folder that can be written to")
 
 
-def load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
+def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
     """The data set that a config names, its training pairs in memory or streamed; of several processes all have it, or none."""
     return processes.each_does(lambda: _load_data(config, data_dir))
 
 
-def _load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
+def _load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
     if not config.dataset:
         raise UserError("dataset is empty: give the name of a data set or a path")
     columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
@@ -107,7 +107,7 @@ def _load_data(config, data_dir: str | None) -> data.Dataset | data.Streamed:
     return dataset
 
 
-def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset | data.Streamed:
+def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
     """The data set that a finished run was trained on; raises `UserError` if it is not the same any more."""
     dataset = load_data(run.config, data_dir)
     run_folder.check_data(Path(workdir), fingerprint(dataset))

@@ -17,7 +17,7 @@ from onebp_jax.errors import UserError
 _PACKAGES = (str(Path(__file__).parents[1]), *sysconfig.get_paths().values(), *site.getsitepackages())
 
 
-def written(function: Callable) -> str:
+def callable_id(function: Callable) -> str:
     """`module:name`, and what tells apart two functions of that name: arguments, and a checksum of its source.
 
     Arguments are those that a `functools.partial` holds and the numbers and texts that a function made by another remembers. For
@@ -26,7 +26,7 @@ def written(function: Callable) -> str:
     if isinstance(function, functools.partial):
         given = [_value(value) for value in function.args]
         given += [f"{name}={_value(value)}" for name, value in function.keywords.items()]
-        return f"{written(function.func)}({', '.join(given)})"
+        return f"{callable_id(function.func)}({', '.join(given)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     text = f"{named.__module__}:{named.__qualname__}"
     remembered = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
@@ -48,7 +48,7 @@ def _value(value) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_value, value))})"
     if isinstance(value, functools.partial) or (hasattr(value, "__qualname__") and not inspect.isfunction(value)):
-        return written(value)
+        return callable_id(value)
     return getattr(value, "__qualname__", type(value).__qualname__)
 
 
@@ -59,7 +59,7 @@ def failed(what: str, error: Exception) -> UserError:
     return UserError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:500]}{place}")
 
 
-def made(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
+def call_user_function(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
     """What a function of the user's own returns; raises `UserError`, naming `what`, if it failed or that is of another kind."""
     try:
         value = function(*args, **options)
@@ -78,7 +78,8 @@ def watched_loss(loss: Callable) -> Callable:
 
     @functools.wraps(loss)
     def watched(*args, **extra):
-        per_row = loss(*args, **extra)
+        # A loss written for 0.1.0 reads the mask by its old name.
+        per_row = loss(*args, **extra, hidden=extra.get("negative_mask"))
         if not hasattr(per_row, "shape"):
             found = "None" if per_row is None else f"a {type(per_row).__name__}"
             raise ValueError(f"the loss returned {found}, expected one number a row: an array [batch]")

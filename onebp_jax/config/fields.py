@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from onebp_jax.config.callables import written
+from onebp_jax.config.callables import callable_id
 from onebp_jax.errors import UserError
 from onebp_jax.ops.rows import DTYPES
 
@@ -217,7 +217,7 @@ def _check_streamed(config) -> None:
 
 
 def as_plain(config: ml_collections.ConfigDict) -> dict:
-    """The configuration as JSON-able values: functions as `own_functions.written` says, only the options that are given.
+    """The configuration as JSON-able values: functions as `callables.callable_id` says, only the options that are given.
 
     So a run folder stays what it is when another version knows more options.
     """
@@ -225,7 +225,7 @@ def as_plain(config: ml_collections.ConfigDict) -> dict:
     def plain(value):
         if isinstance(value, ml_collections.ConfigDict | dict):
             return {key: plain(inner) for key, inner in value.items()}
-        return written(value) if callable(value) else value
+        return callable_id(value) if callable(value) else value
 
     given = plain(config)
     if "options" in given:

@@ -6,26 +6,27 @@ Everything here runs on the host with NumPy and pandas. `load` is the way in:
     dataset = load("my.csv", split="time")           # a file of your own
     dataset = load("my.csv", item_features="items.csv")     # and side information about its items
 
-What does not fit in memory stays in a folder of Parquet files: `open_stream`, then `blocks` of shuffled pairs; with its
+What does not fit in memory stays in a folder of Parquet files: `open_stream`, then `epoch_batches` of shuffled pairs; with its
 parts to measure on, `load_streamed`.
 """
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset, Features, check
 from onebp_jax.data.features import parse_columns, to_features
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
-from onebp_jax.data.stream import blocks, train_csr
+from onebp_jax.data.stream import epoch_batches, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream
-from onebp_jax.data.streamed import Streamed, load_streamed
+from onebp_jax.data.streamed import StreamedDataset, load_streamed
 from onebp_jax.data.synthetic import generate
 
 __all__ = [
     "Dataset",
     "Features",
     "Stream",
-    "Streamed",
-    "blocks",
+    "StreamedDataset",
+    "epoch_batches",
     "check",
     "generate",
     "hold_out_validation",
@@ -40,3 +41,5 @@ __all__ = [
     "to_features",
     "train_csr",
 ]
+
+__getattr__ = renamed_names(__name__, {"Streamed": "StreamedDataset", "blocks": "epoch_batches"})

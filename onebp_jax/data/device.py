@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, stream
+from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, step_key
 
 _ROUNDS = 8
 
@@ -88,7 +88,7 @@ def batch_at(key: Array, step: Array, data: Interactions, batch_size: int, drop_
     epoch, position = jnp.divmod(step, steps_per_epoch(data.num_pairs, batch_size, drop_last))
     places = position * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
     inside = places < data.num_pairs
-    pairs = shuffled(stream(key, Purpose.SHUFFLE, epoch), jnp.where(inside, places, 0), data.num_pairs)
+    pairs = shuffled(step_key(key, Purpose.SHUFFLE, epoch), jnp.where(inside, places, 0), data.num_pairs)
     users = data.user_ids.at[pairs].get(mode="promise_in_bounds")
     items = data.item_ids.at[pairs].get(mode="promise_in_bounds")
     return Batch(jnp.where(inside, users, data.num_users), jnp.where(inside, items, data.num_items))

@@ -6,7 +6,7 @@ import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.splits import hold_out_validation, of_some_users
-from onebp_jax.data.streamed import Streamed, train_pairs_of
+from onebp_jax.data.streamed import StreamedDataset, train_pairs_of
 from onebp_jax.errors import UserError
 
 
@@ -20,7 +20,7 @@ def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return train, held_out
 
 
-def split_of(config, dataset: Dataset | Streamed, split: str) -> tuple[np.ndarray, np.ndarray]:
+def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np.ndarray, np.ndarray]:
     """`(seen, wanted)` of "test", "validation" or "train": pairs to leave out of the lists, and those to find, of `eval_users`
     users."""
     some = lambda pairs: of_some_users(pairs, config.eval_users, config.seed)
@@ -36,7 +36,7 @@ def split_of(config, dataset: Dataset | Streamed, split: str) -> tuple[np.ndarra
     return known_pairs(dataset, users) if split == "test" else train_pairs_of(dataset, users), wanted
 
 
-def known_pairs(dataset: Dataset | Streamed, users: np.ndarray) -> np.ndarray:
+def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.ndarray:
     """`int[n, 2]`: what these users are known to have touched, validation pairs included (and perhaps others' pairs)."""
     if isinstance(dataset, Dataset):
         return dataset.train
@@ -44,7 +44,7 @@ def known_pairs(dataset: Dataset | Streamed, users: np.ndarray) -> np.ndarray:
     return np.concatenate([train_pairs_of(dataset, users), validation])
 
 
-def popularity(dataset: Dataset | Streamed) -> np.ndarray:
+def popularity(dataset: Dataset | StreamedDataset) -> np.ndarray:
     """`int[N]`: pairs of each item, validation pairs included."""
     if isinstance(dataset, Dataset):
         return np.bincount(dataset.train[:, 1], minlength=dataset.num_items)

@@ -7,12 +7,12 @@ import zlib
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.streamed import Streamed
+from onebp_jax.data.streamed import StreamedDataset
 
 
-def fingerprint(dataset: Dataset | Streamed) -> dict:
+def fingerprint(dataset: Dataset | StreamedDataset) -> dict:
     """Enough of the data to notice that they changed under a run."""
-    if isinstance(dataset, Streamed):
+    if isinstance(dataset, StreamedDataset):
         return _of_stream(dataset)
     features = {}
     for tower in ("user", "item"):
@@ -23,7 +23,7 @@ def fingerprint(dataset: Dataset | Streamed) -> dict:
     return features | _sizes(dataset, len(dataset.train)) | {"crc32": _crc32(dataset.train, dataset.test)}
 
 
-def _of_stream(dataset: Streamed) -> dict:
+def _of_stream(dataset: StreamedDataset) -> dict:
     stream = dataset.stream
     files = [
         [path.name, path.stat().st_size, found.num_rows]
@@ -37,7 +37,7 @@ def _of_stream(dataset: Streamed) -> dict:
     }
 
 
-def _sizes(dataset: Dataset | Streamed, train_pairs: int) -> dict:
+def _sizes(dataset: Dataset | StreamedDataset, train_pairs: int) -> dict:
     return {
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,

@@ -31,7 +31,7 @@ from onebp_jax.data.stream_index import Stream, read_group
 from onebp_jax.errors import UserError
 
 
-def blocks(
+def epoch_batches(
     stream: Stream,
     batch_size: int,
     seed: int,
@@ -131,7 +131,7 @@ def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield item
 
 
-class TouchedItems(NamedTuple):
+class UserItemIndex(NamedTuple):
     """What each user touched, exactly, as `Interactions` has it.
 
     Attributes:
@@ -145,7 +145,7 @@ class TouchedItems(NamedTuple):
     duplicates: int
 
 
-def train_csr(stream: Stream, max_bytes: int) -> TouchedItems | None:
+def train_csr(stream: Stream, max_bytes: int) -> UserItemIndex | None:
     """What each user touched, in two passes over the files (count, fill), if `4 (P + M + 1)` bytes are not more than given.
 
     Beside the result it takes 24 bytes a user, a row group, and for sorting about 2**20 pairs or one user's, at a time.
@@ -168,7 +168,7 @@ def train_csr(stream: Stream, max_bytes: int) -> TouchedItems | None:
         np.add.at(free, users, 1)
     closed = _sort_rows(starts, items)
     narrow = np.int32 if closed[-1] <= np.iinfo(np.int32).max else np.int64
-    return TouchedItems(closed.astype(narrow), items[: closed[-1]], len(items) - int(closed[-1]))
+    return UserItemIndex(closed.astype(narrow), items[: closed[-1]], len(items) - int(closed[-1]))
 
 
 def _sort_rows(starts: np.ndarray, items: np.ndarray, at_a_time: int = 1 << 20) -> np.ndarray:

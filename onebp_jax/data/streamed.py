@@ -19,7 +19,7 @@ import pandas as pd
 from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.dataset import deduplicate, pair_keys
 from onebp_jax.data.readers import read_interactions
-from onebp_jax.data.stream import TouchedItems, train_csr
+from onebp_jax.data.stream import UserItemIndex, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream, read_group
 from onebp_jax.errors import UserError
 
@@ -29,7 +29,7 @@ PAIR_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Streamed:
+class StreamedDataset:
     """What takes the place of a `Dataset` where the training pairs do not fit in memory.
 
     Attributes:
@@ -46,7 +46,7 @@ class Streamed:
     test: np.ndarray
     user_counts: np.ndarray
     item_counts: np.ndarray
-    touched: TouchedItems | None
+    touched: UserItemIndex | None
     most_bytes: int
     split: str = "given, training pairs streamed"
     duplicates: int = 0
@@ -82,7 +82,7 @@ class Streamed:
 
 def load_streamed(
     folder: str | os.PathLike, most_bytes: int, user_column: str | None = None, item_column: str | None = None
-) -> Streamed:
+) -> StreamedDataset:
     """Opens a folder as the module says, in one pass for the ids, one to count, and two more where what users touched fits.
 
     Args:
@@ -108,12 +108,12 @@ def load_streamed(
     counts = _count(root, stream, parts)
     fits = stream.num_pairs <= MOST_PAIRS
     touched = train_csr(stream, most_bytes) if fits else None
-    return Streamed(
+    return StreamedDataset(
         str(folder), stream, parts["validation"], parts["test"], *counts, touched, most_bytes, duplicates=dropped
     )
 
 
-def train_pairs_of(dataset: Streamed, users: np.ndarray) -> np.ndarray:
+def train_pairs_of(dataset: StreamedDataset, users: np.ndarray) -> np.ndarray:
     """`int32[n, 2]`: the training pairs of some users, from the index of what they touched, or by a pass over the files.
 
     Raises:
@@ -136,7 +136,7 @@ def train_pairs_of(dataset: Streamed, users: np.ndarray) -> np.ndarray:
     return found
 
 
-def check_fits(dataset: Streamed, users: np.ndarray) -> None:
+def check_fits(dataset: StreamedDataset, users: np.ndarray) -> None:
     """Raises `UserError` if the training pairs of these (distinct) users are too many to hold."""
     needed = PAIR_BYTES * int(dataset.user_counts[users].sum())
     if needed > dataset.most_bytes:

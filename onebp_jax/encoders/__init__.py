@@ -1,18 +1,19 @@
 """Encoders: from table rows to the vectors that are scored. See `onebp_jax.types.Encoder` for the contract."""
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.encoders.buir import buir
-from onebp_jax.encoders.detached import detached
 from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.euclidean import euclidean
 from onebp_jax.encoders.features import FeatureTower, features
 from onebp_jax.encoders.lightgcn import lightgcn
 from onebp_jax.encoders.multi_interest import multi_interest
 from onebp_jax.encoders.ngcf import ngcf
+from onebp_jax.encoders.stop_user_gradient import stop_user_gradient
 
 __all__ = [
     "FeatureTower",
     "buir",
-    "detached",
+    "stop_user_gradient",
     "embedding",
     "euclidean",
     "features",
@@ -21,3 +22,5 @@ __all__ = [
     "ngcf",
     "xavier_normal",
 ]
+
+__getattr__ = renamed_names(__name__, {"detached": "stop_user_gradient"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.ops.rows import DTYPES, NARROW, row_sums, wide
+from onebp_jax.ops.rows import DTYPES, NARROW, row_sums, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
@@ -83,6 +83,6 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
 
     def vectors(tables: Tables, data) -> tuple[Array, Array]:
         del data
-        return form(wide(tables.user)), form(wide(tables.item))
+        return form(to_float32(tables.user)), form(to_float32(tables.item))
 
     return Encoder(init, encode, vectors)

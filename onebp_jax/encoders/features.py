@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.encoders.embedding import embedding, unit_norm
-from onebp_jax.ops.rows import take, wide
+from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
 # Rows that `vectors` passes through a tower at a time.
@@ -126,7 +126,7 @@ def features(
     def vectors(tables: Tables, data: Interactions) -> tuple[Array, Array]:
         found = []
         for tower in TOWERS:
-            rows = wide(getattr(tables, tower))
+            rows = to_float32(getattr(tables, tower))
             if modules[tower] is not None:
                 made = _of_all(modules[tower], tables.params[tower], getattr(data, f"{tower}_features"))
                 rows = add_own(tower, made, rows, data.prepared[tower])

@@ -47,4 +47,4 @@ def lightgcn(dim: int, num_layers: int = 3, normalize: bool = False) -> Encoder:
         user, item = propagated(tables, data)
         return form(user), form(item)
 
-    return Encoder(base.init, encode, vectors, whole=True, prepare=lambda data: bipartite(data, dim))
+    return Encoder(base.init, encode, vectors, reads_all_rows=True, prepare=lambda data: bipartite(data, dim))

@@ -105,7 +105,7 @@ def ngcf(
         user, item = zip(*blocks(tables, data, None), strict=True)
         return joined(user), joined(item)
 
-    return Encoder(init, encode, vectors, whole=True, prepare=lambda data: bipartite(data, dim))
+    return Encoder(init, encode, vectors, reads_all_rows=True, prepare=lambda data: bipartite(data, dim))
 
 
 def drop(key: Array, values: Array, rate: float) -> Array:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.engine.collectives import ALONE, Spread
+from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.ops import geometry
-from onebp_jax.ops.rows import wide
+from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import (
     Array,
     Batch,
@@ -17,13 +17,13 @@ from onebp_jax.types import (
     Info,
     Interactions,
     Method,
+    ModelView,
     Negatives,
     Purpose,
     State,
     Tables,
     Tree,
-    View,
-    stream,
+    step_key,
 )
 
 TOWERS = ("user", "item")
@@ -34,27 +34,29 @@ def read(
     tables: Tables,
     user_ids: Array,
     item_ids: Array,
-    take: Callable = ALONE.take,
+    take: Callable = SINGLE_DEVICE.take,
     take_items: Callable | None = None,
 ) -> Tables:
     """What `encoder.encode` needs of the tables for these ids: their rows, or everything, in float32."""
-    if encoder.whole:
-        return tables._replace(user=wide(tables.user), item=wide(tables.item))
+    if encoder.reads_all_rows:
+        return tables._replace(user=to_float32(tables.user), item=to_float32(tables.item))
     # A padded id reads the last row; the step masks what is computed from it.
     return tables._replace(user=take(tables.user, user_ids), item=(take_items or take)(tables.item, item_ids))
 
 
-def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable = ALONE.take) -> View:
+def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable = SINGLE_DEVICE.take) -> ModelView:
     """The model as it stands, for samplers; constants to every gradient."""
     tables = jax.lax.stop_gradient(tables)
 
     def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
         return encoder.encode(read(encoder, tables, user_ids, item_ids, take), user_ids, item_ids, data, None)
 
-    return View(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
+    return ModelView(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
 
 
-def backward(method: Method, state: State, batch: Batch, negatives: Negatives, towers: list[str], spread: Spread):
+def backward(
+    method: Method, state: State, batch: Batch, negatives: Negatives, towers: list[str], collectives: Collectives
+):
     """The loss; per tower the ids of the rows it was read from; the gradients of `towers` and of the parameters; and per
     tower the rows that interacted, before any update. All of the whole batch, of which a device computes its own rows."""
     encoder, data = method.encoder, state.data
@@ -64,19 +66,19 @@ def backward(method: Method, state: State, batch: Batch, negatives: Negatives, t
     valid = batch.user_ids < data.num_users
     examples = jnp.sum(valid, dtype=jnp.int32)
     mine = {
-        name: value if value is None or (shared and name in ("ids", "log_q")) else spread.mine(value, 0)
+        name: value if value is None or (shared and name in ("ids", "log_q")) else collectives.local_shard(value, 0)
         for name, value in negatives._asdict().items()
         if name != "vectors"
     }
-    own = Batch(*(spread.mine(ids, 0) for ids in batch))
+    own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
     count, items = own.user_ids.shape[0], items_of(own.positive_ids, mine["ids"])
-    take_items = spread.take
-    if shared and not spread.alone:
+    take_items = collectives.take
+    if shared and not collectives.is_single:
         take_items = lambda table, ids: jnp.concatenate(
-            [spread.take(table, ids[:count]), spread.take_same(table, ids[count:])]
+            [collectives.take(table, ids[:count]), collectives.take_replicated(table, ids[count:])]
         )
-    constant = read(encoder, state.tables, own.user_ids, items, spread.take, take_items)
-    dropout = stream(state.key, Purpose.DROPOUT, state.step)
+    constant = read(encoder, state.tables, own.user_ids, items, collectives.take, take_items)
+    dropout = step_key(state.key, Purpose.DROPOUT, state.step)
 
     def split(rows: Array) -> tuple[Array, Array]:
         # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
@@ -90,9 +92,9 @@ def backward(method: Method, state: State, batch: Batch, negatives: Negatives, t
         if negatives.vectors is not None:
             negative = jnp.concatenate([negative, jax.lax.stop_gradient(negatives.vectors)])
         extra = {name: value for name, value in mine.items() if name != "ids"}
-        if encoder.whole:
+        if encoder.reads_all_rows:
             rows = rows._replace(user=_at(rows.user, own.user_ids), item=_at(rows.item, items))
-        own_valid = spread.mine(valid, 0)
+        own_valid = collectives.local_shard(valid, 0)
         extra |= {"valid": own_valid, "num_items": data.num_items, "inputs": (rows.user, *split(rows.item))}
         per_row = method.loss(user, positive, negative, **extra)
         if jnp.shape(per_row) != own_valid.shape:
@@ -105,34 +107,44 @@ def backward(method: Method, state: State, batch: Batch, negatives: Negatives, t
     names = [*towers, *(["params"] if jax.tree.leaves(constant.params) else [])]
     loss, grads = jax.value_and_grad(mean_loss)({name: getattr(constant, name) for name in names})
     ids = {"user": batch.user_ids, "item": items_of(batch.positive_ids, negatives.ids)}
-    if encoder.whole:
+    if encoder.reads_all_rows:
         ids = {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
         old = {"user": _at(constant.user, batch.user_ids), "item": _at(constant.item, batch.positive_ids)}
     else:
-        old = {"user": spread.gather(constant.user, 0), "item": spread.gather(constant.item[:count], 0)}
+        old = {
+            "user": collectives.all_gather(constant.user, 0),
+            "item": collectives.all_gather(constant.item[:count], 0),
+        }
     if encoder.partner is not None:
         interacted = {"user": batch.user_ids, "item": batch.positive_ids}
         old = {tower: encoder.partner(state.tables, tower, interacted[tower], data) for tower in TOWERS}
-    return Info(spread.total(loss), examples), ids, _of_all(grads, count, shared, encoder.whole, spread), old
+    return (
+        Info(collectives.all_sum(loss), examples),
+        ids,
+        _of_all(grads, count, shared, encoder.reads_all_rows, collectives),
+        old,
+    )
 
 
-def _of_all(grads: dict[str, Tree], count: int, shared: bool, whole: bool, spread: Spread) -> dict[str, Tree]:
+def _of_all(grads: dict[str, Tree], count: int, shared: bool, whole: bool, collectives: Collectives) -> dict[str, Tree]:
     """Gradients of the whole batch from those of each device's own `count` rows, in the order in which one device has them."""
-    if spread.alone:
+    if collectives.is_single:
         return grads
     found = {}
     for name, grad in grads.items():
         if name == "params" or whole:
-            found[name] = jax.tree.map(spread.total, grad)
+            found[name] = jax.tree.map(collectives.all_sum, grad)
         elif name == "user":
-            found[name] = spread.gather(grad, 0)
+            found[name] = collectives.all_gather(grad, 0)
         else:
             positive, negative = jnp.split(grad, [count])
             if shared:
-                negative = spread.total(negative)
+                negative = collectives.all_sum(negative)
             else:
-                negative = spread.gather(negative.reshape(-1, count, *grad.shape[1:]), 1).reshape(-1, *grad.shape[1:])
-            found[name] = jnp.concatenate([spread.gather(positive, 0), negative])
+                negative = collectives.all_gather(negative.reshape(-1, count, *grad.shape[1:]), 1).reshape(
+                    -1, *grad.shape[1:]
+                )
+            found[name] = jnp.concatenate([collectives.all_gather(positive, 0), negative])
     return found
 
 

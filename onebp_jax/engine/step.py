@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from onebp_jax.engine.backward import TOWERS, backward, view_of
-from onebp_jax.engine.collectives import ALONE, Spread
+from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.types import (
     Array,
     Batch,
@@ -29,7 +29,7 @@ from onebp_jax.types import (
     State,
     Tables,
     Updater,
-    stream,
+    step_key,
 )
 
 Init = Callable[[Array, Interactions], State]
@@ -74,7 +74,7 @@ def _updaters(method: Method) -> dict[str, Updater]:
 
 def ready(method: Method, data: Interactions) -> Interactions:
     """The data with what the encoder prepares; raises ValueError where they make the method impossible."""
-    for each in filter(None, (method, method.before)):
+    for each in filter(None, (method, method.pre_step)):
         each.sampler.check(data)
     return data.replace(prepared=method.encoder.prepare(data))
 
@@ -82,7 +82,7 @@ def ready(method: Method, data: Interactions) -> Interactions:
 def first_tables(method: Method, key: Array, data: Interactions) -> State:
     """The state that training begins with, but for what samplers carry: a pure function, to be compiled for many devices."""
     encoder, updaters = method.encoder, _updaters(method)
-    tables = encoder.init(stream(key, Purpose.INIT, 0), data)
+    tables = encoder.init(step_key(key, Purpose.INIT, 0), data)
     has_params = bool(jax.tree.leaves(tables.params))
     if has_params and method.tx is None:
         raise ValueError(
@@ -92,29 +92,29 @@ def first_tables(method: Method, key: Array, data: Interactions) -> State:
     opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
     params_opt = method.tx.init(tables.params) if has_params else ()
     state = State(*tables[:2], *opts, (), key, jnp.int32(0), None, tables.params, params_opt)
-    if method.before:
+    if method.pre_step:
         first = [
-            updater.init(table) for updater, table in zip(_updaters(method.before).values(), tables[:2], strict=True)
+            updater.init(table) for updater, table in zip(_updaters(method.pre_step).values(), tables[:2], strict=True)
         ]
-        state = state._replace(before=(*first, ()))
+        state = state._replace(pre_step=(*first, ()))
     return state
 
 
 def with_samplers(method: Method, state: State, data: Interactions) -> State:
     """A state of `first_tables`, with what samplers carry; they see the data on the host."""
     carried = lambda each: each.sampler.init(data, view_of(each.encoder, state.tables, data))
-    if method.before:
-        state = state._replace(before=(*state.before[:2], carried(method.before)))
+    if method.pre_step:
+        state = state._replace(pre_step=(*state.pre_step[:2], carried(method.pre_step)))
     return state._replace(sampler=carried(method))
 
 
-def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
+def make_step(method: Method, collectives: Collectives = SINGLE_DEVICE) -> tuple[Init, Step]:
     """The two pure functions that train a method.
 
     Args:
       method: encoder, sampler, loss and the two updaters.
-      spread: over which devices; the step is then for a program that runs on each of them (see `onebp_jax.parallel`), and its
-        `batch` is the whole one on all of them.
+      collectives: over which devices; the step is then for a program that runs on each of them (see `onebp_jax.parallel`),
+        and its `batch` is the whole one on all of them.
 
     Returns:
       `init(key, data) -> State`; it raises ValueError where the data make the method impossible. Its
@@ -125,7 +125,7 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
       ValueError: two updaters that would wait for each other; a loss that does not fit the encoder.
     """
     encoder, sampler, updaters, order = method.encoder, method.sampler, _updaters(method), check_method(method)
-    inner = make_step(method.before, spread)[1] if method.before else None
+    inner = make_step(method.pre_step, collectives)[1] if method.pre_step else None
 
     def init(key: Array, data: Interactions) -> State:
         data = ready(method, data)
@@ -134,12 +134,12 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
     def step(state: State, batch: Batch) -> tuple[State, Info]:
         if inner:
             state = _step_before(inner, state, batch)
-        key, data = stream(state.key, Purpose.NEGATIVES, state.step), state.data
+        key, data = step_key(state.key, Purpose.NEGATIVES, state.step), state.data
         negatives, carried = sampler.sample(
-            key, state.sampler, batch, data, view_of(encoder, state.tables, data, spread.take_same)
+            key, state.sampler, batch, data, view_of(encoder, state.tables, data, collectives.take_replicated)
         )
         with_gradient = [tower for tower in order if "grads" in updaters[tower].reads]
-        info, touched, grads, old = backward(method, state, batch, negatives, with_gradient, spread)
+        info, touched, grads, old = backward(method, state, batch, negatives, with_gradient, collectives)
         tables = {"user": state.user, "item": state.item}
         params, params_opt = state.params, state.params_opt
         if "params" in grads:
@@ -153,10 +153,10 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
             if "targets" in updaters[tower].reads:
                 extra["old_targets"] = old[partner]
                 new = Tables(tables["user"], tables["item"], params)
-                targets = partner_rows(encoder, new, partner, interacted[partner], data, spread.take_same)
-                signal = _with_targets(signal, interacted[tower], targets, encoder.whole)
-            signal = signal._replace(ids=spread.held(signal.ids, tables[tower], size[tower]))
-            extra["key"] = jax.random.fold_in(stream(state.key, Purpose.ROUNDING, state.step), tower == "item")
+                targets = partner_rows(encoder, new, partner, interacted[partner], data, collectives.take_replicated)
+                signal = _with_targets(signal, interacted[tower], targets, encoder.reads_all_rows)
+            signal = signal._replace(ids=collectives.local_row_ids(signal.ids, tables[tower], size[tower]))
+            extra["key"] = jax.random.fold_in(step_key(state.key, Purpose.ROUNDING, state.step), tower == "item")
             tables[tower], opts[tower] = updaters[tower].update(signal, opts[tower], tables[tower], **extra)
         new = state._replace(
             **tables, user_opt=opts["user"], item_opt=opts["item"], sampler=carried, step=state.step + 1
@@ -168,11 +168,11 @@ def make_step(method: Method, spread: Spread = ALONE) -> tuple[Init, Step]:
 
 def _step_before(step: Step, state: State, batch: Batch) -> State:
     """`state` with its tables, and what `before` keeps, after the step that comes first; the number of steps stays."""
-    user_opt, item_opt, sampler = state.before
+    user_opt, item_opt, sampler = state.pre_step
     first, _ = step(
         state._replace(user_opt=user_opt, item_opt=item_opt, sampler=sampler, params=(), params_opt=()), batch
     )
-    return state._replace(user=first.user, item=first.item, before=(first.user_opt, first.item_opt, first.sampler))
+    return state._replace(user=first.user, item=first.item, pre_step=(first.user_opt, first.item_opt, first.sampler))
 
 
 def _with_targets(signal: Signal, ids: Array, targets: Array, whole: bool) -> Signal:

@@ -9,13 +9,13 @@ import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import popularity
-from onebp_jax.data.streamed import Streamed
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.evaluation.evaluator import evaluator
 from onebp_jax.types import Array
 
 
 def measure(
-    dataset: Dataset | Streamed,
+    dataset: Dataset | StreamedDataset,
     seen: np.ndarray,
     held_out: np.ndarray,
     user: Array,

@@ -10,7 +10,7 @@ import ml_collections
 
 from onebp_jax.config import OPTIONS, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.streamed import Streamed
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments import report
@@ -59,7 +59,7 @@ def literal(text: str):
 
 def check_runs(
     runs: Iterable[tuple[str, ml_collections.ConfigDict, Path]],
-    dataset: Dataset | Streamed,
+    dataset: Dataset | StreamedDataset,
     layout: Layout | None = None,
 ) -> None:
     """Raises `UserError` for the first of some runs, `(name, config, folder)`, that the data or the devices do not allow.
@@ -79,9 +79,9 @@ def check_runs(
             held_out = (
                 config[field] for field in ("protocol", "seed", "validation_fraction", "eval_users", "read_test")
             )
-            source = (method.each, *held_out)
+            source = (method.epoch_unit, *held_out)
             if source not in seen:
-                seen[source] = feed.source(config, method.each, dataset, layout).data
+                seen[source] = feed.source(config, method.epoch_unit, dataset, layout).data
             checked(config, method, seen[source], layout)
         except UserError as error:
             raise UserError(f"{name!r}: {error}") from error

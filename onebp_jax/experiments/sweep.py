@@ -16,7 +16,7 @@ from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain, settings
-from onebp_jax.methods.build import without_effect
+from onebp_jax.methods.build import unused_fields
 from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 
@@ -26,7 +26,7 @@ def trial_config(config, method: str, changes: Settings):
     name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
     trial = variant(config, name, config.seed)
     trial.protocol, trial.read_test = "honest", False
-    if idle := without_effect(trial, changes):
+    if idle := unused_fields(trial, changes):
         raise UserError(f"--space: {idle[0]} has no effect on method={method!r}")
     return name, trial
 

@@ -61,16 +61,20 @@ def _debiased(name: str, tau_plus: float, hardness: float, temperature: float) -
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, name)
-        hidden = extra.get("hidden")
-        of_positive, of_negatives = scores(user, positive, negatives, temperature, hidden)
-        number = jnp.float32(of_negatives.shape[0]) if hidden is None else jnp.sum(~hidden, 1, dtype=jnp.float32)
+        negative_mask = extra.get("negative_mask")
+        of_positive, of_negatives = scores(user, positive, negatives, temperature, negative_mask)
+        number = (
+            jnp.float32(of_negatives.shape[0])
+            if negative_mask is None
+            else jnp.sum(~negative_mask, 1, dtype=jnp.float32)
+        )
         log_number = jnp.where(number > 0, jnp.log(jnp.maximum(number, 1)), HIDDEN)
         log_sum = jax.nn.logsumexp(of_negatives, axis=0)
         if hardness:
             weights = of_negatives * hardness
-            if hidden is not None:
-                weights = jnp.where(hidden.T, HIDDEN, weights)
-            # A hidden one is hidden from the product, too.
+            if negative_mask is not None:
+                weights = jnp.where(negative_mask.T, HIDDEN, weights)
+            # A masked one is left out of the product, too.
             log_sum = jax.nn.logsumexp(weights + of_negatives, axis=0) - jax.nn.logsumexp(weights, axis=0) + log_number
         largest = jax.lax.stop_gradient(jnp.maximum(of_positive, log_sum))
         liked = number * tau_plus * jnp.exp(of_positive - largest)

@@ -27,7 +27,7 @@ def infonce(temperature: float = 1.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "infonce")
-        of_positive, of_negatives = scores(user, positive, negatives, temperature, extra.get("hidden"))
+        of_positive, of_negatives = scores(user, positive, negatives, temperature, extra.get("negative_mask"))
         if extra.get("log_q") is not None:
             of_negatives = of_negatives - columns(extra["log_q"])
         if extra.get("positive_log_q") is not None:
@@ -60,11 +60,11 @@ def bpr(temperature: float = 1.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "bpr")
-        hidden = extra.get("hidden")
-        of_positive, of_negatives = scores(user, positive, negatives, temperature, hidden)
+        negative_mask = extra.get("negative_mask")
+        of_positive, of_negatives = scores(user, positive, negatives, temperature, negative_mask)
         each = jax.nn.softplus(of_negatives - of_positive)
-        if hidden is None:
+        if negative_mask is None:
             return jnp.mean(each, axis=0)
-        return jnp.sum(each, axis=0) / jnp.maximum(1, jnp.sum(~hidden, axis=1))
+        return jnp.sum(each, axis=0) / jnp.maximum(1, jnp.sum(~negative_mask, axis=1))
 
     return loss

@@ -29,15 +29,15 @@ def check_margin(margin: float) -> None:
         raise ValueError(f"margin must be a positive number, got {margin}")
 
 
-def _gaps(user: Array, positive: Array, negatives: Array, margin: float, hidden: Array | None) -> Array:
-    """`f32[k, b]`: `m + d+ - d_k`; positive where a negative is too near, far below zero where it is hidden."""
+def _gaps(user: Array, positive: Array, negatives: Array, margin: float, negative_mask: Array | None) -> Array:
+    """`f32[k, b]`: `m + d+ - d_k`; positive where a negative is too near, far below zero where it is masked."""
     gaps = margin + paired_distances(user, positive) - distances(user, negatives)
-    return gaps if hidden is None else jnp.where(hidden.T, HIDDEN, gaps)
+    return gaps if negative_mask is None else jnp.where(negative_mask.T, HIDDEN, gaps)
 
 
-def _share(which: Array, hidden: Array | None) -> Array:
+def _share(which: Array, negative_mask: Array | None) -> Array:
     """`f32[b]`: the sum of `which [k, b]` over the negatives of a row that count, by their number."""
-    number = which.shape[0] if hidden is None else jnp.maximum(1, jnp.sum(~hidden, 1))
+    number = which.shape[0] if negative_mask is None else jnp.maximum(1, jnp.sum(~negative_mask, 1))
     return jnp.sum(which, 0) / number
 
 
@@ -58,14 +58,14 @@ def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
     @compares("distance")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "cml")
-        hidden = extra.get("hidden")
-        gaps = _gaps(user, positive, negatives, margin, hidden)
+        negative_mask = extra.get("negative_mask")
+        gaps = _gaps(user, positive, negatives, margin, negative_mask)
         hinge = jax.nn.relu(jnp.max(gaps, 0))
         if not rank_weight:
             return hinge
         if "num_items" not in extra:
             raise ValueError("cml estimates ranks from num_items, and none was given: pass it, or rank_weight=False")
-        rank = extra["num_items"] * _share((gaps > 0).astype(gaps.dtype), hidden)
+        rank = extra["num_items"] * _share((gaps > 0).astype(gaps.dtype), negative_mask)
         return jax.lax.stop_gradient(jnp.log1p(rank)).astype(gaps.dtype) * hinge
 
     return loss
@@ -88,8 +88,8 @@ def dpcml(margin: float = 1.0, hardest: bool = True) -> Loss:
     @compares("distance")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "dpcml")
-        hidden = extra.get("hidden")
-        gaps = _gaps(user, positive, negatives, margin, hidden)
-        return jax.nn.relu(jnp.max(gaps, 0)) if hardest else _share(jax.nn.relu(gaps), hidden)
+        negative_mask = extra.get("negative_mask")
+        gaps = _gaps(user, positive, negatives, margin, negative_mask)
+        return jax.nn.relu(jnp.max(gaps, 0)) if hardest else _share(jax.nn.relu(gaps), negative_mask)
 
     return loss

@@ -35,12 +35,12 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "ccl")
-        hidden, user = extra.get("hidden"), unit(user)
+        negative_mask, user = extra.get("negative_mask"), unit(user)
         excess = jax.nn.relu(dots(user, unit(negatives)) - margin)
         number = excess.shape[0]
-        if hidden is not None:
-            excess = jnp.where(hidden.T, 0, excess)
-            number = jnp.maximum(1, jnp.sum(~hidden, 1)).astype(excess.dtype)
+        if negative_mask is not None:
+            excess = jnp.where(negative_mask.T, 0, excess)
+            number = jnp.maximum(1, jnp.sum(~negative_mask, 1)).astype(excess.dtype)
         return 1 - paired_dots(user, unit(positive)) + weight * jnp.sum(excess, 0) / number
 
     return loss

@@ -44,22 +44,22 @@ def unit(vectors: Array) -> Array:
 
 
 def scores(
-    user: Array, positive: Array, negatives: Array, temperature: float, hidden: Array | None = None
+    user: Array, positive: Array, negatives: Array, temperature: float, negative_mask: Array | None = None
 ) -> tuple[Array, Array]:
     """Dot products over the temperature, in full float32 on any device.
 
     Args:
       user: `f32[b, d]`, or `f32[b, K, d]`: of several vectors the best counts.
       positive: `f32[b, d]`. negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
-      hidden: `bool[b, k]`, negatives that do not count; their score is `HIDDEN`.
+      negative_mask: `bool[b, k]`, negatives that do not count; their score is `HIDDEN`.
 
     Returns:
       `(f32[b], f32[k, b])`: the scores of the positive, and of the negatives, one *column* a row of the batch.
     """
     of_positive = paired_dots(user, positive) / temperature
     of_negatives = dots(user, negatives) / temperature
-    if hidden is not None:
-        of_negatives = jnp.where(hidden.T, HIDDEN, of_negatives)
+    if negative_mask is not None:
+        of_negatives = jnp.where(negative_mask.T, HIDDEN, of_negatives)
     return of_positive, of_negatives
 
 

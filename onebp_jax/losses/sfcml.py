@@ -16,9 +16,9 @@ def sfcml(margin: float = 2.0) -> Loss:
         l_u = mean over i liked, j not, of (m - (f_i - f_j))^2,     f = 2 <u, v> = 2 - |u - v|^2 for unit vectors
             = var_i(f_i) + var_j(f_j) + (m - mean_i f_i + mean_j f_j)^2
 
-    Here, and only here, the hidden items are the *liked* ones, so the sampler must be `full_catalogue`: `negatives [N, d]`,
-    `hidden bool[b, N]`. A batch is of users, one row each (`Method.each = "user"`). A user without liked items, or without
-    others, has no loss.
+    Here, and only here, the masked items are the *liked* ones, so the sampler must be `full_catalogue`: `negatives [N, d]`,
+    `negative_mask bool[b, N]`. A batch is of users, one row each (`Method.epoch_unit = "user"`). A user without liked items, or
+    without others, has no loss.
 
     Args:
       margin: `m`, by how much each liked item should score above each other one, > 0.
@@ -32,7 +32,7 @@ def sfcml(margin: float = 2.0) -> Loss:
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
-        liked, num_items = extra.get("hidden"), extra.get("num_items", negatives.shape[0])
+        liked, num_items = extra.get("negative_mask"), extra.get("num_items", negatives.shape[0])
         if negatives.ndim != 2 or liked is None or negatives.shape[0] != num_items:
             raise ValueError(
                 "sfcml compares a user's items with the whole catalogue, and this sampler gave negatives of shape "

@@ -66,7 +66,7 @@ def _likeness(user: Array, margin: float, form: str) -> Array:
 def with_l2(loss: Loss, weight: float, of: str = "inputs") -> Loss:
     """Any loss, plus `weight / 2 (|u|^2 + |v_positive|^2 + sum_k |v_k|^2)` of each row, averaged with it.
 
-    Negatives that the batch shares count once a batch, not once a row; hidden ones not at all (shared: those hidden from
+    Negatives that the batch shares count once a batch, not once a row; masked ones not at all (shared: those masked in
     every row).
 
     Args:
@@ -104,16 +104,16 @@ def _squares(values: Array, kept: int) -> Array:
 
 def _of_own(negatives: Array, count: int, extra: dict) -> Array:
     """`f32[b]`: over each row's own negatives `[b, k, ...]`."""
-    sizes, hidden = _squares(negatives, 2), extra.get("hidden")
-    return jnp.sum(sizes if hidden is None else jnp.where(hidden, 0, sizes), 1)
+    sizes, negative_mask = _squares(negatives, 2), extra.get("negative_mask")
+    return jnp.sum(sizes if negative_mask is None else jnp.where(negative_mask, 0, sizes), 1)
 
 
 def _of_shared(negatives: Array, count: int, extra: dict) -> Array:
     """`f32[]`: over shared negatives `[k, ...]`, divided by the rows that count, so that their mean is the sum over the batch."""
-    sizes, hidden, valid = _squares(negatives, 1), extra.get("hidden"), extra.get("valid")
+    sizes, negative_mask, valid = _squares(negatives, 1), extra.get("negative_mask"), extra.get("valid")
     valid = jnp.ones(count, bool) if valid is None else valid
-    if hidden is not None:
+    if negative_mask is not None:
         # Beside table rows there may be further negatives, given as vectors.
-        counts = jnp.any(valid[:, None] & ~hidden[:, : len(sizes)], 0)
+        counts = jnp.any(valid[:, None] & ~negative_mask[:, : len(sizes)], 0)
         sizes = jnp.where(counts, sizes, 0)
     return jnp.sum(sizes) / jnp.maximum(1, jnp.sum(valid))

@@ -1,6 +1,6 @@
 """A method out of a configuration: by its name or a function, with its options and the parts that are exchanged.
 
-`without_effect` says which settings a method never looks at.
+`unused_fields` says which settings a method never looks at.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 import ml_collections
 
 from onebp_jax.config import PARTS, as_plain, default_config, nearest
-from onebp_jax.config.callables import failed, made, watched_loss, written
-from onebp_jax.errors import UserError, in_words_of_the_user
+from onebp_jax.config.callables import call_user_function, callable_id, failed, watched_loss
+from onebp_jax.errors import UserError, as_user_error
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.named import NAMED
 from onebp_jax.methods.parts import KNOWN, named, no_name
@@ -51,9 +51,9 @@ def build_method(config) -> Method | Baseline:
             known = f"it knows {', '.join(accepted)}" if accepted else "it has no options"
             raise UserError(f"options.{name}={given[name]!r} has no effect on method={_name(function)!r}: {known}")
     if callable(config.method):
-        method = made(f"method={written(function)}", (Method, Baseline), function, config, **given)
+        method = call_user_function(f"method={callable_id(function)}", (Method, Baseline), function, config, **given)
     else:
-        method = in_words_of_the_user(function, accepted)(config, **given)
+        method = as_user_error(function, accepted)(config, **given)
     if isinstance(method, Baseline):
         return _untrained(method, config)
     for part, kind in KINDS.items():
@@ -63,8 +63,8 @@ def build_method(config) -> Method | Baseline:
             )
     if callable(config.method):
         method = method._replace(loss=watched_loss(method.loss))
-    check = in_words_of_the_user(method.sampler.check, accepted)
-    return in_words_of_the_user(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
+    check = as_user_error(method.sampler.check, accepted)
+    return as_user_error(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
 
 
 def _untrained(method: Baseline, config) -> Baseline:
@@ -92,18 +92,20 @@ def exchange(method: Method, config) -> Method:
         elif part == "loss":
             value = watched_loss(value)
         else:
-            value = made(f"{part}={written(value)}", KINDS[part], value, config)
+            value = call_user_function(f"{part}={callable_id(value)}", KINDS[part], value, config)
         method = method._replace(**{part: value})
     return method
 
 
 @contextlib.contextmanager
-def faults_named(config) -> Iterator[None]:
+def user_error_context(config) -> Iterator[None]:
     """Where a method is traced: an error names the functions of the user's own, if any; a ValueError becomes a `UserError`."""
     try:
         yield
     except Exception as error:
-        own = [f"{name}={written(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])]
+        own = [
+            f"{name}={callable_id(config[name])}" for name in ("method", "transform", *PARTS) if callable(config[name])
+        ]
         if own:
             raise failed(f"cannot train with {', '.join(own)}", error) from error
         if isinstance(error, ValueError):
@@ -142,7 +144,7 @@ class _Watched(ml_collections.ConfigDict):
         return super().__getitem__(name)
 
 
-def without_effect(config, among: Iterable[str] | None = None) -> list[str]:
+def unused_fields(config, among: Iterable[str] | None = None) -> list[str]:
     """The fields `among` those given (else: those that differ from their default) that have no effect on the method.
 
     Found out by building the method and seeing what is read. A method that is a function of the user's own may read fields in

@@ -150,7 +150,7 @@ def sfcml(config, *, margin: float = 2.0) -> Method:
         loss=losses.sfcml(margin),
         user=projected(config, updaters.sphere()),
         item=projected(config, updaters.sphere()),
-        each="user",
+        epoch_unit="user",
     )
 
 

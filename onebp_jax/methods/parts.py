@@ -13,7 +13,7 @@ import optax
 
 from onebp_jax import encoders, losses, samplers
 from onebp_jax.config import nearest
-from onebp_jax.config.callables import made, written
+from onebp_jax.config.callables import call_user_function, callable_id
 from onebp_jax.errors import UserError
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
@@ -75,7 +75,7 @@ def transform(config):
     """The optax transformation that `config.transform` names or makes."""
     tx = config.transform
     if callable(tx):
-        return made(f"transform={written(tx)}", optax.GradientTransformation, tx, config)
+        return call_user_function(f"transform={callable_id(tx)}", optax.GradientTransformation, tx, config)
     return named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
 
 
@@ -126,12 +126,14 @@ def in_front(config, encoder: Encoder, reading: str) -> Method:
         users' outputs; "prestep": a whole step of OneBP on the inputs first, then the encoder's own two-sided step.
     """
     if reading == "prestep":
-        return compose(config, encoder=encoder, before=compose(config, user=average(config)))
+        return compose(config, encoder=encoder, pre_step=compose(config, user=average(config)))
     if reading not in READINGS:
         raise UserError(
             f"options.reading={reading!r}: expected one of {', '.join(READINGS)}{nearest(reading, READINGS)}"
         )
-    return compose(config, encoder=encoder if reading == "layer0" else encoders.detached(encoder), user=average(config))
+    return compose(
+        config, encoder=encoder if reading == "layer0" else encoders.stop_user_gradient(encoder), user=average(config)
+    )
 
 
 def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
@@ -155,7 +157,7 @@ def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
     own = True if ids else "user"
     encoder = encoders.features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
     # What only negatives reach would learn nothing but to be one.
-    sampler = samplers.without_new(own_or_shared(config)) if item_tower else own_or_shared(config)
+    sampler = samplers.exclude_cold_items(own_or_shared(config)) if item_tower else own_or_shared(config)
     # Without rows of their own, the items' table is left alone: no decay, and no backward pass to it.
     item = by_gradient(config) if ids else chain()
     return Method(
@@ -191,6 +193,7 @@ SAMPLERS = {
 LOSSES = {
     "infonce": lambda c: losses.infonce(c.temperature),
     "bpr": lambda c: losses.bpr(c.temperature),
+    "bpr_l2": lambda c: losses.with_l2(losses.bpr(c.temperature), 1e-4),  # as LightGCN is trained
     "sampled_softmax": lambda c: losses.sampled_softmax(c.temperature),
     "dcl": lambda c: losses.dcl(temperature=c.temperature),
     "hcl": lambda c: losses.hcl(temperature=c.temperature),

@@ -20,7 +20,7 @@ NARROW = jnp.uint16
 DTYPES = ("float32", "bfloat16")
 
 
-def wide(values: Array) -> Array:
+def to_float32(values: Array) -> Array:
     """Stored numbers in float32 at least: `NARROW` bits become what they stand for, whole numbers of 32 bits stay."""
     if values.dtype == NARROW:
         return jax.lax.bitcast_convert_type(values.astype(jnp.uint32) << 16, jnp.float32)
@@ -40,15 +40,15 @@ def block_rows(table: Array, count: int) -> int:
 def take(table: Array, ids: Array) -> Array:
     """`[n, ...]`: the rows `ids i32[n]` of a table, in float32 at least; an id out of range reads the last row."""
     if table.ndim < 2 or jax.default_backend() != "cpu" or ids.shape[0] < 2:
-        return wide(table.at[ids].get(mode="clip"))
+        return to_float32(table.at[ids].get(mode="clip"))
     # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
     # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one (exact, but for subnormal
     # numbers, which may become zero), in a branch of which it cannot know whether it is taken, or it would take the expression
     # apart again where the rows are used twice.
-    rows = jax.ShapeDtypeStruct((ids.shape[0], *table.shape[1:]), jax.eval_shape(wide, table).dtype)
+    rows = jax.ShapeDtypeStruct((ids.shape[0], *table.shape[1:]), jax.eval_shape(to_float32, table).dtype)
     one = jax.lax.optimization_barrier(jnp.ones((), rows.dtype))
     return jax.lax.cond(
-        one == 1, lambda: wide(table.at[ids].get(mode="clip")) * one, lambda: jnp.zeros(rows.shape, rows.dtype)
+        one == 1, lambda: to_float32(table.at[ids].get(mode="clip")) * one, lambda: jnp.zeros(rows.shape, rows.dtype)
     )
 
 

@@ -1,4 +1,4 @@
-"""The same step on many devices: batches spread over them, tables copied to each or spread by rows; several processes."""
+"""The same step on many devices: batches spread over them, tables copied or sharded by rows; several processes."""
 
 from onebp_jax.parallel.describe import bytes_per_device, described, log_placement
 from onebp_jax.parallel.distribute import (
@@ -7,13 +7,13 @@ from onebp_jax.parallel.distribute import (
     Layout,
     check_layout,
     distribute,
-    lay_out,
-    lay_out_tables,
-    made,
+    gather_to_host,
+    init_sharded,
     make_layout,
+    process_slice,
     replicate,
-    take_part,
-    take_up,
+    shard_state,
+    shard_tables,
 )
 from onebp_jax.parallel.ranking import spread_top_k
 from onebp_jax.parallel.traffic import exchanged
@@ -27,13 +27,13 @@ __all__ = [
     "described",
     "distribute",
     "exchanged",
-    "lay_out",
-    "lay_out_tables",
+    "shard_state",
+    "shard_tables",
     "log_placement",
-    "made",
+    "init_sharded",
     "make_layout",
     "replicate",
     "spread_top_k",
-    "take_part",
-    "take_up",
+    "process_slice",
+    "gather_to_host",
 ]

@@ -12,7 +12,7 @@ from onebp_jax.ops.rows import NARROW
 from onebp_jax.parallel import processes
 from onebp_jax.types import Array, State, Tree
 
-_PARTS = ("user", "item", "params", "user_opt", "item_opt", "params_opt", "before")
+_PARTS = ("user", "item", "params", "user_opt", "item_opt", "params_opt", "pre_step")
 _LISTED = 8  # devices whose rows are named one by one
 
 
@@ -53,7 +53,7 @@ def _where(leaf: Array) -> str:
 
 
 def log_placement(state: State) -> None:
-    """Logs the mesh and `described(state)` of a state that `lay_out` made; one process for all, nothing for one device."""
+    """Logs the mesh and `described(state)` of a state that `shard_state` made; one process for all, nothing for one device."""
     if processes.is_lead() and len(state.user.sharding.device_set) > 1:
         logging.info("mesh %s", ", ".join(f"{axis}={size}" for axis, size in state.user.sharding.mesh.shape.items()))
         for line in described(state):

@@ -1,6 +1,6 @@
 """One program, three drivers: `pmap`, `shard_map`, and `jit` with the partitioning left to the compiler.
 
-    build(spread) -> program(state, *rest) -> (state, info)        the same body whatever drives it
+    build(collectives) -> program(state, *rest) -> (state, info)        the same body whatever drives it
     distribute(build, layout) -> program                           jit it, lower it, donate to it as you like
 
 `pmap` and `shard_map` run the body on each device and send what the body says; since jax 0.8 the first is a wrapper over the
@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from onebp_jax.engine.collectives import ALONE, Spread, over_devices
+from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives, over_devices
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.parallel import processes
 from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
@@ -30,9 +30,9 @@ _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 
 class Layout(NamedTuple):
-    """What runs where: the driver, the devices, and whether the rows of the tables are spread over them."""
+    """What runs where: the driver, the devices, and whether the rows of the tables are sharded over them."""
 
-    how: str
+    driver: str
     mesh: Mesh
     sharded: bool = False
 
@@ -49,29 +49,31 @@ class Layout(NamedTuple):
         return NamedSharding(self.mesh, spec)
 
 
-def make_layout(how: str = "pmap", devices: Sequence[jax.Device] | None = None, tables: str = "replicated") -> Layout:
+def make_layout(
+    driver: str = "pmap", devices: Sequence[jax.Device] | None = None, tables: str = "replicated"
+) -> Layout:
     """A layout over `devices` (all by default).
 
     Raises:
       ValueError: an unknown driver or way to lay out tables.
     """
-    for name, value, known in (("how", how, DRIVERS), ("tables", tables, TABLES)):
+    for name, value, known in (("driver", driver, DRIVERS), ("tables", tables, TABLES)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     devices = jax.devices() if devices is None else devices
-    return Layout(how, Mesh(np.array(devices), (AXIS,)), tables == "sharded")
+    return Layout(driver, Mesh(np.array(devices), (AXIS,)), tables == "sharded")
 
 
 def check_layout(method: Method, layout: Layout, batch_size: int, state: State) -> None:
     """Raises ValueError where a method, the forms of whose state are given, cannot be spread in this way, with the reason."""
     if batch_size % layout.count:
         raise ValueError(f"batch_size={batch_size} does not divide among {layout.count} devices: expected a multiple")
-    if layout.how != "jit" and getattr(method.loss, "across_rows", False):
+    if layout.driver != "jit" and getattr(method.loss, "across_rows", False):
         raise ValueError(
-            f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.how} a device has "
-            'its own rows only: use --parallel=jit (how="jit")'
+            f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.driver} a device "
+            'has its own rows only: use --parallel=jit (driver="jit")'
         )
-    if layout.sharded and (method.encoder.whole or method.encoder.partner is not None):
+    if layout.sharded and (method.encoder.reads_all_rows or method.encoder.partner is not None):
         raise ValueError(
             "tables can be sharded where a vector is made of its own row; the encoder "
             f"{_name(method.encoder.encode)} reads other rows as well: use --tables=replicated"
@@ -109,11 +111,12 @@ def _check_rows_apart(updater: Updater, tower: str, table: Array, partner: tuple
         )
 
 
-def distribute(build: Callable[[Spread], Callable], layout: Layout) -> Callable:
+def distribute(build: Callable[[Collectives], Callable], layout: Layout) -> Callable:
     """`program(state, *rest) -> (state, info)` on the devices of a layout.
 
     Args:
-      build: `build(spread)` makes the body. It gets `state` laid out as `lay_out` does, the `rest` whole on every device;
+      build: `build(collectives)` makes the body. It gets `state` laid out as `shard_state` does, the `rest` whole on every
+        device;
         `info` must be the same on all.
     """
     count, mesh = layout.count, layout.mesh
@@ -146,14 +149,14 @@ def distribute(build: Callable[[Spread], Callable], layout: Layout) -> Callable:
         new, info = mapped(jnp.arange(count), _map(stack, state, layout), *rest)
         return _map(merge, new, layout, like=state), info
 
-    return {"jit": by_compiler, "shard_map": by_shard_map, "pmap": by_pmap}[layout.how]
+    return {"jit": by_compiler, "shard_map": by_shard_map, "pmap": by_pmap}[layout.driver]
 
 
-def _automatic(layout: Layout) -> Spread:
+def _automatic(layout: Layout) -> Collectives:
     """The program of one device, told where its arrays shall lie."""
     put = lambda x, *spec: jax.lax.with_sharding_constraint(x, layout.sharding(PartitionSpec(*spec)))
     mine = lambda x, along=0: put(x, *[None] * along, AXIS)
-    return ALONE._replace(mine=mine, gather=lambda x, along=0: put(x))
+    return SINGLE_DEVICE._replace(local_shard=mine, all_gather=lambda x, along=0: put(x))
 
 
 def _map(function: Callable, state: State, layout: Layout, like: State | None = None) -> State:
@@ -170,8 +173,8 @@ def _map(function: Callable, state: State, layout: Layout, like: State | None = 
     return State(**parts)
 
 
-def made(build: Callable[..., State], layout: Layout, *given: Tree) -> State:
-    """`build(*given)`, a state, each device computing the rows that it shall hold; laid out as by `lay_out`."""
+def init_sharded(build: Callable[..., State], layout: Layout, *given: Tree) -> State:
+    """`build(*given)`, a state, each device computing the rows that it shall hold; laid out as by `shard_state`."""
     place = lambda leaf, tower: layout.rows if tower else layout.sharding()
     padded = lambda leaf, tower: _padded(leaf, layout, jnp.pad) if tower else leaf
     forms = jax.eval_shape(build, *given)
@@ -179,22 +182,22 @@ def made(build: Callable[..., State], layout: Layout, *given: Tree) -> State:
     return laid(*given)
 
 
-def lay_out(state: State, layout: Layout) -> State:
+def shard_state(state: State, layout: Layout) -> State:
     """A state of one device, on the devices of a layout; sharded tables get rows of zeros up to a multiple of the devices."""
-    put = lambda leaf, tower: lay_out_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
+    put = lambda leaf, tower: shard_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
     return _map(put, state, layout)
 
 
-def lay_out_rows(table: Array | np.ndarray, layout: Layout) -> Array:
+def shard_rows(table: Array | np.ndarray, layout: Layout) -> Array:
     """A table `[rows, ..]` in parts, with rows of zeros up to a multiple of the devices."""
     return _put(_padded(np.asarray(table), layout, np.pad), layout.rows)
 
 
-def lay_out_tables(layout: Layout | None, *tables: Array | np.ndarray) -> list[Array]:
+def shard_tables(layout: Layout | None, *tables: Array | np.ndarray) -> list[Array]:
     """Tables as `tables` of a layout says: in parts, or a copy on each device; on the first device without a layout."""
     if layout is None:
         return [jnp.asarray(table) for table in tables]
-    return [lay_out_rows(table, layout) if layout.sharded else replicate(table, layout) for table in tables]
+    return [shard_rows(table, layout) if layout.sharded else replicate(table, layout) for table in tables]
 
 
 def _padded(table: Array, layout: Layout, pad: Callable) -> Array:
@@ -202,7 +205,7 @@ def _padded(table: Array, layout: Layout, pad: Callable) -> Array:
     return pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1)) if missing else table
 
 
-def take_part(layout: Layout) -> tuple[int, int]:
+def process_slice(layout: Layout) -> tuple[int, int]:
     """Which part of what lies in batch order the devices of this process have, and of how many parts, a process each."""
     owners = [device.process_index for device in layout.mesh.devices.flat]
     mine = owners.count(jax.process_index())
@@ -222,7 +225,7 @@ def _put(leaf: Array, sharding: NamedSharding) -> Array:
     return jax.device_put(leaf if jax.process_count() == 1 else np.asarray(leaf), sharding)
 
 
-def take_up(table: Array, rows: int) -> np.ndarray | None:
+def gather_to_host(table: Array, rows: int) -> np.ndarray | None:
     """The first `rows` of a table in the host memory of the lead, wherever its parts lie; None in the other processes, which
     must ask for it too. No device ever holds more than a part."""
     if table.is_fully_replicated:

@@ -56,28 +56,30 @@ def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, k: int, plan:
 
 def _of_users(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
     """Whole chunks of users a device, so that the shapes, and with them the scores, are those of one device."""
-    spread = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count)
+    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count)
     missing = -starts.shape[0] % layout.count
     # Chunks that are only there to be as many on each device rank the last user again, and are cut off.
-    own_starts = spread.mine(jnp.pad(starts, (0, missing), mode="edge"))
+    own_starts = collectives.local_shard(jnp.pad(starts, (0, missing), mode="edge"))
     chunks = own_starts.shape[0]
     first = jax.lax.axis_index(AXIS) * chunks * plan.chunk
     own = jnp.clip(first + jnp.arange(chunks * plan.chunk), 0, ids.shape[0] - 1)
     asked = {"k": k, "chunk": plan.chunk, "width": plan.seen}
     best, found = rank_chunks(user[ids[own]], item, rows - first, item_ids, own_starts, **asked)
-    return tuple(spread.gather(part)[: ids.shape[0]] for part in (best, found))
+    return tuple(collectives.all_gather(part)[: ids.shape[0]] for part in (best, found))
 
 
 def _of_items(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
-    spread = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count, sharded=True)
+    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count, sharded=True)
     first, held = jax.lax.axis_index(AXIS) * item.shape[0], item.shape[0]
     here = (item_ids >= first) & (item_ids < first + held)
     seen = jnp.where(here, rows, -1), jnp.where(here, item_ids - first, 0), starts
     # Rows of padding may be among the best: so many more, and then they are no item.
     own = min(k + layout.count - 1, held)
-    best, found = rank_chunks(spread.take_same(user, ids), item, *seen, k=own, chunk=plan.chunk, width=plan.seen)
+    best, found = rank_chunks(
+        collectives.take_replicated(user, ids), item, *seen, k=own, chunk=plan.chunk, width=plan.seen
+    )
     found = jnp.where(best > -jnp.inf, found + first, plan.num_items)
     best = jnp.where(found < plan.num_items, best, -jnp.inf)
-    best, place = jax.lax.top_k(spread.gather(best, 1), k)
-    found = jnp.take_along_axis(spread.gather(found, 1), place, axis=1)
+    best, place = jax.lax.top_k(collectives.all_gather(best, 1), k)
+    found = jnp.take_along_axis(collectives.all_gather(found, 1), place, axis=1)
     return best, jnp.where(best > -jnp.inf, found, plan.num_items)

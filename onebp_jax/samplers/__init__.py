@@ -1,9 +1,11 @@
 """Samplers of negatives, inside the compiled step. See `onebp_jax.types.Sampler` for the contract."""
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.samplers.auc_optimal import auc_optimal
 from onebp_jax.samplers.bayesian import bayesian
 from onebp_jax.samplers.cross_batch import cross_batch
 from onebp_jax.samplers.dynamic import dynamic, hardest_distance
+from onebp_jax.samplers.exclude_cold_items import exclude_cold_items
 from onebp_jax.samplers.in_batch import in_batch
 from onebp_jax.samplers.mixed import mixed
 from onebp_jax.samplers.popularity import popularity
@@ -11,7 +13,6 @@ from onebp_jax.samplers.shared import shared
 from onebp_jax.samplers.trivial import full_catalogue, none
 from onebp_jax.samplers.two_stage import two_stage
 from onebp_jax.samplers.uniform import uniform
-from onebp_jax.samplers.without_new import without_new
 
 __all__ = [
     "auc_optimal",
@@ -20,7 +21,7 @@ __all__ = [
     "dynamic",
     "full_catalogue",
     "hardest_distance",
-    "without_new",
+    "exclude_cold_items",
     "in_batch",
     "mixed",
     "none",
@@ -29,3 +30,5 @@ __all__ = [
     "two_stage",
     "uniform",
 ]
+
+__getattr__ = renamed_names(__name__, {"without_new": "exclude_cold_items"})

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 
 from onebp_jax.samplers.common import check_count, chosen, need_rows, rows_of
-from onebp_jax.samplers.full_row import all_scores, count_below, not_better, scores_at, shares
+from onebp_jax.samplers.full_row import all_scores, count_below, not_better, popularity_share, scores_at
 from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words, uniform
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def gains(
@@ -97,7 +97,7 @@ def auc_optimal(
         candidates.check(data)
         others.check(data)
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         first, second, third = jax.random.split(key, 3)
         rows = batch.user_ids.shape[0]
         ids = candidates.sample(first, (), batch, data)[0].ids.T
@@ -120,4 +120,4 @@ def auc_optimal(
         )
         return Negatives(rows_of(chosen(ids, gain, num_negatives), batch, data)), state
 
-    return Sampler(check, lambda data, view=None: shares(data), sample)
+    return Sampler(check, lambda data, view=None: popularity_share(data), sample)

@@ -16,12 +16,12 @@ from onebp_jax.samplers.full_row import (
     count_below,
     count_touched_below,
     not_better,
+    popularity_share,
     scores_at,
-    shares,
 )
 from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import uniform
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def risks(candidate: Array, positive: Array, rank: Array, share: Array, weight: float) -> Array:
@@ -69,7 +69,7 @@ def bayesian(
         raise ValueError(f"weight must be zero or a positive number, got {weight}")
     candidates = uniform(num_candidates, "num_candidates")
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         ids = candidates.sample(key, (), batch, data)[0].ids.T
         scores = all_scores(view, batch, data)
         candidate = scores_at(scores, ids)
@@ -82,4 +82,4 @@ def bayesian(
         risk = risks(candidate, positive, below / (among + 1), state.at[ids].get(mode="clip"), weight)
         return Negatives(rows_of(chosen(ids, -risk, num_negatives), batch, data)), state
 
-    return Sampler(candidates.check, lambda data, view=None: shares(data), sample)
+    return Sampler(candidates.check, lambda data, view=None: popularity_share(data), sample)

@@ -7,7 +7,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.types import Array, Batch, Interactions, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 
 def check_count(name: str, value: int, least: int = 1) -> None:
@@ -44,7 +44,7 @@ def rows_of(ids: Array, batch: Batch, data: Interactions) -> Array:
     return jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T
 
 
-def encode_columns(view: View, user_ids: Array, ids: Array) -> tuple[Array, Array]:
+def encode_columns(view: ModelView, user_ids: Array, ids: Array) -> tuple[Array, Array]:
     """The vectors of users `i32[b]`, and those of the items `ids i32[c, b]` as `[b, c, d]`."""
     user, item = view.encode(user_ids, ids.reshape(-1))
     # Column by column, as the step itself reads its negatives.

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from onebp_jax.samplers.common import check_count
 from onebp_jax.samplers.frequency import frequency
-from onebp_jax.samplers.in_batch import not_counting
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.samplers.in_batch import false_negative_mask
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 class Bank(NamedTuple):
@@ -42,7 +42,8 @@ def cross_batch(
       correction, mask_known, rate: as in `in_batch`.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[b], log_q f32[b + Q], positive_log_q f32[b], hidden bool[b, b + Q], vectors f32[Q, d])`. A
+      A `Sampler` of `Negatives(ids i32[b], log_q f32[b + Q], positive_log_q f32[b], negative_mask bool[b, b + Q],
+        vectors f32[Q, d])`. A
       row of padding fills a slot that never counts.
 
     Raises:
@@ -54,7 +55,7 @@ def cross_batch(
     check_count("warmup", warmup, 0)
     estimate = frequency(correction, rate)
 
-    def init(data: Interactions, view: View) -> Bank:
+    def init(data: Interactions, view: ModelView) -> Bank:
         one = jnp.zeros(1, jnp.int32)
         vectors = jax.eval_shape(view.encode, one, one)[1]
         if vectors.ndim != 2:
@@ -66,7 +67,7 @@ def cross_batch(
         vectors, log_q = jnp.zeros((bank_size, width), jnp.float32), jnp.zeros(bank_size, jnp.float32)
         return Bank(vectors, ids, log_q, jnp.int32(0), jnp.int32(0), estimate.init(data))
 
-    def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Bank]:
+    def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Bank]:
         del key
         vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, batch.positive_ids)[1])
         # A vector that is not finite must not enter. It also lets the ids that the step goes on with come after the vectors: were
@@ -75,11 +76,11 @@ def cross_batch(
         log_q, kept = estimate.read(state.frequency, ids, data)
         both = jnp.concatenate([ids, state.ids])
         early = (jnp.arange(both.shape[0]) >= ids.shape[0]) & (state.step < warmup)
-        hidden = not_counting(both, batch, data, mask_known) | early
+        negative_mask = false_negative_mask(both, batch, data, mask_known) | early
         of_both = None if log_q is None else jnp.concatenate([log_q, state.log_q])
         new = _enqueue(state, vectors, ids, log_q)
         new = new._replace(step=state.step + 1, frequency=kept)
-        return Negatives(ids, of_both, log_q, hidden, state.vectors), new
+        return Negatives(ids, of_both, log_q, negative_mask, state.vectors), new
 
     return Sampler(lambda data: None, init, sample)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from onebp_jax.ops import geometry
 from onebp_jax.samplers.common import check_choice, check_count, chosen, encode_columns, rows_of
 from onebp_jax.samplers.uniform import uniform
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") -> Sampler:
@@ -37,7 +37,7 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
     _check_candidates(num_negatives, num_candidates, 1 if rule == "groups" else num_negatives)
     candidates = uniform(num_candidates, "num_candidates")
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         many = num_negatives if rule == "groups" else 1
         # A group is a row of its own in one larger draw.
         users, positives = (jnp.tile(ids, many) for ids in batch)
@@ -68,7 +68,7 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
     _check_candidates(num_negatives, num_candidates, num_negatives)
     candidates = uniform(num_candidates, "num_candidates")
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         ids = candidates.sample(key, (), batch, data)[0].ids.T
         user, item = encode_columns(view, batch.user_ids, ids)
         # Vectors that cannot be scored one by one have no distance of this kind either.

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 
 from onebp_jax.samplers.common import item_counts
 from onebp_jax.samplers.membership import row_bounds
-from onebp_jax.types import Array, Batch, Interactions, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 # Rows of scores that are counted in one pass over the counts.
 _BLOCK = 16
 
 
-def all_scores(view: View, batch: Batch, data: Interactions) -> Array:
+def all_scores(view: ModelView, batch: Batch, data: Interactions) -> Array:
     """`f32[N, b]`: the scores of all items, a column a row of the batch."""
     user, item = view.encode(batch.user_ids, jnp.arange(data.num_items, dtype=jnp.int32))
     return view.score(user, item).T
@@ -53,7 +53,7 @@ def count_touched_below(scores: Array, values: Array, batch: Batch, data: Intera
     return jax.lax.fori_loop(0, jnp.max(end - start, initial=0), count, jnp.zeros(values.shape, jnp.int32))
 
 
-def shares(data: Interactions) -> Array:
+def popularity_share(data: Interactions) -> Array:
     """`f32[N]`: each item's share of the training pairs."""
     counts = item_counts(data)
     return jnp.asarray(counts / counts.sum(), jnp.float32)

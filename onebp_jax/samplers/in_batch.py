@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from onebp_jax.samplers.frequency import frequency
 from onebp_jax.samplers.membership import touched
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
-def not_counting(ids: Array, batch: Batch, data: Interactions, mask_known: bool) -> Array:
+def false_negative_mask(ids: Array, batch: Batch, data: Interactions, mask_known: bool) -> Array:
     """`bool[b, k]`: which of the shared `ids i32[k]` are no negatives of a row.
 
     Its own positive, wherever it stands, padding, and by choice all that its user touched.
     """
-    hidden = (ids == batch.positive_ids[:, None]) | (ids == data.num_items)
-    return hidden | touched(batch.user_ids, ids, data) if mask_known else hidden
+    negative_mask = (ids == batch.positive_ids[:, None]) | (ids == data.num_items)
+    return negative_mask | touched(batch.user_ids, ids, data) if mask_known else negative_mask
 
 
 def in_batch(correction: str = "static", mask_known: bool = False, rate: float = 0.01) -> Sampler:
@@ -30,7 +30,7 @@ def in_batch(correction: str = "static", mask_known: bool = False, rate: float =
       rate: of the moving average of "streaming", above 0 and at most 1.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[b], log_q f32[b], positive_log_q f32[b], hidden bool[b, b])`.
+      A `Sampler` of `Negatives(ids i32[b], log_q f32[b], positive_log_q f32[b], negative_mask bool[b, b])`.
 
     Raises:
       ValueError: another correction, or a rate out of range.
@@ -39,16 +39,16 @@ def in_batch(correction: str = "static", mask_known: bool = False, rate: float =
     """
     estimate = frequency(correction, rate)
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del view
         return estimate.init(data)
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del key, view
         ids = batch.positive_ids
         log_q, state = estimate.read(state, ids, data)
-        return Negatives(ids, log_q, log_q, not_counting(ids, batch, data, mask_known)), state
+        return Negatives(ids, log_q, log_q, false_negative_mask(ids, batch, data, mask_known)), state
 
     return Sampler(lambda data: None, init, sample)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from onebp_jax.samplers.common import check_count, item_counts
-from onebp_jax.samplers.in_batch import not_counting
+from onebp_jax.samplers.in_batch import false_negative_mask
 from onebp_jax.samplers.uniform import random_words, scale_words
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = False) -> Sampler:
@@ -24,7 +24,8 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
       mask_known: whether to hide from each row all that its user touched, not only its own positive.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[b + B'], log_q f32[b + B'], positive_log_q f32[b] or None, hidden bool[b, b + B'])`. `B`
+      A `Sampler` of `Negatives(ids i32[b + B'], log_q f32[b + B'], positive_log_q f32[b] or None,
+        negative_mask bool[b, b + B'])`. `B`
       is the number of rows that are not padding. Its state is `f32[N]`, each item's share of the training pairs.
 
     Raises:
@@ -34,13 +35,13 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
     """
     check_count("num_uniform", num_uniform, 0)
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del view
         counts = item_counts(data)
         return jnp.asarray(counts / counts.sum(), jnp.float32)
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del view
         extra = scale_words(random_words(key, num_uniform), jnp.uint32(data.num_items))
@@ -48,9 +49,9 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
         rows = jnp.sum(batch.user_ids < data.num_users).astype(jnp.float32)
         share = state.at[ids].get(mode="clip")
         q = (rows * share + num_uniform / data.num_items) / jnp.maximum(rows + num_uniform, 1)
-        # Padding is hidden, and 0 only keeps it finite.
+        # Padding is masked, and 0 only keeps it finite.
         log_q = jnp.where((ids < data.num_items) & (q > 0), jnp.log(jnp.where(q > 0, q, 1)), 0)
         positive = log_q[: batch.positive_ids.shape[0]] if correct_positive else None
-        return Negatives(ids, log_q, positive, not_counting(ids, batch, data, mask_known)), state
+        return Negatives(ids, log_q, positive, false_negative_mask(ids, batch, data, mask_known)), state
 
     return Sampler(lambda data: None, init, sample)

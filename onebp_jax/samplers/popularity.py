@@ -23,7 +23,7 @@ import numpy as np
 from onebp_jax.samplers.common import check_count, item_counts, need_rows, rows_of
 from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import random_words, scale_words
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 _LARGEST = 2**31 - 1
 
@@ -89,12 +89,12 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
                 "popularity: drop such users, or use another sampler or, in code, popularity(.., smoothing=1)"
             )
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del view
         return _Line(*(jnp.asarray(array, jnp.int32) for array in _line(data, gamma, smoothing)))
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del view
         rows = batch.user_ids.shape[0]

@@ -3,7 +3,7 @@
 The gradient then touches `b + k` rows where negatives of each row's own touch `b (1 + k)`. An item is drawn with
 probability `q_j` proportional to `popularity_j ^ alpha` (its number of training users; `alpha = 0` is uniform), with
 replacement. `log q` is handed to the loss, which corrects for it (Bengio and Senecal 2008). A negative that happens to be
-a row's own positive (an accidental hit) is hidden from that row; so is, by choice, all that its user touched in training.
+a row's own positive (an accidental hit) is masked in that row; so is, by choice, all that its user touched in training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from onebp_jax.samplers.common import check_count, item_counts
 from onebp_jax.samplers.membership import touched
 from onebp_jax.samplers.uniform import random_words, scale_words
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -> Sampler:
@@ -28,7 +28,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
       hide_touched: whether to hide from each row all that its user touched, not only the row's own positive.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[k], log_q f32[k], positive_log_q f32[b], hidden bool[b, k])`; for `alpha = 0` both
+      A `Sampler` of `Negatives(ids i32[k], log_q f32[k], positive_log_q f32[b], negative_mask bool[b, k])`; for `alpha = 0` both
       `log_q` are None, since a constant cancels. Its state is `()`, or what to draw from: `(u32[N], f32[N])`.
 
     Raises:
@@ -38,7 +38,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
     if not (math.isfinite(alpha) and alpha >= 0):
         raise ValueError(f"alpha must be zero or a positive number, got {alpha}")
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         if alpha == 0:
             return ()
         popularity = item_counts(data).astype(np.float64)
@@ -50,7 +50,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
             return jnp.asarray(edges), jnp.asarray(np.log(share), jnp.float32)
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         words = random_words(key, num_negatives)
         if alpha == 0:
@@ -61,9 +61,9 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
             # The last edge is one word short of all: that word belongs to the last item that can be drawn.
             ids = jnp.minimum(ids, jnp.searchsorted(edges, edges[-1], side="left").astype(jnp.int32))
             log_q, positive_log_q = log_share[ids], log_share.at[batch.positive_ids].get(mode="clip")
-        hidden = ids == batch.positive_ids[:, None]
+        negative_mask = ids == batch.positive_ids[:, None]
         if hide_touched:
-            hidden |= touched(batch.user_ids, ids, data)
-        return Negatives(ids, log_q, positive_log_q, hidden), state
+            negative_mask |= touched(batch.user_ids, ids, data)
+        return Negatives(ids, log_q, positive_log_q, negative_mask), state
 
     return Sampler(lambda data: None, init, sample)

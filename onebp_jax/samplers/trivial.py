@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from onebp_jax.samplers.common import need_rows
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def none() -> Sampler:
     """No negatives: `ids i32[b, 0]`, for losses that need none (`directau`, `buir`)."""
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del key, data, view
         return Negatives(jnp.zeros((batch.user_ids.shape[0], 0), jnp.int32)), state
@@ -21,13 +21,13 @@ def none() -> Sampler:
 
 
 def full_catalogue() -> Sampler:
-    """All items, shared, each row's own training items hidden: `ids = 0 .. N-1`, `hidden bool[b, N]`.
+    """All items, shared, each row's own training items masked: `ids = 0 .. N-1`, `negative_mask bool[b, N]`.
 
     For losses over whole rows of the interaction matrix; a batch needs `b x N` scores.
     """
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del key, view
         # The whole row of a user is written at once: the search for single items (`shared.touched`) would ask N times.
@@ -35,7 +35,9 @@ def full_catalogue() -> Sampler:
         place = start + jnp.arange(data.max_row)
         items = jnp.where(place < end, data.sorted_items.at[place].get(mode="clip"), data.num_items)
         rows = jnp.arange(batch.user_ids.shape[0])[:, None]
-        hidden = jnp.zeros((batch.user_ids.shape[0], data.num_items), bool).at[rows, items].set(True, mode="drop")
-        return Negatives(jnp.arange(data.num_items, dtype=jnp.int32), hidden=hidden), state
+        negative_mask = (
+            jnp.zeros((batch.user_ids.shape[0], data.num_items), bool).at[rows, items].set(True, mode="drop")
+        )
+        return Negatives(jnp.arange(data.num_items, dtype=jnp.int32), negative_mask=negative_mask), state
 
     return Sampler(need_rows, lambda data, view=None: (), sample)

@@ -20,7 +20,7 @@ from onebp_jax.ops.rows import row_sums
 from onebp_jax.samplers.common import check_count, gumbel, item_counts, largest, rows_of, scramble
 from onebp_jax.samplers.membership import touched
 from onebp_jax.samplers.uniform import random_words
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 # In place of a logarithm of 0: where it counts, the least other is -19, and Gumbel numbers lie between -3 and 23.
 _LAST = -64.0
@@ -41,9 +41,9 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
       gamma: exponent of the popularity, >= 0.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[b, k], hidden bool[b, k])`; its state is `f32[N]`, the logarithm of the popularity. Where
-      the similar candidates run out, dissimilar ones come after them, all alike; where a row has no candidates left, its
-      negatives are hidden and have the id `N`.
+      A `Sampler` of `Negatives(ids i32[b, k], negative_mask bool[b, k])`; its state is `f32[N]`, the logarithm of the popularity.
+      Where the similar candidates run out, dissimilar ones come after them, all alike; where a row has no candidates left,
+      its negatives are masked and have the id `N`.
 
     Raises:
       ValueError: arguments out of range.
@@ -61,12 +61,12 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
         if data.num_items < num_negatives:
             raise ValueError(f"num_negatives={num_negatives}, but there are only {data.num_items} items")
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del view
         counts = item_counts(data)
         return jnp.asarray(np.where(counts > 0, gamma * np.log(np.maximum(counts, 1)), -np.inf), jnp.float32)
 
-    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: View) -> tuple[Negatives, Tree]:
+    def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         first, second, third = jax.random.split(key, 3)
         size, rows = min(num_candidates, data.num_items), batch.user_ids.shape[0]
         noisy, ids = jax.lax.top_k(state + gumbel(random_words(first, data.num_items)), size)
@@ -77,14 +77,14 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
         noise = gumbel(scramble(scramble(own ^ shared[0]) + shared[1]))
         value = jnp.where(usable.T, jnp.maximum(weight, _LAST) + noise, -jnp.inf)
         places = largest(value, num_negatives)
-        hidden = jnp.arange(num_negatives)[:, None] >= jnp.sum(usable, axis=1)
-        drawn = jnp.where(hidden, data.num_items, ids[places])
-        return Negatives(rows_of(drawn, batch, data), hidden=hidden.T), state
+        negative_mask = jnp.arange(num_negatives)[:, None] >= jnp.sum(usable, axis=1)
+        drawn = jnp.where(negative_mask, data.num_items, ids[places])
+        return Negatives(rows_of(drawn, batch, data), negative_mask=negative_mask.T), state
 
     return Sampler(check, init, sample)
 
 
-def _similarities(view: View, batch: Batch, ids: Array) -> tuple[Array, int]:
+def _similarities(view: ModelView, batch: Batch, ids: Array) -> tuple[Array, int]:
     """`f32[c, b]`: cosines of the candidates `ids i32[c]` and every row's positive, and how wide the vectors are."""
     item = view.encode(batch.user_ids, jnp.concatenate([batch.positive_ids, ids]))[1]
     if item.ndim != 2:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.samplers.common import check_count
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def scale_words(words: Array, bound: Array) -> Array:
@@ -89,12 +89,12 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
                 f"left untouched: lower {name} to at most {untouched[user]} or drop such users"
             )
 
-    def init(data: Interactions, view: View | None = None) -> Tree:
+    def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del data, view
         return ()
 
     def sample(
-        key: Array, state: Tree, batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         # Work is done in [k, b]: the long axis last.
         rows = batch.user_ids.shape[0]

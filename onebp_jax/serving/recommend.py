@@ -12,11 +12,11 @@ import pandas as pd
 
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.streamed import Streamed
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
 from onebp_jax.evaluation.measure import measure
-from onebp_jax.parallel import Layout, lay_out_tables, spread_top_k
+from onebp_jax.parallel import Layout, shard_tables, spread_top_k
 from onebp_jax.training import run_folder
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.types import Array
@@ -52,7 +52,7 @@ def recommend(
     rows = np.arange(len(run.user)) if rows is None else rows
     seen = np.zeros((0, 2), np.int64) if seen is None else seen
     seen = seen[np.argsort(seen[:, 0], kind="stable")]
-    (item,) = lay_out_tables(layout, run.item)
+    (item,) = shard_tables(layout, run.item)
     found = [_lists(run, item, rows[at : at + SLICE], k, seen, layout) for at in range(0, max(1, len(rows)), SLICE)]
     scores, ids = (np.concatenate(column) for column in zip(*found, strict=True))
     user, rank = np.nonzero(ids < len(run.item))
@@ -73,7 +73,7 @@ def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray
     place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
     hidden = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[place, 1]], 1)
     plan = ranking.plan(len(rows), len(run.item), hidden)
-    (user,) = lay_out_tables(layout, run.user[rows])
+    (user,) = shard_tables(layout, run.user[rows])
     top_k = spread_top_k(layout, np.arange(len(rows))) if layout else ranking.top_k
     return [np.asarray(part) for part in top_k(user, item, plan, k)]
 
@@ -104,7 +104,7 @@ WRITERS = {
 }
 
 
-def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None = None) -> np.ndarray | None:
+def seen_pairs(dataset: Dataset | StreamedDataset, which: str, rows: np.ndarray | None = None) -> np.ndarray | None:
     """Pairs to leave out of the lists of user `rows` (None for all): those of "train" (validation pairs included), of "all"
     that is known, or "none"."""
     if which not in SEEN:
@@ -115,7 +115,9 @@ def seen_pairs(dataset: Dataset | Streamed, which: str, rows: np.ndarray | None 
     return seen if which == "train" else np.concatenate([seen, dataset.test])
 
 
-def evaluate(run: Trained, dataset: Dataset | Streamed, split: str, layout: Layout | None = None) -> dict[str, float]:
+def evaluate(
+    run: Trained, dataset: Dataset | StreamedDataset, split: str, layout: Layout | None = None
+) -> dict[str, float]:
     """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit);
     ranked on the devices of a layout, on one without."""
     if split not in SPLITS:
@@ -123,5 +125,5 @@ def evaluate(run: Trained, dataset: Dataset | Streamed, split: str, layout: Layo
     seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
-    tables = lay_out_tables(layout, run.user, run.item)
+    tables = shard_tables(layout, run.user, run.item)
     return measure(dataset, seen, wanted, *tables, partial(spread_top_k, layout) if layout else None)

@@ -33,7 +33,8 @@ from onebp_jax.types import Array, Tree
 
 KEPT = 2
 _FIELDS = ("user", "item", "user_opt", "item_opt", "sampler", "step")
-_OPTIONAL = ("params", "params_opt", "before")  # saved where there is something in them
+_OPTIONAL = ("params", "params_opt", "pre_step")  # saved where there is something in them
+_SAVED_AS = {"pre_step": "before"}  # the name that 0.1.0 gave it
 
 
 def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
@@ -51,7 +52,9 @@ def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
 def _arrays(run: Run) -> dict:
     """What of a run is saved as arrays: all but the data and the root key, which the command gives again."""
     more = [name for name in _OPTIONAL if jax.tree.leaves(getattr(run.state, name))]
-    return {name: getattr(run.state, name) for name in (*_FIELDS, *more)} | {"best": list(run.best)}
+    return {_SAVED_AS.get(name, name): getattr(run.state, name) for name in (*_FIELDS, *more)} | {
+        "best": list(run.best)
+    }
 
 
 @jax.jit
@@ -128,6 +131,9 @@ def restore(folder: Path, run: Run) -> Run:
             arrays, progress = found
             if _digest(arrays, progress["progress"]) == progress["digest"]:
                 best = tuple(arrays.pop("best"))
+                for name, saved in _SAVED_AS.items():
+                    if saved in arrays:
+                        arrays[name] = arrays.pop(saved)
                 return Run(run.state._replace(**arrays), best, progress["progress"])
             reason = "its checksum does not match"
         processes.lead_does(lambda step=step, reason=reason: _set_aside(folder, step, reason))

@@ -1,9 +1,9 @@
 """Where the pairs of a run come from: a data set in memory, or one whose training pairs are streamed from files.
 
-In memory the batch of a step is made on the device, out of the step's number. Streamed, the host cuts an epoch into calls of
+In memory the batch of a step is made on the device, out of the step's number. In a stream, the host cuts an epoch into calls of
 some steps and hands each call its batches, while the device still works on the one before and a thread reads ahead:
 
-    files --blocks--> [length, b, 2] --feed--> Batch[length, b] --scan--> State
+    files --epoch_batches--> [length, b, 2] --feed--> Batch[length, b] --scan--> State
 
 A batch is a function of (seed, epoch, position), so a run goes on at any step, whatever was read before.
 """
@@ -25,10 +25,10 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
 from onebp_jax.data.splits import of_some_users
-from onebp_jax.data.stream import blocks
-from onebp_jax.data.streamed import Streamed, check_fits
+from onebp_jax.data.stream import epoch_batches
+from onebp_jax.data.streamed import StreamedDataset, check_fits
 from onebp_jax.errors import UserError
-from onebp_jax.parallel import Layout, take_part
+from onebp_jax.parallel import Layout, process_slice
 from onebp_jax.types import Batch, Interactions
 
 # Where `steps_per_call` is 0: enough that a call costs little, few enough that their batches do.
@@ -64,10 +64,12 @@ class Source(NamedTuple):
     popularity: np.ndarray
 
 
-def source(config, each: str, dataset: Dataset | Streamed, layout: Layout | None = None) -> Source:
+def source(config, each: str, dataset: Dataset | StreamedDataset, layout: Layout | None = None) -> Source:
     """The source of a run; `each` is the method's. Raises `UserError` where there is nothing to hold out or it cannot stream."""
     return (
-        _streamed(config, each, dataset, layout) if isinstance(dataset, Streamed) else _in_memory(config, each, dataset)
+        _streamed(config, each, dataset, layout)
+        if isinstance(dataset, StreamedDataset)
+        else _in_memory(config, each, dataset)
     )
 
 
@@ -85,7 +87,7 @@ def _in_memory(config, each: str, dataset: Dataset) -> Source:
     return Source(data, none, steps, config.steps_per_call or steps, watched, train, held_out, counts)
 
 
-def _streamed(config, each: str, dataset: Streamed, layout: Layout | None) -> Source:
+def _streamed(config, each: str, dataset: StreamedDataset, layout: Layout | None) -> Source:
     if each == "user":
         raise UserError(
             f"{dataset.name}: an epoch of this method goes through users and a stream has pairs: stream_window=0"
@@ -102,7 +104,7 @@ def _streamed(config, each: str, dataset: Streamed, layout: Layout | None) -> So
     return Source(_interactions(dataset), feed, steps, config.steps_per_call or STREAMED_CALL, watched, *evaluated)
 
 
-def _interactions(dataset: Streamed) -> Interactions:
+def _interactions(dataset: StreamedDataset) -> Interactions:
     """What the device has of a stream: what users touched, or, where that is too large, how often items are in it."""
     shape, none = (dataset.num_users, dataset.num_items), jnp.zeros(0, jnp.int32)
     if dataset.touched is not None:
@@ -118,9 +120,9 @@ def _interactions(dataset: Streamed) -> Interactions:
     return Interactions(none, none, starts, items, *shape, 0, item_counts=counts)
 
 
-def _feed(config, dataset: Streamed, epoch_steps: int, layout: Layout | None) -> Feed:
+def _feed(config, dataset: StreamedDataset, epoch_steps: int, layout: Layout | None) -> Feed:
     """The batches of a stream. Each of several processes reads its part of a batch; the compiled program puts them together."""
-    part, parts = take_part(layout) if layout else (0, 1)
+    part, parts = process_slice(layout) if layout else (0, 1)
     sharding = layout.sharding(PartitionSpec(None, *layout.mesh.axis_names)) if layout else None
     options = {"window": config.stream_window, "lanes": math.gcd(config.batch_size, LANES)}
     options |= {"process": part, "num_processes": parts}
@@ -128,7 +130,7 @@ def _feed(config, dataset: Streamed, epoch_steps: int, layout: Layout | None) ->
 
     def start(step: int):
         epoch, place = divmod(step, epoch_steps)
-        return blocks(dataset.stream, config.batch_size, config.seed, epoch, start=place, **options)
+        return epoch_batches(dataset.stream, config.batch_size, config.seed, epoch, start=place, **options)
 
     start(0)  # says at once what does not fit
 

@@ -21,6 +21,7 @@ from typing import IO, NamedTuple
 import ml_collections
 import numpy as np
 
+from onebp_jax.compat.moved import current_id
 from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.errors import UserError
 
@@ -104,7 +105,14 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
         return
     theirs = _origin(workdir)
     # A run that is older than a field was made with the field's default.
-    _same(workdir, "configuration", as_plain(config), as_plain(default_config()) | theirs["config"], OPERATIONAL)
+    plain = as_plain(default_config()) | theirs["config"]
+    _same(
+        workdir,
+        "configuration",
+        as_plain(config),
+        {name: _of_today(value) for name, value in plain.items()},
+        OPERATIONAL,
+    )
     _same(workdir, "data", data, theirs["data"])
 
 
@@ -128,6 +136,11 @@ def read_result(workdir: Path) -> dict:
 def check_data(workdir: Path, data: dict) -> None:
     """Raises `UserError` if the run in `workdir` was made on other data than those with this fingerprint."""
     _same(workdir, "data", data, _origin(workdir)["data"])
+
+
+def _of_today(value):
+    """A value of a config.json, in which an older version may have named a function by a module that has moved."""
+    return current_id(value) if isinstance(value, str) else value
 
 
 def _origin(workdir: Path) -> dict:

@@ -19,13 +19,13 @@ import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import batch_at
-from onebp_jax.data.streamed import Streamed
-from onebp_jax.engine.collectives import ALONE, Spread
+from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.engine.step import Step, first_tables, make_step, ready
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
-from onebp_jax.methods.build import faults_named
-from onebp_jax.ops.rows import wide
+from onebp_jax.methods.build import user_error_context
+from onebp_jax.ops.rows import to_float32
 from onebp_jax.parallel import Layout, check_layout, distribute, processes
 from onebp_jax.training import feed
 from onebp_jax.training.placement import Placement, place
@@ -67,21 +67,21 @@ class Job(NamedTuple):
     placed: Placement
 
 
-def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
+def make_scan(build: Callable[[Collectives], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
     """`scan(state, data, length, batches) -> (state, Info[length])`: `length` steps as one compiled scan, the state donated.
 
     `batches` are those of the steps, `Batch[length, b]`; where they are None, each is made out of `data`.
 
     Args:
-      build: `build(spread) -> step`, see `onebp_jax.engine.collectives`. layout: the devices it runs on; None for one.
+      build: `build(collectives) -> step`, see `onebp_jax.engine.collectives`. layout: the devices it runs on; None for one.
 
     `state.data` is None outside the scan, so that donating the state leaves the interactions alone.
     """
 
     @partial(jax.jit, static_argnames="length", donate_argnums=0)
     def scan(state: State, data: Interactions, length: int, batches: Batch | None = None) -> tuple[State, Info]:
-        def steps(spread: Spread):
-            step = build(spread)
+        def steps(collectives: Collectives):
+            step = build(collectives)
 
             def body(data: Interactions, state: State, batch: Batch | None) -> tuple[State, Info]:
                 if batch is None:
@@ -91,17 +91,19 @@ def make_scan(build: Callable[[Spread], Step], batch_size: int, drop_last: bool,
 
             return lambda state, data, batches: jax.lax.scan(partial(body, data), state, batches, length=length)
 
-        return (distribute(steps, layout) if layout else steps(ALONE))(state, data, batches)
+        return (distribute(steps, layout) if layout else steps(SINGLE_DEVICE))(state, data, batches)
 
     return scan
 
 
-def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout | None = None) -> tuple[Job, Run]:
+def prepare(
+    config, method: Method, dataset: Dataset | StreamedDataset, layout: Layout | None = None
+) -> tuple[Job, Run]:
     """Splits, places data and tables on the devices; raises `UserError` where method, data and layout do not fit."""
     shape = dataset.num_users, dataset.num_items
-    source = feed.source(config, method.each, dataset, layout)
+    source = feed.source(config, method.epoch_unit, dataset, layout)
     data = checked(config, method, source.data, layout)
-    with faults_named(config):
+    with user_error_context(config):
         placed, state = place(method, jax.random.key(config.seed), data, layout)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
@@ -110,7 +112,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
     measure = lambda user, item: {}
     if source.watched:
         measure = evaluator(source.seen, source.held_out, shape, source.popularity, rank=placed.rank)
-    scan = make_scan(lambda spread: make_step(method, spread)[1], config.batch_size, config.drop_last, layout)
+    scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last, layout)
     programs = _advance(scan, placed.data, source.feed, source.epoch_steps)
     progress = {
         "selection": protocols.start(),
@@ -123,7 +125,7 @@ def prepare(config, method: Method, dataset: Dataset | Streamed, layout: Layout 
 
 def checked(config, method: Method, data: Interactions, layout: Layout | None) -> Interactions:
     """The data with what the method prepares; raises `UserError` where data or layout make it impossible. No table is made."""
-    with faults_named(config):
+    with user_error_context(config):
         make_step(method)
         data = ready(method, data)
         if layout:
@@ -206,7 +208,7 @@ def next_length(job: Job, run: Run) -> int:
 
 @jax.jit
 def _all_finite(tables: Tables) -> Array:
-    return jnp.stack([jnp.isfinite(wide(table)).all() for table in jax.tree.leaves(tables)]).all()
+    return jnp.stack([jnp.isfinite(to_float32(table)).all() for table in jax.tree.leaves(tables)]).all()
 
 
 def is_finite(run: Run) -> bool:

@@ -17,7 +17,7 @@ from onebp_jax.config import as_plain, check_config
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.fingerprint import fingerprint
-from onebp_jax.data.streamed import Streamed
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.interests import interest_usage
@@ -36,12 +36,12 @@ from onebp_jax.types import Array
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
-def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layout | None = None) -> dict:
+def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layout: Layout | None = None) -> dict:
     """Runs the run of `config` in `workdir`: begins it, goes on with it, or reads back its result if it has ended.
 
     Args:
       config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
-      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`, and in a `Streamed` set).
+      dataset: train and test pairs (the latter may be missing for a trial, `read_test=False`, and in a `StreamedDataset` set).
       workdir: the run's own folder; `onebp_jax.training.run_folder` says what is written there.
       layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
 
@@ -59,7 +59,7 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data, lead = fingerprint(dataset), processes.is_lead()
-    how = (layout.how, layout.sharded, layout.count) if layout else None
+    how = (layout.driver, layout.sharded, layout.count) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "--parallel, --tables or --num_devices": how})
     with contextlib.ExitStack() as held:
 
@@ -72,7 +72,9 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
             return found
         if isinstance(method, Baseline):
             if layout and lead:
-                logging.warning("method=%s has no steps to spread: one device computes it", as_plain(config)["method"])
+                logging.warning(
+                    "method=%s has no steps to collectives: one device computes it", as_plain(config)["method"]
+                )
             tables = _closed_form(config, method, dataset)
             if lead:
                 run_folder.begin(workdir, config, data)
@@ -90,7 +92,7 @@ def train(config, dataset: Dataset | Streamed, workdir: str | Path, layout: Layo
         return _finish(config, dataset, workdir, run.best, run.progress, run.step // job.epoch_steps, job.placed)
 
 
-def _closed_form(config, method: Baseline, dataset: Dataset | Streamed) -> tuple[tuple, dict]:
+def _closed_form(config, method: Baseline, dataset: Dataset | StreamedDataset) -> tuple[tuple, dict]:
     """The tables of a method without training, and its progress; a trial keeps the validation pairs from it."""
     shape = dataset.num_users, dataset.num_items
     if config.read_test:
@@ -155,7 +157,7 @@ def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
 
 def _finish(
     config,
-    dataset: Dataset | Streamed,
+    dataset: Dataset | StreamedDataset,
     workdir: Path,
     tables: tuple[Array, Array],
     progress: dict,
@@ -163,7 +165,7 @@ def _finish(
     placed: Placement | None = None,
 ) -> dict:
     """Measures the chosen vectors on the test set (a trial does not) and writes `embeddings.npz`, then `result.json`."""
-    metrics, streamed = {}, isinstance(dataset, Streamed)
+    metrics, streamed = {}, isinstance(dataset, StreamedDataset)
     seen, test = evaluation_pairs.split_of(config, dataset, "test")
     if config.read_test and len(test):
         metrics = processes.plain_from_lead(measure(dataset, seen, test, *tables, placed and placed.rank))

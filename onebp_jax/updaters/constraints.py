@@ -8,9 +8,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.ops.rows import row_sums, take, wide
+from onebp_jax.ops.rows import row_sums, take, to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 ROWS = ("all", "touched")
 
@@ -57,10 +57,10 @@ def constrained(updater: Updater, project: Callable[[Array], Array], rows: str =
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
         table, state = updater.update(signal, state, table, **extra)
         if rows == "all":
-            return narrow(project(wide(table)), table.dtype), state
+            return to_storage(project(to_float32(table)), table.dtype), state
         # Rows without a partner are not touched where only partners are read.
         ids = signal.ids if "grads" in updater.reads else signal.ids[: signal.targets.shape[0]]
         # A repeated row is written with the same bits each time.
-        return table.at[ids].set(narrow(project(take(table, ids)), table.dtype), mode="drop"), state
+        return table.at[ids].set(to_storage(project(take(table, ids)), table.dtype), mode="drop"), state
 
     return Updater(updater.init, update, updater.reads)

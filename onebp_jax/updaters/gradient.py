@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.ops.rows import wide
+from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 
 def gradient(tx: optax.GradientTransformation, penalty: Callable[[Array], Array] | None = None) -> Updater:
@@ -31,14 +31,14 @@ def gradient(tx: optax.GradientTransformation, penalty: Callable[[Array], Array]
     tx = optax.with_extra_args_support(tx)
 
     def init(table: Array) -> Tree:
-        return tx.init(wide(table))
+        return tx.init(to_float32(table))
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
-        rows = wide(table)
+        rows = to_float32(table)
         dense = jnp.zeros_like(rows).at[signal.ids].add(signal.grads.astype(rows.dtype), mode="drop")
         if penalty is not None:
             dense = dense + jax.grad(penalty)(rows)
         updates, state = tx.update(dense, state, rows, **extra)
-        return narrow(rows + updates, table.dtype, extra.get("key")), state
+        return to_storage(rows + updates, table.dtype, extra.get("key")), state
 
     return Updater(init, update, reads=("grads",))

@@ -12,10 +12,10 @@ import math
 
 import jax.numpy as jnp
 
-from onebp_jax.ops.rows import take, wide
+from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Signal, Updater
 from onebp_jax.updaters import duplicates as dup
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 
 def moving_average(beta: float, duplicates: str = "expected") -> Updater:
@@ -51,7 +51,7 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
         return jnp.zeros(table.shape[0], jnp.int32)
 
     def update(signal: Signal, state: Array, table: Array, **extra) -> tuple[Array, Array]:
-        targets = wide(signal.targets)
+        targets = to_float32(signal.targets)
         if targets.shape[1:] != table.shape[1:]:
             raise ValueError(
                 f"moving_average mixes rows with what they interacted with, and rows of shape {table.shape[1:]} do not fit "
@@ -64,6 +64,6 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
         rows = keep * take(table, ids) + groups.sum(weight * targets)
         # Only leaders write, so no two writes meet in one row.
         destination = jnp.where(groups.is_leader, ids, table.shape[0])
-        return table.at[destination].set(narrow(rows, table.dtype, extra.get("key")), mode="drop"), state
+        return table.at[destination].set(to_storage(rows, table.dtype, extra.get("key")), mode="drop"), state
 
     return Updater(init, update, reads=("targets",))

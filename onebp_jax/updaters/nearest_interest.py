@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from onebp_jax.ops.rows import row_sums, take
 from onebp_jax.types import Array, Signal, Tree, Updater
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 _EXACT = jax.lax.Precision.HIGHEST
 
@@ -83,7 +83,7 @@ def nearest_interest(
             moved = take(table, ids)
             moved -= repel * jax.grad(_crowding)(moved, margin)
             # A repeated row is written with the same bits each time.
-            table = table.at[ids].set(narrow(moved, table.dtype, extra.get("key")), mode="drop")
+            table = table.at[ids].set(to_storage(moved, table.dtype, extra.get("key")), mode="drop")
         return table, (inner, counts)
 
     return Updater(init, update, reads=("targets",))

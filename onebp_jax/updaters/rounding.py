@@ -20,7 +20,7 @@ def _hash(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
-def narrow(rows: Array, dtype, key: Array | None = None) -> Array:
+def to_storage(rows: Array, dtype, key: Array | None = None) -> Array:
     """`rows f32[n, d]` in a table's `dtype`: float32 as they are, bfloat16 rounded by chance (to nearest without a key).
 
     The chance is a hash of key and place: a few operations a number, where a cipher would cost more than the update.

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from onebp_jax.ops.rows import block_rows, take, wide
+from onebp_jax.ops.rows import block_rows, take, to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters import duplicates as dup
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 
 def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updater:
@@ -45,7 +45,7 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
 
     def init(table: Array) -> tuple[Array, Tree]:
         _per_row(tx_init, table.shape)
-        return jnp.zeros(table.shape[0], jnp.int32), tx_init(wide(table))
+        return jnp.zeros(table.shape[0], jnp.int32), tx_init(to_float32(table))
 
     def transform(grads: Array, state: Tree, params: Array, extra: dict) -> tuple[Array, Tree]:
         if row_counts:
@@ -57,7 +57,7 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
         key = extra.pop("key", None)
         groups, slots = dup.group(signal.ids, slots)
         # Only leaders hold a sum, and only they write.
-        grads = groups.sum(wide(signal.grads))
+        grads = groups.sum(to_float32(signal.grads))
         destination = jnp.where(groups.is_leader, signal.ids, table.shape[0])
         leaves, tree = jax.tree.flatten(state)
         per_row = _per_row(tx_init, table.shape)
@@ -77,7 +77,7 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
                 for leaf, rows, is_rows in zip(new, jax.tree.leaves(own), per_row, strict=True)
             ]
             rounding = None if key is None else jax.random.fold_in(key, number)
-            new_rows = narrow(params + updates, table.dtype, rounding)
+            new_rows = to_storage(params + updates, table.dtype, rounding)
             return table.at[to].set(new_rows, mode="drop"), new
 
         table, leaves = jax.lax.fori_loop(0, -(-count // size), one_block, (table, list(leaves)))

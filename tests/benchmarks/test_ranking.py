@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from programs import assert_one_line, run
+from support.programs import assert_one_line, run
 
 from onebp_jax.benchmarks import ranking as bench
 from onebp_jax.data import generate

@@ -9,7 +9,7 @@ import pytest
 from onebp_jax import losses, methods, samplers, updaters
 from onebp_jax.benchmarks import step as step_benchmark
 from onebp_jax.config import default_config
-from onebp_jax.config.callables import watched_loss, written
+from onebp_jax.config.callables import callable_id, watched_loss
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method
@@ -26,10 +26,10 @@ def load(path, text):
 
 
 def test_an_edited_function_is_another_one(tmp_path):
-    first = written(load(tmp_path / "a.py", "def mine(config):\n    return 1\n").mine)
-    again = written(load(tmp_path / "a.py", "x = 5\n\ndef mine(config):\n    return 1\n").mine)
+    first = callable_id(load(tmp_path / "a.py", "def mine(config):\n    return 1\n").mine)
+    again = callable_id(load(tmp_path / "a.py", "x = 5\n\ndef mine(config):\n    return 1\n").mine)
     (tmp_path / "b").mkdir()
-    edited = written(load(tmp_path / "b" / "a.py", "def mine(config):\n    return 2\n").mine)
+    edited = callable_id(load(tmp_path / "b" / "a.py", "def mine(config):\n    return 2\n").mine)
     assert first.startswith("a:mine#")
     assert first == again != edited
 
@@ -41,14 +41,14 @@ def test_what_a_factory_was_given_is_part_of_the_name():
 
         return mine
 
-    assert written(make(3)) == written(make(3)) != written(make(4))
-    assert written(make(3)) != written(make(3, optax.adam))
-    assert "width=3" in written(make(3))
+    assert callable_id(make(3)) == callable_id(make(3)) != callable_id(make(4))
+    assert callable_id(make(3)) != callable_id(make(3, optax.adam))
+    assert "width=3" in callable_id(make(3))
 
 
 def test_functions_of_packages_are_known_by_name_alone():
-    assert written(optax.adam) == f"{optax.adam.__module__}:adam"
-    assert written(functools.partial(losses.infonce, 0.5)) == "onebp_jax.losses.infonce:infonce(0.5)"
+    assert callable_id(optax.adam) == f"{optax.adam.__module__}:adam"
+    assert callable_id(functools.partial(losses.infonce, 0.5)) == "onebp_jax.losses.infonce:infonce(0.5)"
 
 
 def three(config):
@@ -128,7 +128,7 @@ def wrong_inside(user, positive, negatives, **extra):
             "^method is a Method: expected a name such as 'onebp', or a function",
         ),
         ("sampler", without_arguments, r"^sampler=.*: TypeError: without_arguments\(\) takes 0"),
-        ("user_updater", raising, r"^user_updater=.*: KeyError: 'x' \(.*test_own_functions.py, line \d+\)$"),
+        ("user_updater", raising, r"^user_updater=.*: KeyError: 'x' \(.*test_callables.py, line \d+\)$"),
         ("item_updater", three, "which is no Updater$"),
         ("transform", three, "which is no GradientTransformation$"),
         ("method", three, "which is no Method or Baseline$"),
@@ -148,7 +148,7 @@ def wrong_inside(user, positive, negatives, **extra):
         ("loss", nothing, r"loss=.*:nothing#\w+: ValueError: the loss returned None, expected one number a row"),
         ("method", with_a_loss_of_nothing, "the loss returned None, expected one number a row: an array"),
         ("loss", two_things, "the loss returned a tuple, expected one number a row: an array"),
-        ("loss", wrong_inside, r"no_such_attribute \(.*test_own_functions.py, line \d+\)$"),
+        ("loss", wrong_inside, r"no_such_attribute \(.*test_callables.py, line \d+\)$"),
     ],
 )
 def test_a_wrong_part_is_one_line_that_names_it(field, value, words, dataset):

@@ -12,7 +12,7 @@ from scipy import stats
 
 from onebp_jax.data import device
 from onebp_jax.data.device import batch_at, shuffled, steps_per_epoch, to_device
-from onebp_jax.types import Purpose, stream
+from onebp_jax.types import Purpose, step_key
 
 
 def some_pairs(count, num_users=7, num_items=9, seed=0):
@@ -108,7 +108,7 @@ def test_the_largest_size_does_not_overflow(by_numpy):
 def epochs():
     """The orders of 600 epochs of 60 pairs, `[epoch, position]`."""
     orders = jax.jit(
-        jax.vmap(lambda epoch: shuffled(stream(jax.random.key(4), Purpose.SHUFFLE, epoch), jnp.arange(60), 60))
+        jax.vmap(lambda epoch: shuffled(step_key(jax.random.key(4), Purpose.SHUFFLE, epoch), jnp.arange(60), 60))
     )
     return np.asarray(orders(jnp.arange(600)))
 

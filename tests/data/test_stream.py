@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from onebp_jax.data import blocks, open_stream, read_interactions, stream, stream_index, train_csr
+from onebp_jax.data import epoch_batches, open_stream, read_interactions, stream, stream_index, train_csr
 from onebp_jax.data.dataset import deduplicate, to_pairs
 from onebp_jax.data.device import to_device
 from onebp_jax.data.ids import number_ids
@@ -165,7 +165,7 @@ def slow_epoch(opened, batch_size, seed, epoch, window, lanes):
 def test_an_epoch_is_what_the_definition_says(tmp_path, sizes, rows_a_group, batch_size, window, lanes, prefetch):
     opened = open_stream(write(tmp_path, some_frame(sum(sizes)), sizes, rows_a_group))
     options = {"batch_size": batch_size, "seed": 5, "epoch": 1, "window": window, "lanes": lanes}
-    batches = list(blocks(opened, **options, prefetch=prefetch))
+    batches = list(epoch_batches(opened, **options, prefetch=prefetch))
     assert [batch.tolist() for batch in batches] == slow_epoch(opened, **options)
     assert all(batch.dtype == np.int32 for batch in batches)
     assert ordered(without_padding(opened, batches)) == ordered(file_order(opened))
@@ -175,7 +175,7 @@ def test_an_epoch_is_what_the_definition_says(tmp_path, sizes, rows_a_group, bat
 
 def test_epochs_and_seeds_have_orders_of_their_own(opened):
     def order(**changed):
-        return np.concatenate(list(blocks(opened, **{**SMALL, **changed}))).tolist()
+        return np.concatenate(list(epoch_batches(opened, **{**SMALL, **changed}))).tolist()
 
     assert order() == order()
     assert order() == order(prefetch=False)
@@ -189,7 +189,7 @@ def test_positions_in_a_window_are_uniform(tmp_path):
     frame = pd.DataFrame({"user": np.arange(48), "item": 0})
     opened = open_stream(write(tmp_path, frame, [48], 48))
     options = {"window": 24, "lanes": 2, "prefetch": False}
-    epochs = np.array([list(blocks(opened, 24, 1, epoch, **options)) for epoch in range(300)])[..., 0]
+    epochs = np.array([list(epoch_batches(opened, 24, 1, epoch, **options)) for epoch in range(300)])[..., 0]
     orders = epochs.reshape(300, 2, 2, 12)  # epoch, window, lane
     counts = np.zeros((48, 12))
     for window in (0, 1):
@@ -208,7 +208,7 @@ def test_an_epoch_begins_with_any_row_group_of_any_file(opened, reads):
     firsts = []
     for epoch in range(130):
         reads.clear()
-        next(blocks(opened, 16, 0, epoch, window=16, lanes=1, prefetch=False))
+        next(epoch_batches(opened, 16, 0, epoch, window=16, lanes=1, prefetch=False))
         firsts.append(reads[0])
     counts = np.bincount(firsts, minlength=13)
     assert 1e-4 < stats.chisquare(counts).pvalue < 1 - 1e-4
@@ -219,16 +219,16 @@ def test_an_epoch_begins_with_any_row_group_of_any_file(opened, reads):
 
 @pytest.mark.parametrize("prefetch", [False, True])
 def test_any_step_can_be_gone_on_from(opened, prefetch):
-    whole = list(blocks(opened, **SMALL, prefetch=prefetch))
+    whole = list(epoch_batches(opened, **SMALL, prefetch=prefetch))
     for start in range(len(whole) + 1):
-        rest = list(blocks(opened, **SMALL, start=start, prefetch=prefetch))
+        rest = list(epoch_batches(opened, **SMALL, start=start, prefetch=prefetch))
         assert len(rest) == len(whole) - start
         np.testing.assert_array_equal(rest, whole[start:]) if rest else None
 
 
 def test_what_came_before_is_not_read(opened, reads):
     options = {**SMALL, "lanes": 1, "prefetch": False}
-    list(blocks(opened, **options, start=9))  # the last of four windows: 157 - 3 * 48 = 13 pairs
+    list(epoch_batches(opened, **options, start=9))  # the last of four windows: 157 - 3 * 48 = 13 pairs
     assert sum(opened.groups[reads, 2]) < 13 + 2 * 16
 
 
@@ -237,11 +237,11 @@ def test_what_came_before_is_not_read(opened, reads):
 
 @pytest.mark.parametrize("num_processes", [2, 4])
 def test_processes_see_the_same_global_batches_and_read_their_own_part(opened, reads, num_processes):
-    whole = list(blocks(opened, **SMALL, start=2))
+    whole = list(epoch_batches(opened, **SMALL, start=2))
     reads.clear()
     parts, read_by = [], []
     for process in range(num_processes):
-        parts.append(list(blocks(opened, **SMALL, start=2, process=process, num_processes=num_processes)))
+        parts.append(list(epoch_batches(opened, **SMALL, start=2, process=process, num_processes=num_processes)))
         read_by.append(list(reads))
         reads.clear()
     for batch, *shares in zip(whole, *parts, strict=True):
@@ -258,7 +258,7 @@ def test_row_groups_are_read_when_they_are_needed_and_once(tmp_path, reads):
     opened = open_stream(write(tmp_path, some_frame(640), [320, 320], 16))
     assert not reads
     options = {**SMALL, "prefetch": False, "window": 64}
-    batches = blocks(opened, **options)
+    batches = epoch_batches(opened, **options)
     assert not reads
     next(batches)
     assert len(reads) <= 4 * 2  # a window of 16 pairs in each of four lanes, and a row group of 16
@@ -266,16 +266,16 @@ def test_row_groups_are_read_when_they_are_needed_and_once(tmp_path, reads):
     assert len(reads) <= 40 + 3 and set(reads) == set(range(40))
     assert reads.most <= (4 + 2) * 16  # one held a lane, one being read
     reads.clear()
-    list(blocks(opened, **{**options, "window": 16, "lanes": 1}))
+    list(epoch_batches(opened, **{**options, "window": 16, "lanes": 1}))
     assert sorted(reads) == list(range(40))
     reads.clear()
-    list(blocks(opened, **{**options, "window": 16, "lanes": 1}, start=39))
+    list(epoch_batches(opened, **{**options, "window": 16, "lanes": 1}, start=39))
     assert len(reads) == 1  # the row group that ends where the window begins is not read
 
 
 def test_one_large_row_group_is_held_once(tmp_path, reads):
     opened = open_stream(write(tmp_path, some_frame(640), [640], 640))
-    list(blocks(opened, **SMALL))
+    list(epoch_batches(opened, **SMALL))
     assert reads == [0] and reads.most == 640
 
 
@@ -287,7 +287,7 @@ def test_memory_does_not_grow_with_the_pairs(tmp_path):
     del frame
     tracemalloc.start()
     opened = open_stream(tmp_path)
-    count = sum(len(batch) for batch in blocks(opened, 512, 0, 0, window=2**13))
+    count = sum(len(batch) for batch in epoch_batches(opened, 512, 0, 0, window=2**13))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 2**18
@@ -375,13 +375,13 @@ def test_damage_is_found_on_opening(tmp_path):
 @pytest.mark.parametrize("prefetch", [False, True])
 def test_files_that_go_away_or_change_in_an_epoch(tmp_path, prefetch):
     opened = open_stream(write(tmp_path, some_frame(sum(SIZES)), SIZES))
-    batches = blocks(opened, **SMALL, prefetch=prefetch)
+    batches = epoch_batches(opened, **SMALL, prefetch=prefetch)
     next(batches)
     for path in opened.files:
         path.unlink()
     assert "cannot be read" in error_of(list, batches)
     write(tmp_path, some_frame(sum(SIZES)) + 7, SIZES)
-    assert "has changed since" in error_of(list, blocks(opened, **SMALL, prefetch=prefetch))
+    assert "has changed since" in error_of(list, epoch_batches(opened, **SMALL, prefetch=prefetch))
 
 
 @pytest.mark.parametrize(
@@ -401,4 +401,4 @@ def test_files_that_go_away_or_change_in_an_epoch(tmp_path, prefetch):
     ],
 )
 def test_arguments_that_do_not_fit_are_told_at_once(opened, changed, words):
-    assert words in error_of(blocks, opened, **{**SMALL, **changed})
+    assert words in error_of(epoch_batches, opened, **{**SMALL, **changed})

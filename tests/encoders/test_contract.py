@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quick import jit
+from support.compile import fast_compile_jit
 
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
@@ -42,7 +42,7 @@ ENCODERS: dict[str, Encoder] = {
     "lightgcn": lightgcn(3, 1, normalize=True),
     "ngcf": ngcf(3, 1),
     "ngcf official": ngcf(3, 1, form="official"),
-    "detached": detached(lightgcn(3, 1)),
+    "stop_user_gradient": detached(lightgcn(3, 1)),
     "features": features(3, FeatureTower(3, ()), FeatureTower(3, (4,)), ids="user"),
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
@@ -82,7 +82,7 @@ def test_shapes_and_types(encoder):
 @every_encoder
 def test_the_first_vectors_are_a_function_of_the_key(encoder):
     with jax.debug_key_reuse(True):
-        init = jit(lambda seed: encoder.init(jax.random.key(seed), prepared(encoder)))
+        init = fast_compile_jit(lambda seed: encoder.init(jax.random.key(seed), prepared(encoder)))
         one, again, other = (init(seed) for seed in (0, 0, 1))
     for tower in range(2):
         np.testing.assert_array_equal(one[tower], again[tower])
@@ -116,10 +116,10 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(encoder):
     keys = jax.random.split(jax.random.key(1), 2)
     plain = [both(key) for key in keys]
     traces.clear()
-    compiled = jit(both)
+    compiled = fast_compile_jit(both)
     ones = [compiled(key) for key in keys]
     assert len(traces) == 1
-    together = jit(jax.vmap(both))(keys)
+    together = fast_compile_jit(jax.vmap(both))(keys)
     for seed in range(2):
         for tower in range(2):
             np.testing.assert_allclose(ones[seed][tower], plain[seed][tower], rtol=1e-6, atol=1e-8)

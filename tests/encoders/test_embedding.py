@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding, xavier_normal
-from onebp_jax.ops.rows import wide
+from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Tables
 
 DATA = to_device(np.array([[0, 2], [1, 0], [4, 3], [4, 6]]), 5, 7)
@@ -71,7 +71,7 @@ def test_bfloat16_tables_are_the_float32_ones_rounded():
         embedding(3, dtype="bfloat16").init(jax.random.key(0), DATA),
     )
     for table, rounded in zip(one[:2], other[:2], strict=True):
-        np.testing.assert_array_equal(wide(rounded), table.astype(jnp.bfloat16))
+        np.testing.assert_array_equal(to_float32(rounded), table.astype(jnp.bfloat16))
 
 
 def test_another_dtype_is_refused():

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from quick import jit
+from support import oracle
+from support.compile import fast_compile_jit
 
 from onebp_jax import losses
 from onebp_jax.data import Features
@@ -157,7 +157,7 @@ def one_step(encoder, user, item):
     sampler = oracle.given_negatives(NEGATIVES)
     init, step = make_step(Method(encoder, sampler, losses.infonce(), user, item, optax.sgd(0.5)))
     before = init(jax.random.key(0), DATA)
-    return before, jit(step)(before, BATCH)[0]
+    return before, fast_compile_jit(step)(before, BATCH)[0]
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -195,7 +195,7 @@ def test_padding_has_no_effect_on_the_parameters():
     other = state._replace(data=state.data.replace(item_features=spoilt))
     # The padded row reads the last item, 5, whatever its features are.
     assert not (NEGATIVES == 5).any()
-    one, two = (jit(step)(start, BATCH)[0] for start in (state, other))
+    one, two = (fast_compile_jit(step)(start, BATCH)[0] for start in (state, other))
     jax.tree.map(np.testing.assert_array_equal, (one.user, one.item, one.params), (two.user, two.item, two.params))
 
 

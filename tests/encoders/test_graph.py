@@ -1,12 +1,12 @@
 """The graph: A_hat against a dense matrix made by loops, in one block and in several, forwards and backwards."""
 
-import graphs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
-from quick import jit
+from support import graphs
+from support.compile import fast_compile_jit
+from support.graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
 
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
@@ -46,7 +46,7 @@ def test_the_matrix_is_symmetric_with_spectral_radius_one(matrix):
 
 
 def test_means_are_row_normalised(graph):
-    means = np.concatenate(jit(neighbour_means)(graph, *IDENTITY))
+    means = np.concatenate(fast_compile_jit(neighbour_means)(graph, *IDENTITY))
     np.testing.assert_allclose(means, graphs.adjacency(PAIRS, NUM_USERS, NUM_ITEMS, "gcmc"), rtol=1e-6, atol=0)
     assert sorted(set(means.sum(1).round(6).tolist())) == [0, 1]
 
@@ -61,7 +61,7 @@ def test_the_backward_pass_is_the_transposed_product(graph):
     """Each output depends on one table only, and its gradient is the other side's sum."""
     weights = np.random.default_rng(1).normal(size=(NODES, NODES)).astype(np.float32)
 
-    @jit
+    @fast_compile_jit
     def gradients(graph, user, item):
         total = lambda user, item: sum(
             (table * weight).sum()

@@ -1,24 +1,23 @@
 """OneBP in front of graph encoders: the user table is a constant at layer 0, and is averaged from item rows of layer 0.
 
-Three readings of the paper: `layer0` (OneBP's two updaters with a graph encoder), `output` (the same with `detached`), and
-`prestep` (a step of OneBP on the embeddings comes before the encoder's own).
+Three readings of the paper: `layer0` (OneBP's two updaters with a graph encoder), `output` (the same with
+`stop_user_gradient`), and `prestep` (a step of OneBP on the embeddings comes before the encoder's own).
 """
 
-import graphs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
-from oracle import BATCH, WIDTH
-from quick import jit
+from support import graphs, oracle
+from support.compile import fast_compile_jit
+from support.graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
+from support.oracle import BATCH, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
-from onebp_jax.encoders import detached, embedding, lightgcn, ngcf
+from onebp_jax.encoders import embedding, lightgcn, ngcf, stop_user_gradient
 from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
 from onebp_jax.training import runner
@@ -44,7 +43,7 @@ def parts(encoder, user, item, **more):
 
 def quick(step, state):
     """The step as machine code of the plainest kind, which is quicker to compile."""
-    return jit(step).lower(state, BATCHES).compile({"xla_backend_optimization_level": 0})
+    return fast_compile_jit(step).lower(state, BATCHES).compile({"xla_backend_optimization_level": 0})
 
 
 def after(method, steps=1, compiled=True):
@@ -74,7 +73,7 @@ def plain():
     return after(parts(embedding(DIM), AVERAGE, DESCENT), 2, compiled=False)
 
 
-@pytest.mark.parametrize("encoder", [lightgcn(DIM, 0), detached(lightgcn(DIM, 0)), ngcf(DIM, 0)])
+@pytest.mark.parametrize("encoder", [lightgcn(DIM, 0), stop_user_gradient(lightgcn(DIM, 0)), ngcf(DIM, 0)])
 def test_without_layers_layer0_and_output_are_the_plain_step_bit_for_bit(encoder, plain):
     for one, other in zip(after(parts(encoder, AVERAGE, DESCENT), 2, compiled=False), plain, strict=True):
         assert_same_tables(one, other)
@@ -98,7 +97,7 @@ def dense_gradients(encoder_cuts, layers=2):
         scores = jnp.einsum("bd,bkd->bk", of_user, of_item[np.column_stack([items, negatives])])
         return (jax.nn.logsumexp(scores, 1) - scores[:, 0]).mean()
 
-    return jit(jax.grad(loss, argnums=(0, 1)))(*START)
+    return fast_compile_jit(jax.grad(loss, argnums=(0, 1)))(*START)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +106,7 @@ def expected():
     return {"layer0": dense_gradients(False), "output": dense_gradients(True)}
 
 
-READINGS = {"layer0": lightgcn(DIM, 2), "output": detached(lightgcn(DIM, 2))}
+READINGS = {"layer0": lightgcn(DIM, 2), "output": stop_user_gradient(lightgcn(DIM, 2))}
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -187,7 +186,7 @@ def test_a_constant_user_table_saves_half_of_the_sums_backwards():
 def test_prestep_is_a_step_of_onebp_on_the_embeddings_and_then_the_encoders_own():
     first = parts(embedding(DIM), AVERAGE, DESCENT)
     own = parts(lightgcn(DIM, 2), DESCENT, DESCENT)
-    together = after(own._replace(before=first), 2)
+    together = after(own._replace(pre_step=first), 2)
     (init_first, step_first), (init_own, step_own) = map(make_step, (first, own))
     key, data = jax.random.key(0), graphs.interactions()
     one, two = init_first(key, data), init_own(key, data)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
+from support import oracle
+from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.data.device import steps_per_epoch, to_device
@@ -32,7 +32,7 @@ from onebp_jax.updaters import (
     sphere,
     with_target,
 )
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 UPDATERS = {
     "average": moving_average(0.9),
@@ -79,7 +79,7 @@ def _kinds() -> dict[str, Method]:
     return {
         "cml": Method(euclidean(DIM), uniform(2), losses.cml(), in_ball, in_ball),
         "dpcml": Method(euclidean(DIM, 2), shared(4), losses.dpcml(), apart, in_ball),
-        "sfcml": Method(unit, full_catalogue(), losses.sfcml(), sgd, sgd, each="user"),
+        "sfcml": Method(unit, full_catalogue(), losses.sfcml(), sgd, sgd, epoch_unit="user"),
         "buir": Method(buir(DIM), none(), losses.buir(), slow, slow, tx=adam(0.05)),
         "directau": Method(unit, none(), losses.directau(), sgd, sgd),
         "mtmi": Method(several, shared(4, 1.0), losses.repel(losses.sampled_softmax(), 0.1), rowwise(adam(0.05)), sgd),
@@ -94,7 +94,7 @@ def test_a_method_of_each_kind_learns(method):
     pairs = np.array([[0, 0], [1, 3], [2, 1], [2, 5], [3, 3], [4, 8], [1, 2]])
     init, step = make_step(method)
     first = init(jax.random.key(0), to_device(pairs, NUM_USERS, NUM_ITEMS))
-    rows = random.permutation(len(pairs))[: 3 if method.each == "user" else 7]
+    rows = random.permutation(len(pairs))[: 3 if method.epoch_unit == "user" else 7]
     users, items = (np.append(pairs[rows, tower], [size] * 2) for tower, size in ((0, NUM_USERS), (1, NUM_ITEMS)))
     batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
     # Machine code of the plainest kind: quicker to compile.
@@ -114,7 +114,7 @@ def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
     dim, users = 4096, jnp.array([0, NUM_USERS])
     slowly = rowwise(optax.stateless(lambda grads, params: jnp.full_like(params, 1e-5)))
     encoder = embedding(dim, dtype="bfloat16")
-    start = tuple(narrow(jnp.full((rows, dim), 0.75), NARROW) for rows in (NUM_USERS, NUM_ITEMS))
+    start = tuple(to_storage(jnp.full((rows, dim), 0.75), NARROW) for rows in (NUM_USERS, NUM_ITEMS))
     data = to_device(np.array([[0, 0], [1, 3]]), NUM_USERS, NUM_ITEMS)
     method = Method(encoder._replace(init=lambda key, data: Tables(*start)), shared(2), LOSSES["bpr"], slowly, slowly)
     init, step = make_step(method)

@@ -6,8 +6,8 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
+from support import oracle
 
 from onebp_jax.config import default_config
 from onebp_jax.data import generate

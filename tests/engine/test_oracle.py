@@ -4,16 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
+from support import oracle
+from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
 from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import shared
-from onebp_jax.types import Batch, Method, Purpose, Tables, stream
+from onebp_jax.types import Batch, Method, Purpose, Tables, step_key
 from onebp_jax.updaters import adam, gradient, moving_average
 
 RATE, DECAY, BETA = 0.01, 0.1, 0.9
@@ -127,7 +127,7 @@ def test_a_step_with_shared_negatives_agrees_with_the_oracle(method, loss, alpha
         users, positives = np.random.default_rng(number).permutation(pairs)[:BATCH].T.copy()
         users[:number], positives[:number] = NUM_USERS, NUM_ITEMS
         batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(positives, jnp.int32))
-        drawn, _ = sampler.sample(stream(key, Purpose.NEGATIVES, number), state.sampler, batch, data)
+        drawn, _ = sampler.sample(step_key(key, Purpose.NEGATIVES, number), state.sampler, batch, data)
         out = [touched[u] if hide and u < NUM_USERS else {i} for u, i in zip(users, positives, strict=True)]
         batches.append((users, positives, [[i for i in drawn.ids.tolist() if i not in own] for own in out]))
         state, info = step(state, batch)

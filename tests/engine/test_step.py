@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
+from support import oracle
+from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.config import default_config

@@ -6,7 +6,7 @@ import math
 import statistics
 
 import pytest
-from programs import SMALL, assert_one_line, run
+from support.programs import SMALL, assert_one_line, run
 
 from onebp_jax import methods
 from onebp_jax.config import check_config, default_config

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from programs import SMALL, assert_one_line, run
+from support.programs import SMALL, assert_one_line, run
 
 from onebp_jax import methods
 from onebp_jax.config import default_config

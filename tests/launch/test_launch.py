@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from programs import SMALL, assert_one_line, run, tables
+from support.programs import SMALL, assert_one_line, run, tables
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import ROOT, SMALL, command, environment, run, tables
+from support.programs import ROOT, SMALL, command, environment, run, tables
 
 LONG = (
     *SMALL,

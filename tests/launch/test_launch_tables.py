@@ -6,7 +6,7 @@ import json
 
 import jax
 import pytest
-from programs import SMALL, assert_one_line, run
+from support.programs import SMALL, assert_one_line, run
 
 from onebp_jax.config import default_config
 from onebp_jax.data import generate

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from loss_examples import BATCH, DIM, HIDDEN, LOG_Q, SEEDS, WIDTH, on_device, vectors
-from quick import jit
+from support.compile import fast_compile_jit
+from support.loss_examples import BATCH, DIM, HIDDEN, LOG_Q, SEEDS, WIDTH, on_device, vectors
 
 from onebp_jax.losses import (
     bpr,
@@ -25,7 +25,7 @@ from onebp_jax.losses import (
 )
 from onebp_jax.types import Loss
 
-# Of a positive and negatives, by row; those hidden are as if left out.
+# Of a positive and negatives, by row; those negative_mask are as if left out.
 COMPARING: dict[str, Loss] = {
     "infonce": infonce(0.2),
     "bpr": bpr(),
@@ -59,7 +59,7 @@ def example(name, seed=0):
     user, positive, negatives = on_device(vectors(seed))
     extra = {"num_items": 100, "inputs": (user, positive, negatives)}
     if name == "sfcml":
-        return user, positive, negatives[0], {"num_items": WIDTH, "hidden": jnp.asarray(HIDDEN)}
+        return user, positive, negatives[0], {"num_items": WIDTH, "negative_mask": jnp.asarray(HIDDEN)}
     if name == "buir":
         user, positive = (jnp.stack([one, one[::-1] + 1], 1) for one in (user, positive))
         return user, positive, jnp.zeros((BATCH, 0, 2, DIM)), extra
@@ -92,11 +92,11 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(name):
     examples = [arrays_of(name, seed) for seed in range(SEEDS)]
     plain = np.stack([call(name)(*arrays) for arrays in examples])
     assert plain.shape == (SEEDS, BATCH) and np.isfinite(plain).all() and (plain[0] != plain[1]).any()
-    compiled = jit(counted)
+    compiled = fast_compile_jit(counted)
     np.testing.assert_allclose(np.stack([compiled(*one) for one in examples]), plain, rtol=1e-5, atol=1e-6)
     assert len(traces) == 1
     together = jax.tree.map(lambda *parts: jnp.stack(parts), *examples)
-    np.testing.assert_allclose(jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(fast_compile_jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -110,7 +110,7 @@ def test_shapes_and_types(name, dtype):
 @every_loss
 def test_unknown_keywords_are_ignored(name):
     *arrays, extra = arrays_of(name)
-    more = {"nobody_knows_this": 1, "hidden": None, "log_q": None, "positive_log_q": None} | extra
+    more = {"nobody_knows_this": 1, "negative_mask": None, "log_q": None, "positive_log_q": None} | extra
     np.testing.assert_array_equal(call(name)(*arrays, more), call(name)(*arrays, extra))
 
 
@@ -126,7 +126,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
         values = call(name)(*arrays, extra | inputs | {"valid": valid})
         return jnp.sum(jnp.where(valid, values, 0)), values
 
-    slopes = jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
+    slopes = fast_compile_jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
     (_, plain), before = slopes(*arrays)
     loud = [
         array.at[-1].multiply(-3.0) if mine and array.size else array for array, mine in zip(arrays, own, strict=True)
@@ -140,7 +140,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
 
 @every_comparing_loss
 def test_a_row_is_a_function_of_itself_alone(loss):
-    arrays, each = on_device(vectors()), jit(lambda *arrays: loss(*arrays, num_items=100))
+    arrays, each = on_device(vectors()), fast_compile_jit(lambda *arrays: loss(*arrays, num_items=100))
     rows = [each(*(array[row : row + 1] for array in arrays))[0] for row in range(BATCH)]
     np.testing.assert_allclose(rows, each(*arrays), rtol=1e-5, atol=1e-6)
 
@@ -149,7 +149,7 @@ def test_a_row_is_a_function_of_itself_alone(loss):
 def test_several_vectors_of_a_user(loss):
     """The best counts: one that is far worse than another changes nothing, nor does the order of the two."""
     user, positive, negatives = on_device(vectors())
-    each = jit(lambda *arrays: loss(*arrays, num_items=100))
+    each = fast_compile_jit(lambda *arrays: loss(*arrays, num_items=100))
     plain = each(user, positive, negatives)
     np.testing.assert_allclose(each(user[:, None], positive, negatives), plain, rtol=1e-5, atol=1e-6)
     other = on_device(vectors(1))[0]
@@ -165,7 +165,7 @@ def slopes(loss, arrays, **extra):
         values = loss(*arrays, num_items=100, **extra)
         return values.sum(), values
 
-    gradients, values = jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
+    gradients, values = fast_compile_jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
     return [values, *gradients]
 
 
@@ -173,7 +173,9 @@ def slopes(loss, arrays, **extra):
 def test_shared_negatives_are_those_of_every_row(loss, extra):
     user, positive, negatives = on_device(vectors())
     own = jnp.broadcast_to(negatives[0], negatives.shape)
-    of_shared, of_own = (slopes(loss, (user, positive, one), hidden=HIDDEN, **extra) for one in (negatives[0], own))
+    of_shared, of_own = (
+        slopes(loss, (user, positive, one), negative_mask=HIDDEN, **extra) for one in (negatives[0], own)
+    )
     of_own[-1] = of_own[-1].sum(0)
     for one, two in zip(of_shared, of_own, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=3e-5)
@@ -181,10 +183,12 @@ def test_shared_negatives_are_those_of_every_row(loss, extra):
 
 @with_and_without_log_q
 def test_hidden_negatives_are_as_if_left_out(loss, extra):
-    """Ones that would matter most, so that a trace of them is seen; what is hidden from a row has no gradient from it."""
+    """Ones that would matter most, so that a trace of them is seen; what is negative_mask from a row has no gradient from it."""
     user, positive, negatives = on_device(vectors())
     loud = jnp.where(HIDDEN[..., None], user[:, None] * 1.5, negatives)
-    *found, of_negatives = map(np.asarray, slopes(loss, (user, positive, loud), hidden=jnp.asarray(HIDDEN), **extra))
+    *found, of_negatives = map(
+        np.asarray, slopes(loss, (user, positive, loud), negative_mask=jnp.asarray(HIDDEN), **extra)
+    )
     seen = slopes(loss, (user, positive, loud), **extra)[0]
     if extra:
         extra = LOG_Q | {"log_q": jnp.broadcast_to(LOG_Q["log_q"], HIDDEN.shape)[~HIDDEN].reshape(BATCH, -1)}
@@ -201,7 +205,7 @@ def test_where_all_are_hidden_there_is_nothing_to_compare_with(loss, extra):
     user, positive, negatives = on_device(vectors())
     for arrays in ((user, positive, negatives), (user, positive, negatives[0])):
         values, of_user, of_positive, of_negatives = slopes(
-            loss, arrays, hidden=jnp.ones((BATCH, WIDTH), bool), **extra
+            loss, arrays, negative_mask=jnp.ones((BATCH, WIDTH), bool), **extra
         )
         assert not np.asarray(of_negatives).any()
         # CCL pulls a user to a positive without any negative, too.

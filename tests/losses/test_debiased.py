@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from loss_examples import BATCH, on_device, vectors
+from support.loss_examples import BATCH, on_device, vectors
 
 from onebp_jax.losses import dcl, hcl, infonce
 

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
-from loss_examples import BATCH, DIM, LOG_Q, on_device, vectors
+from support import oracle
+from support.loss_examples import BATCH, DIM, LOG_Q, on_device, vectors
 
 from onebp_jax.losses import bpr, infonce, sampled_softmax
 from onebp_jax.types import Loss
@@ -74,7 +74,7 @@ def test_a_bad_temperature_is_refused(kind, loss, temperature):
         loss(temperature)
 
 
-# Negatives that a batch shares, hidden ones, and the correction for how they were drawn.
+# Negatives that a batch shares, negative_mask ones, and the correction for how they were drawn.
 
 
 def shared_vectors():
@@ -89,15 +89,15 @@ def slopes(loss, arrays, **extra):
 
 
 def test_ex_log_q():
-    """Two users and two items, the whole batch as negatives, own positives hidden: calculated by hand."""
+    """Two users and two items, the whole batch as negatives, own positives negative_mask: calculated by hand."""
     user, item, own = jnp.eye(2), jnp.array([[0.5, 0.5], [0.0, 1.0]]), jnp.eye(2, dtype=bool)
     log_q = jnp.log(jnp.array([0.2, 0.05]))
-    plain = infonce()(user, item, item, hidden=own)
+    plain = infonce()(user, item, item, negative_mask=own)
     np.testing.assert_allclose(plain.mean(), 0.474077, rtol=0, atol=1e-6)
-    corrected = infonce()(user, item, item, hidden=own, log_q=log_q, positive_log_q=log_q)
+    corrected = infonce()(user, item, item, negative_mask=own, log_q=log_q, positive_log_q=log_q)
     np.testing.assert_allclose(corrected.mean(), 0.686305, rtol=0, atol=1e-6)
     # A comparison with what is drawn has nothing to correct.
-    np.testing.assert_array_equal(bpr()(user, item, item, hidden=own, log_q=log_q, positive_log_q=log_q), plain)
+    np.testing.assert_array_equal(bpr()(user, item, item, negative_mask=own, log_q=log_q, positive_log_q=log_q), plain)
 
 
 def test_the_correction_is_the_same_for_any_share_of_all():
@@ -119,4 +119,4 @@ def test_sampled_softmax_insists_on_the_correction():
     arrays = shared_vectors()
     np.testing.assert_array_equal(sampled_softmax(0.5)(*arrays, **LOG_Q), infonce(0.5)(*arrays, **LOG_Q))
     with pytest.raises(ValueError, match="sampled_softmax corrects .* this sampler gives no log_q: use one that does"):
-        sampled_softmax()(*arrays, hidden=None, log_q=None)
+        sampled_softmax()(*arrays, negative_mask=None, log_q=None)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from loss_examples import BATCH, DIM, on_device, vectors
+from support.loss_examples import BATCH, DIM, on_device, vectors
 
 from onebp_jax.losses import cml, dpcml, sfcml
 
@@ -88,7 +88,7 @@ def test_ex_sfcml():
     unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)
     user, items = unit(np.array([[1.0, 2]])), unit(np.array([[1.0, 0], [1, 1], [-1, 1], [0, -1]]))
     liked = np.array([[True, True, False, False]])
-    value = sfcml(2.0)(*on_device((user, user, items)), hidden=jnp.asarray(liked), num_items=4)
+    value = sfcml(2.0)(*on_device((user, user, items)), negative_mask=jnp.asarray(liked), num_items=4)
     np.testing.assert_allclose(value, [1.717828], rtol=0, atol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_the_short_form_is_the_mean_over_all_pairs():
     items, liked = random.normal(size=(9, DIM)), random.random((BATCH, 9)) < 0.4
     # The last two have no liked item, and no other.
     liked[-2:] = [[False], [True]]
-    values = sfcml(1.5)(*on_device((user, positive, items)), hidden=jnp.asarray(liked), num_items=9)
+    values = sfcml(1.5)(*on_device((user, positive, items)), negative_mask=jnp.asarray(liked), num_items=9)
     for row in range(2):
         expected = all_pairs(2 * items.astype(np.float32) @ user[row], liked[row], 1.5)
         assert values[row] == pytest.approx(expected, rel=1e-5)
@@ -110,7 +110,7 @@ def test_one_number_added_to_all_scores_changes_nothing_and_the_margin_is_zero()
     user = user.at[:, -1].set(1.0)
     liked = jnp.tile(jnp.arange(4) < 2, (BATCH, 1))
     items = jnp.asarray(np.random.default_rng(5).normal(size=(4, DIM)), jnp.float32)
-    each = lambda items, margin: sfcml(margin)(user, positive, items, hidden=liked, num_items=4)
+    each = lambda items, margin: sfcml(margin)(user, positive, items, negative_mask=liked, num_items=4)
     moved = items.at[:, -1].add(3.0)
     np.testing.assert_allclose(each(moved, 2.0), each(items, 2.0), rtol=1e-4)
     # Scores that differ by the margin exactly: every liked item is 1.5 above every other.
@@ -120,7 +120,11 @@ def test_one_number_added_to_all_scores_changes_nothing_and_the_margin_is_zero()
 
 def test_sfcml_refuses_a_sampler_that_draws():
     user, positive, negatives = on_device(vectors())
-    hidden = jnp.zeros((BATCH, 3), bool)
-    for items, extra in ((negatives, {"hidden": hidden}), (negatives[0], {}), (negatives[0], {"hidden": hidden})):
+    negative_mask = jnp.zeros((BATCH, 3), bool)
+    for items, extra in (
+        (negatives, {"negative_mask": negative_mask}),
+        (negatives[0], {}),
+        (negatives[0], {"negative_mask": negative_mask}),
+    ):
         with pytest.raises(ValueError, match=r"sfcml .* for 7 items: use the sampler full_catalogue\(\)"):
             sfcml()(user, positive, items, num_items=7, **extra)

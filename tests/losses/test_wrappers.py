@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from loss_examples import BATCH, HIDDEN, on_device, vectors
+from support.loss_examples import BATCH, HIDDEN, on_device, vectors
 
 from onebp_jax.losses import bpr, dpcml, infonce, repel, with_l2
 
@@ -50,8 +50,10 @@ def test_l2_of_each_rows_own(of):
     rows = [3 * array for array in (user, positive, negatives)]
     counted = rows if of == "inputs" else (user, positive, negatives)
     arrays, inputs = on_device((user, positive, negatives)), tuple(on_device(rows))
-    hidden = jnp.asarray(HIDDEN)
-    added = with_l2(bpr(), 0.1, of)(*arrays, inputs=inputs, hidden=hidden) - bpr()(*arrays, hidden=hidden)
+    negative_mask = jnp.asarray(HIDDEN)
+    added = with_l2(bpr(), 0.1, of)(*arrays, inputs=inputs, negative_mask=negative_mask) - bpr()(
+        *arrays, negative_mask=negative_mask
+    )
     for row in range(BATCH):
         squares = (counted[0][row] ** 2).sum() + (counted[1][row] ** 2).sum()
         squares += sum((counted[2][row, k] ** 2).sum() for k in range(3) if not HIDDEN[row, k])
@@ -61,10 +63,10 @@ def test_l2_of_each_rows_own(of):
 def test_l2_of_shared_rows_counts_them_once_a_batch():
     user, positive, negatives = vectors()
     valid = np.arange(BATCH) < BATCH - 1
-    # The second is hidden from all rows that count, the first from some.
-    hidden = np.array([[1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
+    # The second is negative_mask from all rows that count, the first from some.
+    negative_mask = np.array([[1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
     arrays = on_device((user, positive, negatives[0]))
-    extra = {"hidden": jnp.asarray(hidden), "valid": jnp.asarray(valid)}
+    extra = {"negative_mask": jnp.asarray(negative_mask), "valid": jnp.asarray(valid)}
     added = with_l2(bpr(), 0.1, "vectors")(*arrays, **extra) - bpr()(*arrays, **extra)
     total = (user[valid] ** 2).sum() + (positive[valid] ** 2).sum() + (negatives[0][[0, 2]] ** 2).sum()
     assert added[valid].mean() == pytest.approx(0.1 / 2 * total / valid.sum(), rel=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 
 from onebp_jax.config import default_config
-from onebp_jax.methods.build import without_effect
+from onebp_jax.methods.build import unused_fields
 
 CASES = {
     "onebp": set(),
@@ -19,21 +19,21 @@ CASES = {
 def test_changed_fields_that_nothing_reads(method):
     config = default_config()
     config.method = method
-    assert without_effect(config) == []
+    assert unused_fields(config) == []
     config.update(beta=0.5, normalize=True, temperature=0.2, num_negatives=7, l2=0.5, seed=3)
-    assert set(without_effect(config)) == CASES[method]
+    assert set(unused_fields(config)) == CASES[method]
 
 
 def test_fields_that_are_asked_for():
     config = default_config()
     config.method = "twobp"
-    assert without_effect(config, ["beta", "l2", "epochs", "options.gamma"]) == ["beta"]
+    assert unused_fields(config, ["beta", "l2", "epochs", "options.gamma"]) == ["beta"]
     config.method = "popularity"
-    assert without_effect(config, ["epochs", "l2", "options.gamma"]) == ["epochs", "l2"]
+    assert unused_fields(config, ["epochs", "l2", "options.gamma"]) == ["epochs", "l2"]
 
 
 def test_nothing_is_said_of_a_method_of_ones_own():
     config = default_config()
     config.method = lambda config: None
     config.beta = 0.5
-    assert without_effect(config) == []
+    assert unused_fields(config) == []

@@ -176,8 +176,8 @@ def test_the_fields_of_shared_negatives_reach_the_sampler():
         sampler = build_method(config).sampler
         drawn[hide], _ = sampler.sample(jax.random.key(0), sampler.init(MANY), batch, MANY)
     assert set(drawn[False].ids.tolist()) == {0, 1, 2, 3} and drawn[False].ids.shape == (40,)
-    np.testing.assert_array_equal(drawn[False].hidden[0], drawn[False].ids == 1)
-    np.testing.assert_array_equal(drawn[True].hidden[0], (drawn[True].ids == 1) | (drawn[True].ids == 3))
+    np.testing.assert_array_equal(drawn[False].negative_mask[0], drawn[False].ids == 1)
+    np.testing.assert_array_equal(drawn[True].negative_mask[0], (drawn[True].ids == 1) | (drawn[True].ids == 3))
 
 
 @pytest.mark.parametrize(

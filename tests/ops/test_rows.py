@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from onebp_jax.ops.rows import NARROW, block_rows, take, wide
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.ops.rows import NARROW, block_rows, take, to_float32
+from onebp_jax.updaters.rounding import to_storage
 
 ROWS, DIM = 40, 1024  # so wide that a block is of 64 rows
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(ROWS, DIM)), jnp.float32)
@@ -24,12 +24,12 @@ def ids_of(count):
 def test_rows_are_those_of_plain_indexing(kind, count):
     table = {
         "float32": TABLE,
-        "bits": narrow(TABLE, NARROW),
+        "bits": to_storage(TABLE, NARROW),
         "numbers": TABLE[:, 0],
         "counts": jnp.arange(ROWS, dtype=jnp.int32),
     }[kind]
     rows = take(table, ids_of(count))
-    np.testing.assert_array_equal(rows, np.asarray(wide(table))[np.asarray(ids_of(count))])
+    np.testing.assert_array_equal(rows, np.asarray(to_float32(table))[np.asarray(ids_of(count))])
     assert rows.dtype == (jnp.int32 if kind == "counts" else jnp.float32)
 
 

@@ -8,7 +8,7 @@ from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
 from onebp_jax.methods.build import build_method
-from onebp_jax.parallel import bytes_per_device, describe, described, lay_out, log_placement, make_layout
+from onebp_jax.parallel import bytes_per_device, describe, described, log_placement, make_layout, shard_state
 
 USERS, ITEMS, DIM = 60, 40, 8
 SCRATCH = 4  # bytes a row, to group repeated ids
@@ -28,7 +28,7 @@ def test_bytes_fall_with_the_devices_where_tables_are_in_parts(state):
     assert set(bytes_per_device(state).values()) == {TABLES + 4}  # and one counter of Adam
     for count in (2, 4):
         copied, parts = (
-            lay_out(state, make_layout("shard_map", jax.devices()[:count], tables))
+            shard_state(state, make_layout("shard_map", jax.devices()[:count], tables))
             for tables in ("replicated", "sharded")
         )
         assert bytes_per_device(copied) == dict.fromkeys(range(count), TABLES + 4)
@@ -38,7 +38,7 @@ def test_bytes_fall_with_the_devices_where_tables_are_in_parts(state):
 def test_every_array_is_described(state):
     table = f"item: float32[{ITEMS}, {DIM}]"
     assert f"{table}, 1,280 bytes on a device, on one device" in described(state)
-    place = lambda count, tables: lay_out(state, make_layout("shard_map", jax.devices()[:count], tables))
+    place = lambda count, tables: shard_state(state, make_layout("shard_map", jax.devices()[:count], tables))
     copied, parts = described(place(4, "replicated")), described(place(4, "sharded"))
     assert [line.split(":")[0] for line in copied] == [
         *("item", "item_opt[0]", "item_opt[1][1].mu", "item_opt[1][1].nu", "user", "user_opt")
@@ -51,7 +51,7 @@ def test_every_array_is_described(state):
 
 def test_many_devices_are_not_listed_one_by_one(state, monkeypatch):
     monkeypatch.setattr(describe, "_LISTED", 3)
-    parts = described(lay_out(state, make_layout("shard_map", jax.devices()[:4], "sharded")))
+    parts = described(shard_state(state, make_layout("shard_map", jax.devices()[:4], "sharded")))
     assert parts[0].endswith("1/4 of the rows on each of 4")
 
 
@@ -60,6 +60,6 @@ def test_the_log_names_the_mesh_and_keeps_silent_for_one_device(state, monkeypat
     monkeypatch.setattr(describe.logging, "info", lambda text, *values: said.append(text % values))
     log_placement(state)
     assert said == []
-    placed = lay_out(state, make_layout("pmap", jax.devices()[:2]))
+    placed = shard_state(state, make_layout("pmap", jax.devices()[:2]))
     log_placement(placed)
     assert said == ["mesh data=2", *described(placed)]

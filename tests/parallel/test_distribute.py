@@ -12,7 +12,15 @@ from onebp_jax.config import default_config
 from onebp_jax.data.device import batch_at, to_device
 from onebp_jax.engine.step import first_tables, make_step
 from onebp_jax.methods.build import build_method
-from onebp_jax.parallel import check_layout, distribute, lay_out, made, make_layout, replicate, take_up
+from onebp_jax.parallel import (
+    check_layout,
+    distribute,
+    gather_to_host,
+    init_sharded,
+    make_layout,
+    replicate,
+    shard_state,
+)
 
 # Odd sizes, so that sharded tables need padding; 37 users in batches of 64 rows, so that users repeat across devices.
 USERS, ITEMS, BATCH, STEPS = 37, 29, 64, 4
@@ -73,7 +81,7 @@ def spread(method, optimizer, how, count, tables, fields=()):
     parts, state, data = begin(config)
     layout = make_layout(how, jax.devices()[:count], tables)
     check_layout(parts, layout, BATCH, state)
-    laid_out = lay_out(state, layout)
+    laid_out = shard_state(state, layout)
     new, info = jax.jit(distribute(steps_of(parts), layout))(laid_out, replicate(data, layout))
     for before, after in zip(jax.tree.leaves(laid_out), jax.tree.leaves(new), strict=True):
         assert after.sharding.is_equivalent_to(before.sharding, before.ndim), "how arrays lie must stay"
@@ -186,19 +194,19 @@ def test_what_cannot_be_spread_is_refused(method, how, tables, fields, words):
 def test_a_device_holds_its_part_of_the_rows_and_of_the_slots():
     _, state, _ = begin(config_of("twobp"))
     layout = make_layout("shard_map", jax.devices()[:4], "sharded")
-    laid_out = lay_out(state, layout)
+    laid_out = shard_state(state, layout)
     for leaf in jax.tree.leaves((laid_out.user, laid_out.user_opt)):
         if leaf.ndim:
             assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {10}, "37 rows on 4 devices"
-    np.testing.assert_array_equal(take_up(laid_out.user, USERS), state.user)
+    np.testing.assert_array_equal(gather_to_host(laid_out.user, USERS), state.user)
 
 
 @pytest.mark.parametrize("method, optimizer", [("onebp", "dense"), ("twobp", "rowwise"), ("onebp_k", "dense")])
 def test_a_state_made_on_many_devices_is_the_one_made_on_one(method, optimizer):
     parts, state, data = begin(config_of(method, optimizer))
     layout = make_layout("shard_map", jax.devices()[:4], "sharded")
-    found = made(functools.partial(first_tables, parts), layout, jax.random.key(3), replicate(data, layout))
-    for expected, leaf in zip(jax.tree.leaves(lay_out(state, layout)), jax.tree.leaves(found), strict=True):
+    found = init_sharded(functools.partial(first_tables, parts), layout, jax.random.key(3), replicate(data, layout))
+    for expected, leaf in zip(jax.tree.leaves(shard_state(state, layout)), jax.tree.leaves(found), strict=True):
         assert leaf.sharding.is_equivalent_to(expected.sharding, leaf.ndim)
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(leaf, expected)

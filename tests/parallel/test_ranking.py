@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.evaluation import ranking
 from onebp_jax.parallel import make_layout, spread_top_k
-from onebp_jax.parallel.distribute import lay_out_rows
+from onebp_jax.parallel.distribute import shard_rows
 
 K = 5
 
@@ -32,7 +32,7 @@ def test_the_lists_are_those_of_one_device(items, count, ties):
     plan = ranking.plan(len(users), items, seen, byte_budget=4 * items * 3)
     best, found = ranking.top_k(jnp.asarray(user[users]), jnp.asarray(item), plan, K)
     layout = make_layout("shard_map", jax.devices()[:count], "sharded")
-    parts = [lay_out_rows(table, layout) for table in (user, item)]
+    parts = [shard_rows(table, layout) for table in (user, item)]
     spread_best, spread_found = spread_top_k(layout, users)(*parts, plan, K)
     np.testing.assert_array_equal(spread_found, found)
     np.testing.assert_allclose(spread_best, best, rtol=1e-6)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
-from quick import PLAINEST
+from support.compile import PLAINEST
 
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
 from onebp_jax.methods.build import build_method
-from onebp_jax.parallel import lay_out, make_layout, replicate
+from onebp_jax.parallel import make_layout, replicate, shard_state
 from onebp_jax.parallel.traffic import exchanged
 from onebp_jax.training.runner import make_scan
 
@@ -147,7 +147,7 @@ def sent_by_a_step(method, how, tables, times=1, **fields):
     data, state = state.data, state._replace(data=None)
     layout = make_layout(how, jax.devices()[:COUNT], tables)
     scan = make_scan(lambda spread: make_step(method, spread)[1], BATCH, False, layout)
-    found = exchanged(scan.lower(lay_out(state, layout), replicate(data, layout), length=3).compile(PLAINEST), 3)
+    found = exchanged(scan.lower(shard_state(state, layout), replicate(data, layout), length=3).compile(PLAINEST), 3)
     return found | {"all": sum(found.values())}
 
 

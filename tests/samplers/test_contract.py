@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from crowds import batch_of, crowd, fixed_view
-from quick import jit
+from support.compile import fast_compile_jit
+from support.sampler_cases import batch_of, crowd, fixed_view
 from test_compiled_step import BATCH, NUM_ITEMS, NUM_USERS, compile_scan, table_copies
 
 from onebp_jax.data.device import to_device
@@ -22,6 +22,7 @@ from onebp_jax.samplers import (
     bayesian,
     cross_batch,
     dynamic,
+    exclude_cold_items,
     hardest_distance,
     in_batch,
     mixed,
@@ -29,7 +30,6 @@ from onebp_jax.samplers import (
     shared,
     two_stage,
     uniform,
-    without_new,
 )
 from onebp_jax.types import Batch, Method, Sampler
 from onebp_jax.updaters import gradient
@@ -39,8 +39,8 @@ SAMPLERS: dict[str, Sampler] = {
     "uniform 5": uniform(5),
     "shared": shared(5),
     "shared by popularity": shared(6, 0.75, hide_touched=True),
-    "uniform without new items": without_new(uniform(5)),
-    "shared without new items": without_new(shared(6, 0.75, hide_touched=True)),
+    "uniform without new items": exclude_cold_items(uniform(5)),
+    "shared without new items": exclude_cold_items(shared(6, 0.75, hide_touched=True)),
     "popularity": popularity(5),
     "dynamic": dynamic(3, 5),
     "dynamic in groups": dynamic(3, 5, "groups"),
@@ -71,7 +71,7 @@ def draw(name, key, state=None, batch=SOME, view=VIEW):
 
 @functools.cache
 def compiled(name):
-    return jit(functools.partial(draw, name))
+    return fast_compile_jit(functools.partial(draw, name))
 
 
 @every_sampler
@@ -85,24 +85,24 @@ def test_shapes_types_and_padding(name):
     assert ids.dtype == jnp.int32 and ids.shape[:-1] in ((rows,), ())
     assert negatives.log_q is None or negatives.log_q.shape == (*ids.shape[:-1], count)
     assert negatives.positive_log_q is None or negatives.positive_log_q.shape == (rows,)
-    assert negatives.hidden is None or negatives.hidden.shape == (rows, count)
+    assert negatives.negative_mask is None or negatives.negative_mask.shape == (rows, count)
     shapes = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
     assert shapes(new) == shapes(state)
     for log_q in (negatives.log_q, negatives.positive_log_q):
         assert log_q is None or np.isfinite(log_q[: rows - 1]).all()
     padded = np.asarray(SOME.user_ids) == CROWD.num_users
-    hidden = np.zeros(ids.shape, bool)
+    negative_mask = np.zeros(ids.shape, bool)
     if ids.ndim == 2:
         assert (ids[padded] == CROWD.num_items).all()
-        hidden = hidden if negatives.hidden is None else np.asarray(negatives.hidden)
-        for user, own, left_out in zip(SOME.user_ids.tolist(), ids, hidden, strict=True):
+        negative_mask = negative_mask if negatives.negative_mask is None else np.asarray(negatives.negative_mask)
+        for user, own, left_out in zip(SOME.user_ids.tolist(), ids, negative_mask, strict=True):
             # Negatives of a row's own are never what its user touched.
             assert user == CROWD.num_users or not TOUCHED[user] & set(own[~left_out].tolist())
-        ids, hidden = ids[~padded], hidden[~padded]
+        ids, negative_mask = ids[~padded], negative_mask[~padded]
     elif name.startswith(BATCHES) or name == "mixed":
-        hidden = ids == CROWD.num_items
-        assert np.asarray(negatives.hidden)[:, : len(ids)][:, hidden].all()
-    assert (ids < CROWD.num_items)[~hidden].all() and (ids >= 0).all()
+        negative_mask = ids == CROWD.num_items
+        assert np.asarray(negatives.negative_mask)[:, : len(ids)][:, negative_mask].all()
+    assert (ids < CROWD.num_items)[~negative_mask].all() and (ids >= 0).all()
 
 
 @every_sampler
@@ -114,14 +114,14 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(name):
         plain = draw(name, keys[0])[0]
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     jax.tree.map(close, ones[0], plain)
-    together = jit(jax.vmap(lambda key: draw(name, key)[0]))(keys)
+    together = fast_compile_jit(jax.vmap(lambda key: draw(name, key)[0]))(keys)
     jax.tree.map(lambda both, *apart: close(both, np.stack(apart)), together, *ones)
 
 
 @every_sampler
 def test_the_draw_is_a_function_of_the_key(name):
     with jax.debug_key_reuse(True):
-        several = jit(lambda seed: draw(name, jax.random.key(seed))[0].ids)
+        several = fast_compile_jit(lambda seed: draw(name, jax.random.key(seed))[0].ids)
         draws = [several(seed) for seed in (0, 0, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     if not name.startswith(BATCHES):
@@ -136,7 +136,7 @@ def test_padding_changes_no_other_row_and_other_rows_change_no_row(name):
     inside = np.asarray(SOME.user_ids) < CROWD.num_users
     other = Batch(jnp.where(inside, SOME.user_ids, 3), jnp.where(inside, SOME.positive_ids, 4))
     one, two = (compiled(name)(jax.random.key(4), batch=batch)[0] for batch in (SOME, other))
-    for field in ("ids", "hidden"):
+    for field in ("ids", "negative_mask"):
         if getattr(one, field) is not None:
             np.testing.assert_array_equal(getattr(one, field)[inside], getattr(two, field)[inside])
     assert (np.asarray(two.ids)[~inside] < CROWD.num_items).any()
@@ -154,13 +154,13 @@ def test_users_with_several_vectors(name):
 def test_two_steps_and_a_step_of_padding_alone(name):
     method = Method(ENCODER, SAMPLERS[name], infonce(), *[gradient(optax.sgd(0.1))] * 2)
     init, step = make_step(method)
-    step = jit(step)
+    step = fast_compile_jit(step)
     state = first = init(jax.random.key(0), CROWD)
     for _ in range(2):
         state, info = step(state, SOME)
         assert np.isfinite(info.loss) and info.loss > 0 and int(info.examples) == 7
     assert np.isfinite(state.user).all() and np.isfinite(state.item).all()
-    # User 3 touched all of the batch's items: they may all be hidden from him.
+    # User 3 touched all of the batch's items: they may all be negative_mask from him.
     assert (np.asarray(state.user) != first.user)[np.array([0, 5])].any(1).all()
     nobody = Batch(jnp.full(9, CROWD.num_users, jnp.int32), jnp.full(9, CROWD.num_items, jnp.int32))
     after, info = step(state, nobody)

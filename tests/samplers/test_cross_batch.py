@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import FEW, FEW_TOUCHED, TWO_ITEMS, fixed_view, interactions, mean_loss, pairs
+from support.sampler_cases import FEW, FEW_TOUCHED, TWO_ITEMS, fixed_view, interactions, mean_loss, pairs
 
 from onebp_jax.samplers import cross_batch, in_batch
-from onebp_jax.types import View
+from onebp_jax.types import ModelView
 
 KEY = jax.random.key(0)
 # Any vectors of users, and items whose first number is their id.
@@ -32,7 +32,7 @@ def test_the_worked_example():
 def test_an_empty_bank_and_one_that_warms_up_are_in_batch_negatives():
     empty = lambda bank: bank._replace(ids=jnp.full(3, 16))
     for negatives in (example(empty), example(warmup=1)):
-        assert np.asarray(negatives.hidden)[:, 2:].all()
+        assert np.asarray(negatives.negative_mask)[:, 2:].all()
         np.testing.assert_allclose(mean_loss(negatives), 0.686305, atol=1e-6)
     # One batch later the same bank counts.
     np.testing.assert_allclose(
@@ -61,7 +61,7 @@ def test_what_is_hidden():
         negatives, _ = cross_batch(4, 0, "static", known).sample(KEY, state, pairs(users, items), FEW, VIEW)
         for row, user in enumerate(users):
             out = {16, items[row]} | (FEW_TOUCHED[user] if known and user < 7 else set())
-            assert negatives.hidden[row].tolist() == [item in out for item in [*items, 2, 16, 1, 16]]
+            assert negatives.negative_mask[row].tolist() == [item in out for item in [*items, 2, 16, 1, 16]]
 
 
 def test_the_previous_batch_is_one_softmax_over_the_union():
@@ -82,7 +82,7 @@ def test_the_previous_batch_is_one_softmax_over_the_union():
 
 def test_no_gradient_reaches_the_bank():
     def moved(table):
-        view = View(lambda users, items: (jnp.ones((users.shape[0], 2)), table[items]), None)
+        view = ModelView(lambda users, items: (jnp.ones((users.shape[0], 2)), table[items]), None)
         sampler = cross_batch(2, 0)
         _, state = sampler.sample(KEY, sampler.init(FEW, view), pairs([0, 1], [0, 3]), FEW, view)
         negatives, state = sampler.sample(KEY, state, pairs([0, 1], [0, 3]), FEW, view)

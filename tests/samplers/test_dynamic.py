@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from crowds import batch_of, crowd, fixed_view, interactions
-from quick import jit
+from support.compile import fast_compile_jit
+from support.sampler_cases import batch_of, crowd, fixed_view, interactions
 
 from onebp_jax.samplers import dynamic, hardest_distance, uniform
 from onebp_jax.types import Batch
@@ -22,7 +22,7 @@ SCORES = {
 
 def drawn(sampler, batch=BATCH, view=None, data=CROWD):
     """The ids, compiled: operation by operation takes longer."""
-    return np.asarray(jit(lambda key: sampler.sample(key, (), batch, data, view)[0].ids)(KEY))
+    return np.asarray(fast_compile_jit(lambda key: sampler.sample(key, (), batch, data, view)[0].ids)(KEY))
 
 
 def best(ids, user, score, count):

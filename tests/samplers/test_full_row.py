@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import POPULARITY, batch_of, fixed_view, worked_example
-from quick import jit
+from support.compile import fast_compile_jit
+from support.sampler_cases import POPULARITY, batch_of, fixed_view, worked_example
 
 from onebp_jax.samplers import auc_optimal, bayesian, uniform
 from onebp_jax.samplers.auc_optimal import gains
@@ -30,7 +30,9 @@ BATCH = batch_of([0, 20, 32, 12, 0, 29], DATA, [0, 0, 0, 1, 2, 0])
 
 def drawn(sampler, key=KEY, batch=BATCH, view=VIEW):
     """The ids, compiled: operation by operation takes longer."""
-    return np.asarray(jit(lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids)(key))
+    return np.asarray(
+        fast_compile_jit(lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids)(key)
+    )
 
 
 def test_ranks_count_what_scores_at_most_as_much():

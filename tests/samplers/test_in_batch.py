@@ -1,11 +1,11 @@
-"""The batch as its own negatives: worked numbers, what is hidden, and how often an item is taken to come."""
+"""The batch as its own negatives: worked numbers, what is negative_mask, and how often an item is taken to come."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import FEW, FEW_TOUCHED, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
-from quick import jit
+from support.compile import fast_compile_jit
+from support.sampler_cases import FEW, FEW_TOUCHED, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
 
 from onebp_jax.samplers import in_batch
 from onebp_jax.samplers.frequency import frequency
@@ -38,7 +38,7 @@ def test_hidden_are_own_and_equal_positives_padding_and_by_choice_what_is_known(
     negatives, _ = sampler.sample(KEY, sampler.init(FEW), pairs(users, items), FEW)
     for row, user in enumerate(users):
         out = {items[row], 16} | (FEW_TOUCHED[user] if known and user < 7 else set())
-        assert negatives.hidden[row].tolist() == [item in out for item in items]
+        assert negatives.negative_mask[row].tolist() == [item in out for item in items]
     np.testing.assert_array_equal(negatives.ids, items)
     assert negatives.log_q[3] == 0 and np.isfinite(negatives.log_q).all()
 
@@ -56,7 +56,7 @@ def test_streaming_worked_example():
 
 def test_streaming_against_loops_with_repeated_items_and_padding():
     random, sampler = np.random.default_rng(0), in_batch("streaming", rate=0.05)
-    state, sample = sampler.init(FEW), jit(sampler.sample)
+    state, sample = sampler.init(FEW), fast_compile_jit(sampler.sample)
     interval, seen = np.full(16, 100.0), np.zeros(16)
     for step in range(1, 101):
         items = np.where(random.random(6) < 0.2, 16, np.minimum(random.geometric(0.4, 6) - 1, 15))

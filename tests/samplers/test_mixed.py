@@ -1,4 +1,4 @@
-"""Mixed negatives: worked numbers, the mixture's probabilities, and what is hidden."""
+"""Mixed negatives: worked numbers, the mixture's probabilities, and what is negative_mask."""
 
 import sys
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import FEW, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
+from support.sampler_cases import FEW, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
 
 from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
@@ -35,7 +35,7 @@ def test_the_worked_example(correct, expected, extras):
     assert negatives.ids.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(np.exp(negatives.log_q), [0.1005, 0.0255, 0.0055, 0.001], rtol=1e-5)
     vectors = jnp.concatenate([TWO_ITEMS, jnp.array([[0.3, 0.1], [-0.2, 0.6]])])
-    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "hidden")}
+    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "negative_mask")}
     loss = infonce()(TWO_USERS, TWO_ITEMS, vectors, **extra).mean()
     np.testing.assert_allclose(loss, expected, atol=2e-6)
 
@@ -44,7 +44,7 @@ def test_without_uniform_items_it_is_in_batch():
     some = pairs([0, 5, 7], [0, 1, 16])
     one, _ = mixed(0).sample(KEY, mixed(0).init(FEW), some, FEW)
     two, _ = in_batch().sample(KEY, in_batch().init(FEW), some, FEW)
-    for field in ("ids", "hidden"):
+    for field in ("ids", "negative_mask"):
         np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
     np.testing.assert_allclose(one.log_q, two.log_q, rtol=1e-6)
     np.testing.assert_allclose(mean_loss(one._replace(**_cut(one)), TWO_USERS, TWO_ITEMS), 0.686305, atol=1e-6)
@@ -55,7 +55,7 @@ def _cut(negatives):
     return {
         "log_q": negatives.log_q[:2],
         "positive_log_q": negatives.positive_log_q[:2],
-        "hidden": negatives.hidden[:2, :2],
+        "negative_mask": negatives.negative_mask[:2, :2],
     }
 
 
@@ -68,14 +68,14 @@ def test_the_mixture_counts_rows_that_are_not_padding_and_adds_up_to_one():
     counts = np.bincount(np.asarray(FEW.sorted_items), minlength=16)
     np.testing.assert_allclose(q, 3 / 203 * counts / counts.sum() + 200 / 203 / 16, rtol=1e-5)
     np.testing.assert_allclose(q.sum(), 1, rtol=1e-5)
-    np.testing.assert_array_equal(negatives.hidden, (ids == np.array([[0], [1], [16], [2]])) | (ids == 16))
+    np.testing.assert_array_equal(negatives.negative_mask, (ids == np.array([[0], [1], [16], [2]])) | (ids == 16))
 
 
 def test_known_items_are_hidden_by_choice():
     data = interactions([{0, 2}, {1}], 3)
     negatives, _ = mixed(30, mask_known=True).sample(KEY, mixed(30).init(data), pairs([0, 1], [0, 1]), data)
     ids = np.asarray(negatives.ids)
-    np.testing.assert_array_equal(negatives.hidden, [np.isin(ids, [0, 2]), ids == 1])
+    np.testing.assert_array_equal(negatives.negative_mask, [np.isin(ids, [0, 2]), ids == 1])
 
 
 def test_a_bad_number_is_refused():

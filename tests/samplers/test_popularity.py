@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import POPULARITY, batch_of, crowd, interactions, worked_example
-from quick import jit
 from scipy import stats
+from support.compile import fast_compile_jit
+from support.sampler_cases import POPULARITY, batch_of, crowd, interactions, worked_example
 
 from onebp_jax.samplers import popularity
 from onebp_jax.samplers.popularity import _items_at, _places, whole_weights
@@ -20,7 +20,7 @@ BATCH = batch_of(np.repeat(USERS, DRAWS), DATA)
 def draw(gamma, smoothing=0):
     sampler = popularity(3, gamma, smoothing)
     sampler.check(DATA)
-    return np.asarray(jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
+    return np.asarray(fast_compile_jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
 
 
 def chance(counts, weight):

@@ -1,4 +1,4 @@
-"""Shared negatives: the distribution drawn, its logarithm, and which negatives are hidden from which row.
+"""Shared negatives: the distribution drawn, its logarithm, and which negatives are negative_mask from which row.
 
 The contract of every sampler is in `test_uniform.py`.
 """
@@ -90,12 +90,12 @@ def test_every_word_gives_the_item_of_its_share(alpha, monkeypatch):
 def test_hidden_are_a_rows_own_positive_and_by_choice_what_its_user_touched(alpha):
     for hide in (False, True):
         negatives = draw(60, alpha, hide)
-        hidden, ids = np.asarray(negatives.hidden), negatives.ids.tolist()
+        negative_mask, ids = np.asarray(negatives.negative_mask), negatives.ids.tolist()
         assert set(ids) >= {1, 5, 9}
         for row, (user, positive) in enumerate(PAIRS.tolist()):
             out = TOUCHED[user] if hide else {positive}
-            assert hidden[row].tolist() == [item in out for item in ids]
-        assert not hidden[-1].any()
+            assert negative_mask[row].tolist() == [item in out for item in ids]
+        assert not negative_mask[-1].any()
 
 
 def test_hiding_changes_no_draw():
@@ -120,7 +120,7 @@ def test_padding_changes_nothing_for_the_other_rows(alpha):
     padded = draw(60, alpha, True)
     for name in ("ids", "log_q"):
         jax.tree.map(np.testing.assert_array_equal, getattr(padded, name), getattr(alone, name))
-    for name in ("positive_log_q", "hidden"):
+    for name in ("positive_log_q", "negative_mask"):
         jax.tree.map(
             lambda x, y: np.testing.assert_array_equal(x[INSIDE], y), getattr(padded, name), getattr(alone, name)
         )

@@ -1,4 +1,4 @@
-"""No negatives, and all items: what is hidden is what a user touched, found another way."""
+"""No negatives, and all items: what is negative_mask is what a user touched, found another way."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ BATCH = Batch(USERS, jnp.zeros_like(USERS))
 def test_none_draws_none():
     negatives, state = none().sample(jax.random.key(0), (), BATCH, DATA)
     assert negatives.ids.shape == (7, 0) and negatives.ids.dtype == jnp.int32
-    assert negatives.hidden is None and negatives.log_q is None and state == ()
+    assert negatives.negative_mask is None and negatives.log_q is None and state == ()
 
 
 def test_the_whole_catalogue_with_each_users_own_hidden():
@@ -29,5 +29,5 @@ def test_the_whole_catalogue_with_each_users_own_hidden():
     for row, user in enumerate(USERS.tolist()):
         # Padding has touched nothing.
         own = TOUCHED[user] if user < len(TOUCHED) else set()
-        assert set(np.flatnonzero(negatives.hidden[row]).tolist()) == own
-    np.testing.assert_array_equal(negatives.hidden, touched(USERS, negatives.ids, DATA))
+        assert set(np.flatnonzero(negatives.negative_mask[row]).tolist()) == own
+    np.testing.assert_array_equal(negatives.negative_mask, touched(USERS, negatives.ids, DATA))

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import POPULARITY, batch_of, fixed_view, interactions, worked_example
-from quick import jit
 from scipy import stats
+from support.compile import fast_compile_jit
+from support.sampler_cases import POPULARITY, batch_of, fixed_view, interactions, worked_example
 
 from onebp_jax.samplers import two_stage
 from onebp_jax.samplers.common import gumbel, scramble
@@ -39,14 +39,14 @@ def test_the_worked_example():
 
 def drawn(count, user=0, rows=ROWS, view=VIEW, candidates=300):
     sampler = two_stage(count, candidates)
-    sample = jit(lambda key, batch: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0])
+    sample = fast_compile_jit(lambda key, batch: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0])
     return sample(jax.random.key(5), batch_of([user] * rows, DATA))
 
 
 def test_untouched_candidates_are_drawn_by_the_density_of_their_similarity_without_replacement():
     negatives = drawn(2)
-    ids, hidden = np.asarray(negatives.ids), np.asarray(negatives.hidden)
-    assert not hidden.any() and (ids[:, 0] != ids[:, 1]).all()
+    ids, negative_mask = np.asarray(negatives.ids), np.asarray(negatives.negative_mask)
+    assert not negative_mask.any() and (ids[:, 0] != ids[:, 1]).all()
     x = COSINES
     weight = np.where(x > 0, np.maximum(1 - x**2, 1e-12) ** (1 - 7 / 2), 0)
     weight[[0, 2]] = 0
@@ -64,9 +64,9 @@ def test_untouched_candidates_are_drawn_by_the_density_of_their_similarity_witho
 
 def test_when_the_similar_ones_run_out_dissimilar_ones_follow_all_alike_and_then_nothing():
     negatives = drawn(8, rows=4000)
-    ids, hidden = np.asarray(negatives.ids), np.asarray(negatives.hidden)
+    ids, negative_mask = np.asarray(negatives.ids), np.asarray(negatives.negative_mask)
     assert (np.sort(ids[:, :4]) == [1, 3, 5, 7]).all() and (np.sort(ids[:, 4:6]) == [4, 6]).all()
-    assert (ids[:, 6:] == 8).all() and hidden[:, 6:].all() and not hidden[:, :6].any()
+    assert (ids[:, 6:] == 8).all() and negative_mask[:, 6:].all() and not negative_mask[:, :6].any()
     assert stats.binomtest(int((ids[:, 4] == 4).sum()), 4000).pvalue > 1e-4
 
 
@@ -83,7 +83,7 @@ def test_candidates_are_drawn_by_popularity_without_replacement(gamma):
     sampler, view = two_stage(2, 2, gamma), fixed_view(np.ones((32, 8)), np.ones((8, 8)))
     batch = batch_of([31], DATA)
     draw = lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids[0]
-    ids = np.sort(jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), ROWS)))
+    ids = np.sort(fast_compile_jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), ROWS)))
     share = np.array(POPULARITY) ** gamma
     share /= share.sum()
     pairs = list(itertools.combinations(range(8), 2))
@@ -97,11 +97,13 @@ def test_items_without_users_are_no_candidates():
     data = interactions([{0, 1}, {1, 2}, set()], 9)
     sampler = two_stage(4, 6)
     view = fixed_view(np.ones((3, 8)), np.eye(9, 8))
-    sample = jit(lambda key: sampler.sample(key, sampler.init(data), batch_of([0, 1, 2, 3], data), data, view)[0])
+    sample = fast_compile_jit(
+        lambda key: sampler.sample(key, sampler.init(data), batch_of([0, 1, 2, 3], data), data, view)[0]
+    )
     negatives = sample(jax.random.key(0))
-    hidden = np.asarray(negatives.hidden)
-    assert hidden.sum(1).tolist()[:3] == [3, 3, 1]
-    assert [set(ids[~out]) for ids, out in zip(np.asarray(negatives.ids)[:3], hidden, strict=False)] == [
+    negative_mask = np.asarray(negatives.negative_mask)
+    assert negative_mask.sum(1).tolist()[:3] == [3, 3, 1]
+    assert [set(ids[~out]) for ids, out in zip(np.asarray(negatives.ids)[:3], negative_mask, strict=False)] == [
         {2},
         {0},
         {0, 1, 2},

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from crowds import batch_of, crowd, interactions
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quick import jit
 from scipy import stats
+from support.compile import fast_compile_jit
+from support.sampler_cases import batch_of, crowd, interactions
 
 from onebp_jax.samplers import uniform
 from onebp_jax.samplers.uniform import distinct_numbers, random_words, scale_words, untouched_items
@@ -46,7 +46,7 @@ def test_draws_are_distinct_untouched_and_uniform(num_negatives):
     batch = batch_of(np.repeat(np.arange(data.num_users + 1), rows), data)
     sampler = uniform(num_negatives)
     sampler.check(data)
-    ids = np.asarray(jit(sampler.sample)(jax.random.key(20), (), batch, data)[0].ids)
+    ids = np.asarray(fast_compile_jit(sampler.sample)(jax.random.key(20), (), batch, data)[0].ids)
     assert ids.shape == (len(batch.user_ids), num_negatives)
     *drawn, padded = ids.reshape(-1, rows, num_negatives)
     assert (padded == data.num_items).all()
@@ -72,7 +72,7 @@ def test_draws_are_distinct_untouched_and_uniform(num_negatives):
 
 def test_rows_of_one_user_differ_from_row_to_row_and_from_step_to_step():
     batch = batch_of([0] * 64, CROWD)
-    sample = jit(uniform(5).sample)
+    sample = fast_compile_jit(uniform(5).sample)
     rows = [np.asarray(sample(jax.random.key(seed), (), batch, CROWD)[0].ids) for seed in (0, 1)]
     # Two rows of 5 ordered draws out of 23 are equal once in four million.
     assert len({tuple(row) for row in np.concatenate(rows)}) == 128
@@ -119,7 +119,7 @@ def test_random_words_are_as_many_as_asked_for_and_differ():
     assert np.abs(share - 0.5).max() < 5 * 0.5 / 4001**0.5
 
 
-choose, items_of = jit(distinct_numbers), jit(untouched_items)
+choose, items_of = fast_compile_jit(distinct_numbers), fast_compile_jit(untouched_items)
 
 
 def fisher_yates(places, bound):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from programs import ROOT
+from support.programs import ROOT
 
 from onebp_jax.errors import UserError
 from onebp_jax.serving import export, recommend, write_lists

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from programs import run as run_program
+from support.programs import run as run_program
 
 from onebp_jax import serving
 from onebp_jax.config import check_config, default_config
@@ -41,7 +41,7 @@ def config_of(folder, **fields):
     config = default_config()
     config.update({"dataset": str(folder / "pairs.csv"), "item_features": "auto", "method": "onebp_features", "dim": 8})
     config.update({"epochs": 12, "batch_size": 64, "learning_rate": 0.02, "eval_every": 4, "checkpoint_seconds": 0.0})
-    config.options.hidden = "8"
+    config.options.negative_mask = "8"
     config.update(fields)
     check_config(config)
     return config
@@ -122,7 +122,7 @@ def test_both_towers(folder, tmp_path):
         {"user": [f"u{user}" for user in range(USERS)], "group": [f"g{user % 2}" for user in range(USERS)]}
     ).to_csv(tmp_path / "people.csv", index=False)
     config = config_of(folder, user_features=str(tmp_path / "people.csv"))
-    config.options.towers, config.options.ids, config.options.hidden = "both", False, ""
+    config.options.towers, config.options.ids, config.options.negative_mask = "both", False, ""
     people = load(folder / "pairs.csv", item_features="auto", user_features=config.user_features)
     job, run = runner.prepare(config, build_method(config), people)
     ended = job.advance(run, 1)
@@ -134,7 +134,7 @@ def test_both_towers(folder, tmp_path):
     [
         ({"towers": "items"}, {}, "options.towers='items': expected one of item, user, both"),
         ({"towers": "user", "ids": False}, {}, "options.ids=False leaves items no vector"),
-        ({"hidden": "8,x"}, {}, "options.hidden='8,x': expected positive whole numbers"),
+        ({"hidden": "8,x"}, {}, "options.negative_mask='8,x': expected positive whole numbers"),
     ],
 )
 def test_options_that_cannot_be(folder, options, fields, message):

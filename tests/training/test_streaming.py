@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from programs import ROOT, assert_one_line, command, environment, run, tables
+from support.programs import ROOT, assert_one_line, command, environment, run, tables
 
 from onebp_jax import serving
 from onebp_jax.config import default_config
-from onebp_jax.data import blocks, generate, hold_out_validation, load_streamed, train_csr
+from onebp_jax.data import epoch_batches, generate, hold_out_validation, load_streamed, train_csr
 from onebp_jax.data.device import to_device
 from onebp_jax.data.streamed import train_pairs_of
 from onebp_jax.engine.step import make_step
@@ -101,7 +101,7 @@ def message_of(function, *args, **kwargs) -> str:
 
 
 def file_order(dataset):
-    return np.concatenate(list(blocks(dataset.stream, 64, 0, 0)))
+    return np.concatenate(list(epoch_batches(dataset.stream, 64, 0, 0)))
 
 
 def test_all_parts_have_the_ids_of_the_stream_and_new_items_come_after_them(parts, folder, tmp_path):
@@ -157,7 +157,7 @@ def test_an_epoch_is_a_loop_of_steps_over_the_batches(dataset):
     state, streamed, step = init(jax.random.key(0), data), start, jax.jit(step)
     for epoch in (0, 1):
         total, count = 0.0, 0
-        for batch in blocks(dataset.stream, 64, 0, epoch, window=10**6):
+        for batch in epoch_batches(dataset.stream, 64, 0, epoch, window=10**6):
             state, info = step(state, Batch(*batch.T))
             streamed = job.advance(streamed, 1)
             total, count = total + float(info.loss) * int(info.examples), count + int(info.examples)
@@ -251,7 +251,7 @@ def test_a_process_feeds_its_part_of_the_same_batches(dataset, monkeypatch, num_
     shares = []
     for process in range(num_processes):
         with monkeypatch.context() as patch:
-            patch.setattr(feed, "take_part", lambda layout, process=process: (process, num_processes))
+            patch.setattr(feed, "process_slice", lambda layout, process=process: (process, num_processes))
             patch.setattr(jax, "make_array_from_process_local_data", lambda sharding, ids, shape: ids)
             shares.append(feed.source(small(), "pair", dataset, layout).feed.batches(2, 3))
     for column, *parts in zip(whole, *shares, strict=True):

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
+from support import oracle
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import adam, gradient

@@ -5,10 +5,10 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import oracle
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import DUPLICATE_RULES, moving_average

@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import moving_average
-from onebp_jax.updaters.rounding import narrow
+from onebp_jax.updaters.rounding import to_storage
 
 KEY = jax.random.key(3)
 # Of both signs, from the smallest normal numbers to the largest.
@@ -33,10 +33,10 @@ def share_away(rounded, numbers):
 def test_the_chance_is_that_which_keeps_the_mean(over):
     draws = 20_000
     if over == "places":
-        rounded = narrow(jnp.broadcast_to(SOME, (draws, len(SOME))), jnp.bfloat16, KEY)
+        rounded = to_storage(jnp.broadcast_to(SOME, (draws, len(SOME))), jnp.bfloat16, KEY)
     else:
         keys = jax.random.split(KEY, draws)
-        rounded = jax.vmap(lambda key: narrow(jnp.asarray(SOME), jnp.bfloat16, key))(keys)
+        rounded = jax.vmap(lambda key: to_storage(jnp.asarray(SOME), jnp.bfloat16, key))(keys)
     assert rounded.dtype == jnp.bfloat16
     chance = neighbours(SOME)[2]
     assert 0 < chance.min() < 0.2 and 0.9 < chance.max() < 1
@@ -46,33 +46,35 @@ def test_the_chance_is_that_which_keeps_the_mean(over):
 
 def test_other_keys_and_other_places_round_otherwise():
     rows = jnp.full((100, 7), 1 / 3)
-    one, again, other = (np.asarray(narrow(rows, jnp.bfloat16, key)) for key in (KEY, KEY, jax.random.key(4)))
+    one, again, other = (np.asarray(to_storage(rows, jnp.bfloat16, key)) for key in (KEY, KEY, jax.random.key(4)))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any() and len({row.tobytes() for row in one}) > 50
 
 
 def test_what_bfloat16_holds_stays_as_it_is():
     exact = np.concatenate([neighbours(SOME)[0], [0.0, -0.0, np.inf, -np.inf, 1.0]]).astype(np.float32)
-    rounded = narrow(jnp.broadcast_to(exact, (1000, len(exact))), jnp.bfloat16, KEY)
+    rounded = to_storage(jnp.broadcast_to(exact, (1000, len(exact))), jnp.bfloat16, KEY)
     np.testing.assert_array_equal(np.asarray(rounded, np.float32).view(np.uint32), [exact.view(np.uint32)] * 1000)
 
 
 def test_no_nan_becomes_a_number():
     """All ones but the sign would carry over into it, and a NaN of low bits alone lose them."""
     bits = np.array([0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0xFF800001, 0x7FC00000], np.uint32)
-    rounded = narrow(jnp.broadcast_to(bits.view(np.float32), (100, len(bits))), jnp.bfloat16, KEY)
+    rounded = to_storage(jnp.broadcast_to(bits.view(np.float32), (100, len(bits))), jnp.bfloat16, KEY)
     assert np.isnan(np.asarray(rounded, np.float32)).all()
 
 
 def test_without_a_key_it_is_the_nearest():
     low, high, chance = neighbours(SOME)
     assert (chance != 0.5).all()
-    np.testing.assert_array_equal(np.asarray(narrow(SOME, jnp.bfloat16), np.float32), np.where(chance < 0.5, low, high))
+    np.testing.assert_array_equal(
+        np.asarray(to_storage(SOME, jnp.bfloat16), np.float32), np.where(chance < 0.5, low, high)
+    )
 
 
 @pytest.mark.parametrize("key", [None, KEY])
 def test_float32_is_left_alone(key):
-    rows = narrow(jnp.asarray(SOME), jnp.float32, key)
+    rows = to_storage(jnp.asarray(SOME), jnp.float32, key)
     assert rows.dtype == jnp.float32
     np.testing.assert_array_equal(rows, SOME)
 

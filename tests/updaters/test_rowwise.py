@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import oracle
 import pytest
-from quick import jit
+from support import oracle
+from support.compile import fast_compile_jit
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import TRANSFORMS, adam, gradient, rowwise
@@ -47,7 +47,7 @@ def some(seed):
 def made(kind, make=rowwise, *row_counts):
     """An updater and its compiled update, once for all tests."""
     updater = make(KINDS[kind], *row_counts)
-    return updater.init, jit(updater.update)
+    return updater.init, fast_compile_jit(updater.update)
 
 
 def run(updater, signals):

@@ -6,16 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.samplers.common import item_counts
-from onebp_jax.types import Array, Batch, Interactions, Negatives, Sampler, Tree, View
+from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
-def without_new(sampler: Sampler) -> Sampler:
+def exclude_cold_items(sampler: Sampler) -> Sampler:
     """`sampler` over the catalogue without the items that have no training pair.
 
     A new item can never be a positive: as a negative alone, whatever the encoder makes of its features would only be pushed
     away, for the one reason that it is new. The sampler is shown a catalogue that ends with the last item that was seen; items
     that only a file of features has come after it. New ones before it (all their pairs were held out) may still be drawn; they
-    are hidden, which leaves such a row a negative less.
+    are masked, which leaves such a row a negative less.
 
     Args:
       sampler: any sampler; its further negatives as vectors stay.
@@ -27,25 +27,25 @@ def without_new(sampler: Sampler) -> Sampler:
     def check(data: Interactions) -> None:
         sampler.check(data.replace(num_items=len(_is_new(data))))
 
-    def init(data: Interactions, view: View | None = None) -> tuple[Array, Tree]:
+    def init(data: Interactions, view: ModelView | None = None) -> tuple[Array, Tree]:
         is_new = _is_new(data)
         return jnp.asarray(is_new), sampler.init(data.replace(num_items=len(is_new)), view)
 
     def sample(
-        key: Array, state: tuple[Array, Tree], batch: Batch, data: Interactions, view: View | None = None
+        key: Array, state: tuple[Array, Tree], batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, tuple[Array, Tree]]:
         is_new, inner = state
         end = is_new.shape[0]
         negatives, inner = sampler.sample(key, inner, batch, data.replace(num_items=end), view)
-        hidden = is_new.at[negatives.ids].get(mode="clip")
+        negative_mask = is_new.at[negatives.ids].get(mode="clip")
         if negatives.ids.ndim == 1:
-            hidden = jnp.broadcast_to(hidden, (batch.user_ids.shape[0], *hidden.shape))
+            negative_mask = jnp.broadcast_to(negative_mask, (batch.user_ids.shape[0], *negative_mask.shape))
         if negatives.vectors is not None:
-            hidden = jnp.pad(hidden, ((0, 0), (0, negatives.vectors.shape[0])))
-        if negatives.hidden is not None:
-            hidden = hidden | negatives.hidden
+            negative_mask = jnp.pad(negative_mask, ((0, 0), (0, negatives.vectors.shape[0])))
+        if negatives.negative_mask is not None:
+            negative_mask = negative_mask | negatives.negative_mask
         ids = jnp.where(negatives.ids < end, negatives.ids, data.num_items)
-        return negatives._replace(ids=ids, hidden=hidden), (is_new, inner)
+        return negatives._replace(ids=ids, negative_mask=negative_mask), (is_new, inner)
 
     return Sampler(check, init, sample)
 

@@ -6,7 +6,7 @@ import numpy as np
 from onebp_jax.data.device import to_device
 from onebp_jax.losses import infonce
 from onebp_jax.ops import geometry
-from onebp_jax.types import Batch, View
+from onebp_jax.types import Batch, ModelView
 
 # Popularities of the worked example with a user who touched items 0 and 2 of 8.
 POPULARITY = (30, 20, 15, 10, 10, 8, 5, 2)
@@ -53,7 +53,7 @@ def fixed_view(user, item, name="dot"):
     def encode(user_ids, item_ids):
         return user.at[user_ids].get(mode="clip"), item.at[item_ids].get(mode="clip")
 
-    return View(encode, lambda user, item: geometry.score(name, user, item))
+    return ModelView(encode, lambda user, item: geometry.score(name, user, item))
 
 
 # The worked example of in-batch negatives: items 0 and 1 have 4 and 1 of 20 pairs; user 5 touched both.
@@ -70,5 +70,5 @@ def pairs(users, items):
 def mean_loss(negatives, user=TWO_USERS, item=TWO_ITEMS):
     """InfoNCE of vectors with the other vectors of their batch, and those that the negatives bring along."""
     every = item if negatives.vectors is None else jnp.concatenate([item, negatives.vectors])
-    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "hidden")}
+    extra = {name: getattr(negatives, name) for name in ("log_q", "positive_log_q", "negative_mask")}
     return float(infonce()(user, item, every, **extra).mean())

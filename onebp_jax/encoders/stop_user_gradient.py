@@ -7,7 +7,7 @@ import jax
 from onebp_jax.types import Array, Encoder
 
 
-def detached(encoder: Encoder) -> Encoder:
+def stop_user_gradient(encoder: Encoder) -> Encoder:
     """The same vectors, but no gradient flows back through the users' ones: `Z_u` becomes `stop_gradient(Z_u)`.
 
     With message passing the item vectors depend on the user table too, so a user tower that learns by gradients still gets some
