@@ -1,5 +1,7 @@
-"""A run's configuration: its fields and their checks, and the functions of the user that it may hold."""
+"""A run's configuration: its fields and their checks, and the user's own functions that it may hold."""
 
-from onebp_jax.config.fields import OPERATIONAL, OPTIONS, PARTS, as_plain, check_config, default_config, nearest
+from onebp_jax.config.fields import OPERATIONAL, PARTS, as_plain, check_config, default_config
+from onebp_jax.config.options import OPTIONS
+from onebp_jax.config.rules import nearest
 
 __all__ = ["OPERATIONAL", "OPTIONS", "PARTS", "as_plain", "check_config", "default_config", "nearest"]

@@ -34,7 +34,7 @@ def callable_id(function: Callable) -> str:
     if given:
         text += f"({', '.join(given)})"
     try:
-        if not inspect.getsourcefile(named).startswith(_PACKAGES):
+        if not (inspect.getsourcefile(named) or "").startswith(_PACKAGES):
             text += f"#{zlib.crc32(inspect.getsource(named).encode()):08x}"
     except (OSError, TypeError):
         pass  # built in, or typed at a prompt

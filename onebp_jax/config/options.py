@@ -1,0 +1,56 @@
+"""The options that only some methods have."""
+
+from __future__ import annotations
+
+from onebp_jax.errors import UserError
+
+# Name -> type: all keyword-only arguments of the functions in `onebp_jax.methods`.
+OPTIONS = {
+    "alpha": float,
+    "bank_size": int,
+    "correct_positive": bool,
+    "correction": str,
+    "cosine": bool,
+    "covariance": float,
+    "diversity": float,
+    "dropout": float,
+    "ease_l2": float,
+    "extra": int,
+    "form": str,
+    "gamma": float,
+    "hardest": bool,
+    "hardness": float,
+    "hidden": str,
+    "ids": bool,
+    "margin": float,
+    "mask_known": bool,
+    "max_bytes": int,
+    "num_candidates": int,
+    "num_interests": int,
+    "num_layers": int,
+    "num_neighbours": int,
+    "num_uniform": int,
+    "prior": float,
+    "rank_weight": bool,
+    "reading": str,
+    "repel": float,
+    "rho": float,
+    "rule": str,
+    "shrink": float,
+    "similarity": str,
+    "tau_plus": float,
+    "towers": str,
+    "usage_bonus": float,
+    "warmup": int,
+    "weight": float,
+}
+
+
+def check_options(options) -> None:
+    """Raises `UserError` for an option whose value is of another type; None means the method's own default."""
+    for name, value in options.items():
+        kind = OPTIONS.get(name, object)
+        # A whole number is also a real number, but True is no number.
+        fits = isinstance(value, int | float if kind is float else kind) and (kind is bool or value is not True)
+        if value is not None and not fits:
+            raise UserError(f"options.{name}={value!r}: expected a value of type {kind.__name__}")
