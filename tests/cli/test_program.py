@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from onebp_jax.cli import program
+from onebp_jax.cli import config_flag
 from onebp_jax.errors import UserError
 
 # The package of the flag loads files in an old way.
@@ -49,8 +49,8 @@ def read(monkeypatch):
         config_flags.DEFINE_config_file("config", flag_values=own)
         monkeypatch.setattr(flags, "FLAGS", own)
         monkeypatch.setattr(sys, "argv", ["program", *arguments])
-        program._parse(sys.argv)
-        return program.read_config()
+        config_flag.parse(sys.argv)
+        return config_flag.read_config()
 
     return run
 
