@@ -266,7 +266,6 @@ class State(NamedTuple):
       pre_step: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
       key: the run's root key (typed); constant.
       step: `i32[]`, steps done.
-      data: the training interactions; constant, not part of a checkpoint.
     """
 
     user: Array
@@ -276,7 +275,6 @@ class State(NamedTuple):
     sampler: Tree
     key: Array
     step: Array
-    data: Interactions | None
     params: Tree = ()
     params_opt: Tree = ()
     pre_step: Tree = ()

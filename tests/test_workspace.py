@@ -40,10 +40,11 @@ def test_a_skeleton_trains_in_a_method(name):
     dataset = generate(num_users=40, num_items=30, interactions_per_user=8, seed=1)
     data = to_device(dataset.train, dataset.num_users, dataset.num_items)
     init, step = make_step(method._replace(tx=optax.adam(0.01)))
-    first = state = init(jax.random.key(0), data)
+    state, data = init(jax.random.key(0), data)
+    first = state
     step, history = fast_compile_jit(step), []
     for _ in range(40):
-        state, info = step(state, batch_at(state.key, state.step, data, batch_size=64))
+        state, info = step(state, batch_at(state.key, state.step, data, batch_size=64), data)
         history.append(float(info.loss))
     assert np.isfinite(history).all() and np.mean(history[-5:]) < np.mean(history[:5])
     assert all(bool(jnp.any(one != two)) for one, two in zip(first.tables[:2], state.tables[:2], strict=True))

@@ -50,9 +50,9 @@ def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None], 
         epoch, rest = divmod(run.step, job.epoch_steps)
         if not rest and epoch % config.eval_every == 0:
             run, metrics = runner.evaluate(job, run)
-            points.append((epoch, run.progress["seconds"]["train"], metrics[CRITERION]))
+            points.append((epoch, run.progress.seconds.train, metrics[CRITERION]))
             say(f"{label}: epoch {epoch}, {points[-1][1]:.1f} s, {CRITERION} {points[-1][2]:.4f}")
-    return Curve(label, run.progress["seconds"]["compile"], points)
+    return Curve(label, run.progress.seconds.compile, points)
 
 
 def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str], None], **settings) -> Curve:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
+from onebp_jax.data.device import on_host, one_pair_a_user, steps_per_epoch
 from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
@@ -105,17 +105,17 @@ def median_seconds(calls: list[Callable], carries: list, repeats: int) -> list[f
 
 
 def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
-    """The method of a configuration, its data, and its first state without them; raises `UserError` where they do not fit."""
+    """The method of a configuration, its data on the device, and its first state; raises `UserError` if they do not fit."""
     method = build_method(config)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method!r} has no training step to time")
     with user_error_context(config):
         init, step = make_step(method)
         sides = dataset.user_features, dataset.item_features
-        data = to_device(dataset.train, dataset.num_users, dataset.num_items, *sides)
-        state = init(jax.random.key(config.seed), one_pair_a_user(data) if method.epoch_unit == "user" else data)
-        jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))))
-    return method, state.data, state._replace(data=None)
+        data = on_host(dataset.train, dataset.num_users, dataset.num_items, *sides)
+        state, data = init(jax.random.key(config.seed), one_pair_a_user(data) if method.epoch_unit == "user" else data)
+        jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))), data)
+    return method, data, state
 
 
 def timed_steps(config, data: Interactions) -> tuple[int, int]:

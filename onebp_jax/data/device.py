@@ -19,10 +19,18 @@ from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, step_key
 _ROUNDS = 8
 
 
-def to_device(
+def on_host(
     pairs: np.ndarray, num_users: int, num_items: int, user_features: Tree = None, item_features: Tree = None
 ) -> Interactions:
-    """`Interactions` from distinct pairs `int [P, 2]` (user, item), ids below `num_users` and `num_items`, and features."""
+    """`Interactions` of NumPy arrays, for whatever is computed before training.
+
+    Args:
+      pairs: `int[P, 2]`, distinct (user, item) pairs. num_users, num_items: `M` and `N`, above every id.
+      user_features, item_features: side information with one row per user or item; None for none.
+
+    Raises:
+      ValueError: no pairs, another shape, or an id out of range.
+    """
     pairs = np.asarray(pairs)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
         raise ValueError(f"expected pairs of shape [P, 2] with P > 0, got {pairs.shape}")
@@ -34,18 +42,27 @@ def to_device(
     ordered = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     counts = np.bincount(pairs[:, 0], minlength=num_users)
     starts = np.concatenate([[0], np.cumsum(counts)])
-    arrays = (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1])
-    features = (jax.tree.map(jnp.asarray, found) for found in (user_features, item_features))
-    arrays = (jnp.asarray(x, jnp.int32) for x in arrays)
-    return Interactions(*arrays, num_users, num_items, int(counts.max()), *features)
+    arrays = (np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1]))
+    return Interactions(*arrays, num_users, num_items, int(counts.max()), user_features, item_features)
+
+
+def upload(data: Interactions) -> Interactions:
+    """The same interactions on the default device."""
+    return jax.tree.map(jnp.asarray, data)
+
+
+def to_device(
+    pairs: np.ndarray, num_users: int, num_items: int, user_features: Tree = None, item_features: Tree = None
+) -> Interactions:
+    """`upload(on_host(..))` with the same arguments."""
+    return upload(on_host(pairs, num_users, num_items, user_features, item_features))
 
 
 def one_pair_a_user(data: Interactions) -> Interactions:
-    """The same interactions, of which an epoch visits each user once: with the first pair of his sorted row."""
+    """Host interactions of which an epoch visits each user once: with the first pair of the user's sorted row."""
     starts = np.asarray(data.row_starts)
-    users = np.flatnonzero(np.diff(starts))
-    pairs = users, np.asarray(data.sorted_items)[starts[users]]
-    return data.replace(user_ids=jnp.asarray(pairs[0], jnp.int32), item_ids=jnp.asarray(pairs[1], jnp.int32))
+    users = np.flatnonzero(np.diff(starts)).astype(np.int32)
+    return data.replace(user_ids=users, item_ids=np.asarray(data.sorted_items)[starts[users]])
 
 
 def steps_per_epoch(num_pairs: int, batch_size: int, drop_last: bool) -> int:

@@ -1,8 +1,13 @@
-"""The first half of a step: the loss of a batch and its gradients, with no table changed; and what of the tables it reads."""
+"""The first half of a step: the loss of a batch and its gradients. No table changes here.
+
+Items lie in one array: the positives of the batch first, then the negatives. On several devices each device computes the
+loss of its own rows of the batch (`_Local`); the gradients of all devices are gathered afterwards, in the order of the batch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +34,49 @@ from onebp_jax.types import (
 TOWERS = ("user", "item")
 
 
+class Gradients(NamedTuple):
+    """What one batch says about the tables, for the whole batch on every device.
+
+    Attributes:
+      info: the loss and the number of examples.
+      ids: per tower the rows that the loss was computed from, `i32[n]`; repeats stay.
+      grads: per tower that reads gradients `f32[n, ...]`, and "params" where the encoder has any.
+      partners: per tower the rows that interacted, `[b, ...]`, as they were before any update.
+    """
+
+    info: Info
+    ids: dict[str, Array]
+    grads: dict[str, Tree]
+    partners: dict[str, Array]
+
+
+class _Local(NamedTuple):
+    """The part of a batch that this device computes, `count` rows.
+
+    Attributes:
+      batch: its rows. item_ids: their positives, then the negatives. valid: `bool[count]`, false for padding.
+      shared: whether all rows have the same negatives.
+      vectors: further shared negatives as vectors, or None. extra: the other fields of `Negatives`, for the loss.
+    """
+
+    batch: Batch
+    item_ids: Array
+    valid: Array
+    shared: bool
+    vectors: Array | None
+    extra: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        return self.batch.user_ids.shape[0]
+
+    def split(self, rows: Array) -> tuple[Array, Array]:
+        """Positives `[count, ...]` and negatives `[count, k, ...]`, or `[k, ...]` if they are shared."""
+        # The transpose of this split is a concatenation. The transpose of two slices would be two padded arrays and their sum.
+        positive, negative = jnp.split(rows, [self.count])
+        return positive, negative if self.shared else negative.reshape(-1, self.count, *rows.shape[1:]).swapaxes(0, 1)
+
+
 def read(
     encoder: Encoder,
     tables: Tables,
@@ -37,7 +85,7 @@ def read(
     take: Callable = SINGLE_DEVICE.take,
     take_items: Callable | None = None,
 ) -> Tables:
-    """What `encoder.encode` needs of the tables for these ids: their rows, or everything, in float32."""
+    """What `encoder.encode` needs of the tables for these ids: their rows, or all rows, in float32."""
     if encoder.reads_all_rows:
         return tables._replace(user=to_float32(tables.user), item=to_float32(tables.item))
     # A padded id reads the last row; the step masks what is computed from it.
@@ -45,7 +93,7 @@ def read(
 
 
 def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable = SINGLE_DEVICE.take) -> ModelView:
-    """The model as it stands, for samplers; constants to every gradient."""
+    """The model before the step, for samplers. No gradient flows through it."""
     tables = jax.lax.stop_gradient(tables)
 
     def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
@@ -55,97 +103,132 @@ def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable
 
 
 def backward(
-    method: Method, state: State, batch: Batch, negatives: Negatives, towers: list[str], collectives: Collectives
-):
-    """The loss; per tower the ids of the rows it was read from; the gradients of `towers` and of the parameters; and per
-    tower the rows that interacted, before any update. All of the whole batch, of which a device computes its own rows."""
-    encoder, data = method.encoder, state.data
-    shared = negatives.ids.ndim == 1
-    # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
-    items_of = lambda positive, negative: jnp.concatenate([positive, negative.T.reshape(-1)])
-    valid = batch.user_ids < data.num_users
-    examples = jnp.sum(valid, dtype=jnp.int32)
-    mine = {
-        name: value if value is None or (shared and name in ("ids", "log_q")) else collectives.local_shard(value, 0)
-        for name, value in negatives._asdict().items()
-        if name != "vectors"
-    }
-    own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
-    count, items = own.user_ids.shape[0], items_of(own.positive_ids, mine["ids"])
-    take_items = collectives.take
-    if shared and not collectives.is_single:
-        take_items = lambda table, ids: jnp.concatenate(
-            [collectives.take(table, ids[:count]), collectives.take_replicated(table, ids[count:])]
-        )
-    constant = read(encoder, state.tables, own.user_ids, items, collectives.take, take_items)
+    method: Method,
+    state: State,
+    batch: Batch,
+    negatives: Negatives,
+    data: Interactions,
+    towers: list[str],
+    collectives: Collectives,
+) -> Gradients:
+    """The loss of a batch and its gradients with respect to `towers` and to the encoder's parameters."""
+    encoder = method.encoder
+    local = _local_part(batch, negatives, data, collectives)
+    constant = _read_local(encoder, state.tables, local, collectives)
+    examples = jnp.sum(batch.user_ids < data.num_users, dtype=jnp.int32)
     dropout = step_key(state.key, Purpose.DROPOUT, state.step)
 
-    def split(rows: Array) -> tuple[Array, Array]:
-        # Its transpose is a concatenation, where that of two slices would be two padded arrays and their sum.
-        positive, negative = jnp.split(rows, [count])
-        return positive, negative if shared else negative.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1)
-
     def mean_loss(variable: dict[str, Array]) -> Array:
-        rows = constant._replace(**variable)
-        user, item = encoder.encode(rows, own.user_ids, items, data, dropout)
-        positive, negative = split(item)
-        if negatives.vectors is not None:
-            negative = jnp.concatenate([negative, jax.lax.stop_gradient(negatives.vectors)])
-        extra = {name: value for name, value in mine.items() if name != "ids"}
-        if encoder.reads_all_rows:
-            rows = rows._replace(user=_at(rows.user, own.user_ids), item=_at(rows.item, items))
-        own_valid = collectives.local_shard(valid, 0)
-        extra |= {"valid": own_valid, "num_items": data.num_items, "inputs": (rows.user, *split(rows.item))}
-        per_row = method.loss(user, positive, negative, **extra)
-        if jnp.shape(per_row) != own_valid.shape:
-            raise ValueError(
-                f"the loss returned the shape {jnp.shape(per_row)}, expected one number a row, {own_valid.shape}"
-            )
-        return jnp.sum(jnp.where(own_valid, per_row, 0)) / jnp.maximum(examples, 1)
+        per_row = _loss_per_row(method, constant._replace(**variable), local, data, dropout)
+        return jnp.sum(jnp.where(local.valid, per_row, 0)) / jnp.maximum(examples, 1)
 
     # A tower that reads no gradient is a constant here: its backward pass is never traced, let alone run.
     names = [*towers, *(["params"] if jax.tree.leaves(constant.params) else [])]
     loss, grads = jax.value_and_grad(mean_loss)({name: getattr(constant, name) for name in names})
-    ids = {"user": batch.user_ids, "item": items_of(batch.positive_ids, negatives.ids)}
-    if encoder.reads_all_rows:
-        ids = {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
-        old = {"user": _at(constant.user, batch.user_ids), "item": _at(constant.item, batch.positive_ids)}
-    else:
-        old = {
-            "user": collectives.all_gather(constant.user, 0),
-            "item": collectives.all_gather(constant.item[:count], 0),
-        }
-    if encoder.partner is not None:
-        interacted = {"user": batch.user_ids, "item": batch.positive_ids}
-        old = {tower: encoder.partner(state.tables, tower, interacted[tower], data) for tower in TOWERS}
-    return (
+    return Gradients(
         Info(collectives.all_sum(loss), examples),
-        ids,
-        _of_all(grads, count, shared, encoder.reads_all_rows, collectives),
-        old,
+        _touched_ids(encoder, constant, batch, negatives),
+        _of_whole_batch(grads, local, encoder.reads_all_rows, collectives),
+        _partners(encoder, state.tables, constant, batch, local.count, data, collectives),
     )
 
 
-def _of_all(grads: dict[str, Tree], count: int, shared: bool, whole: bool, collectives: Collectives) -> dict[str, Tree]:
-    """Gradients of the whole batch from those of each device's own `count` rows, in the order in which one device has them."""
+def _join_items(positive_ids: Array, negative_ids: Array) -> Array:
+    # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
+    return jnp.concatenate([positive_ids, negative_ids.T.reshape(-1)])
+
+
+def _local_part(batch: Batch, negatives: Negatives, data: Interactions, collectives: Collectives) -> _Local:
+    shared = negatives.ids.ndim == 1
+    own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
+    # Shared negatives and their probabilities belong to all rows; the rest has one entry per row.
+    extra = {
+        name: value if value is None or (shared and name in ("ids", "log_q")) else collectives.local_shard(value, 0)
+        for name, value in negatives._asdict().items()
+        if name != "vectors"
+    }
+    item_ids = _join_items(own.positive_ids, extra.pop("ids"))
+    valid = collectives.local_shard(batch.user_ids < data.num_users, 0)
+    return _Local(own, item_ids, valid, shared, negatives.vectors, extra)
+
+
+def _read_local(encoder: Encoder, tables: Tables, local: _Local, collectives: Collectives) -> Tables:
+    take_items = collectives.take
+    if local.shared and not collectives.is_single:
+        # Every device asks for the same shared negatives.
+        take_items = lambda table, ids: jnp.concatenate(
+            [collectives.take(table, ids[: local.count]), collectives.take_replicated(table, ids[local.count :])]
+        )
+    return read(encoder, tables, local.batch.user_ids, local.item_ids, collectives.take, take_items)
+
+
+def _loss_per_row(method: Method, rows: Tables, local: _Local, data: Interactions, dropout: Array) -> Array:
+    """`f32[count]`; raises ValueError for a loss that returns another shape."""
+    encoder = method.encoder
+    user, item = encoder.encode(rows, local.batch.user_ids, local.item_ids, data, dropout)
+    positive, negative = local.split(item)
+    if local.vectors is not None:
+        negative = jnp.concatenate([negative, jax.lax.stop_gradient(local.vectors)])
+    if encoder.reads_all_rows:
+        rows = rows._replace(user=_at(rows.user, local.batch.user_ids), item=_at(rows.item, local.item_ids))
+    inputs = (rows.user, *local.split(rows.item))
+    extra = local.extra | {"valid": local.valid, "num_items": data.num_items, "inputs": inputs}
+    per_row = method.loss(user, positive, negative, **extra)
+    if jnp.shape(per_row) != local.valid.shape:
+        raise ValueError(
+            f"the loss returned the shape {jnp.shape(per_row)}, expected one number per row, {local.valid.shape}"
+        )
+    return per_row
+
+
+def _touched_ids(encoder: Encoder, constant: Tables, batch: Batch, negatives: Negatives) -> dict[str, Array]:
+    if encoder.reads_all_rows:
+        return {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
+    return {"user": batch.user_ids, "item": _join_items(batch.positive_ids, negatives.ids)}
+
+
+def _of_whole_batch(
+    grads: dict[str, Tree], local: _Local, reads_all_rows: bool, collectives: Collectives
+) -> dict[str, Tree]:
+    """The gradients of all devices, in the order in which a single device has them."""
     if collectives.is_single:
         return grads
     found = {}
     for name, grad in grads.items():
-        if name == "params" or whole:
+        if name == "params" or reads_all_rows:
             found[name] = jax.tree.map(collectives.all_sum, grad)
         elif name == "user":
             found[name] = collectives.all_gather(grad, 0)
         else:
-            positive, negative = jnp.split(grad, [count])
-            if shared:
+            positive, negative = jnp.split(grad, [local.count])
+            if local.shared:
                 negative = collectives.all_sum(negative)
             else:
-                negative = collectives.all_gather(negative.reshape(-1, count, *grad.shape[1:]), 1).reshape(
-                    -1, *grad.shape[1:]
-                )
+                columns = negative.reshape(-1, local.count, *grad.shape[1:])
+                negative = collectives.all_gather(columns, 1).reshape(-1, *grad.shape[1:])
             found[name] = jnp.concatenate([collectives.all_gather(positive, 0), negative])
     return found
+
+
+def _partners(
+    encoder: Encoder,
+    tables: Tables,
+    constant: Tables,
+    batch: Batch,
+    count: int,
+    data: Interactions,
+    collectives: Collectives,
+) -> dict[str, Array]:
+    """Per tower the rows that interacted, before any update."""
+    interacted = {"user": batch.user_ids, "item": batch.positive_ids}
+    if encoder.partner is not None:
+        return {tower: encoder.partner(tables, tower, interacted[tower], data) for tower in TOWERS}
+    if encoder.reads_all_rows:
+        return {tower: _at(getattr(constant, tower), interacted[tower]) for tower in TOWERS}
+    return {
+        "user": collectives.all_gather(constant.user, 0),
+        "item": collectives.all_gather(constant.item[:count], 0),
+    }
 
 
 def _at(table: Array, ids: Array) -> Array:

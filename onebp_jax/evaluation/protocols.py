@@ -10,6 +10,7 @@ tables were made. It selects on the test set and is biased upwards: for parity w
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from onebp_jax.evaluation.metrics import ACCURACY
 
@@ -20,25 +21,39 @@ SELECTION = {
 }
 
 
-def start() -> dict:
-    """The selection so far, as plain numbers that go into a checkpoint."""
-    return {"epoch": 0, "value": None, "since": 0, "oracle": {}}
+class Selection(NamedTuple):
+    """What the evaluations so far have selected.
+
+    Attributes:
+      epoch: the chosen epoch; 0 before the first evaluation. value: its `CRITERION`, None without one.
+      since: evaluations since then without a better value.
+      oracle: metric -> `[best value, its epoch]`, for each accuracy metric; the first of equal values wins.
+    """
+
+    epoch: int
+    value: float | None
+    since: int
+    oracle: dict[str, list]
 
 
-def record(selection: dict, epoch: int, metrics: dict[str, float]) -> tuple[dict, bool]:
+def start() -> Selection:
+    """The selection before the first evaluation."""
+    return Selection(epoch=0, value=None, since=0, oracle={})
+
+
+def record(selection: Selection, epoch: int, metrics: dict[str, float]) -> tuple[Selection, bool]:
     """Adds one evaluation; returns the new selection and whether `epoch` is the best so far by `CRITERION`.
 
-    `oracle` maps each accuracy metric to `[best value, its epoch]`; the first of equal values wins. Without metrics there is
-    nothing to choose by, and the last epoch counts.
+    Without metrics there is nothing to choose by, and the last epoch counts.
     """
     if not metrics:
-        return selection | {"epoch": epoch}, True
-    oracle = dict(selection["oracle"])
+        return selection._replace(epoch=epoch), True
+    oracle = dict(selection.oracle)
     for name, value in metrics.items():
         counts = name.split("@")[0] in ACCURACY and math.isfinite(value)
         if counts and (name not in oracle or value > oracle[name][0]):
             oracle[name] = [value, epoch]
     value = metrics[CRITERION]
-    if math.isfinite(value) and (selection["value"] is None or value > selection["value"]):
-        return {"epoch": epoch, "value": value, "since": 0, "oracle": oracle}, True
-    return selection | {"since": selection["since"] + 1, "oracle": oracle}, False
+    if math.isfinite(value) and (selection.value is None or value > selection.value):
+        return Selection(epoch, value, 0, oracle), True
+    return selection._replace(since=selection.since + 1, oracle=oracle), False

@@ -17,13 +17,13 @@ from onebp_jax.experiments import report
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
-from onebp_jax.training import feed
-from onebp_jax.training.runner import checked
+from onebp_jax.training.feed import make_feed
+from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
 
 def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
-    """The configuration of one row: `spec` is `method` or `method:field=value:options.name=value`."""
+    """The configuration of one row: `spec` is `method` or `method:field=value:options.name=value`; errors begin with `spec`."""
     config = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
     method, *changes = spec.split(":")
     config.method, config.seed = method, seed
@@ -39,8 +39,11 @@ def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_colle
         except TypeError as error:
             kind = OPTIONS[name] if within is config.options else type(within[name])
             raise UserError(f"{spec!r}: {field}={text} is of another type, expected {kind.__name__}") from error
-    check_config(config)
-    build_method(config)
+    try:
+        check_config(config)
+        build_method(config)
+    except UserError as error:
+        raise UserError(f"{spec!r}: {error}", error.choices) from error
     return config
 
 
@@ -81,8 +84,8 @@ def check_runs(
             )
             source = (method.epoch_unit, *held_out)
             if source not in seen:
-                seen[source] = feed.source(config, method.epoch_unit, dataset, layout).data
-            checked(config, method, seen[source], layout)
+                seen[source] = make_feed(config, method.epoch_unit, dataset, layout).data
+            checked_data(config, method, seen[source], layout)
         except UserError as error:
             raise UserError(f"{name!r}: {error}") from error
 
@@ -93,9 +96,9 @@ def compare(
     """Trains every variant with every seed in `workdir/VARIANT-seedS` (a run that has ended is read back); returns Markdown."""
     for what, given in (("methods", specs), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
-            raise UserError(f"--{what}={','.join(map(str, given))}: expected one or more, each of them once")
+            raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
     if not config.read_test:
-        raise UserError("read_test=False: a comparison measures on the test set; launch.sweep is for trials")
+        raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)

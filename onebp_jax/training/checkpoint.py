@@ -28,7 +28,7 @@ from absl import logging
 
 from onebp_jax.errors import RunFailed
 from onebp_jax.parallel import processes
-from onebp_jax.training.runner import Run
+from onebp_jax.training.runner import Progress, Run
 from onebp_jax.types import Array, Tree
 
 KEPT = 2
@@ -89,7 +89,8 @@ def save(folder: Path, run: Run) -> None:
       OSError: no space left, or the folder cannot be written; earlier checkpoints are as they were.
     """
     arrays = _arrays(run)
-    note = {"progress": run.progress, "digest": _digest(arrays, run.progress)}
+    progress = run.progress.to_json()
+    note = {"progress": progress, "digest": _digest(arrays, progress)}
     args = ocp.args.Composite(arrays=ocp.args.PyTreeSave(arrays), note=ocp.args.JsonSave(note))
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -128,13 +129,13 @@ def restore(folder: Path, run: Run) -> Run:
             if reason:
                 gc.collect()
         if not processes.any_of(bool(reason)):
-            arrays, progress = found
-            if _digest(arrays, progress["progress"]) == progress["digest"]:
+            arrays, note = found
+            if _digest(arrays, note["progress"]) == note["digest"]:
                 best = tuple(arrays.pop("best"))
                 for name, saved in _SAVED_AS.items():
                     if saved in arrays:
                         arrays[name] = arrays.pop(saved)
-                return Run(run.state._replace(**arrays), best, progress["progress"])
+                return Run(run.state._replace(**arrays), best, Progress.from_json(note["progress"]))
             reason = "its checksum does not match"
         processes.lead_does(lambda step=step, reason=reason: _set_aside(folder, step, reason))
     # Those set aside by an earlier call count: the run must not begin anew as if it had never been.

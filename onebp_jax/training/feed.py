@@ -1,9 +1,9 @@
-"""Where the pairs of a run come from: a data set in memory, or one whose training pairs are streamed from files.
+"""What a run reads: the pairs to train on, in memory or streamed from files, and the pairs that evaluations look for.
 
-In memory the batch of a step is made on the device, out of the step's number. In a stream, the host cuts an epoch into calls of
-some steps and hands each call its batches, while the device still works on the one before and a thread reads ahead:
+In memory, the batch of a step is made on the device from the number of the step. In a stream, the host cuts an epoch into
+calls of some steps and hands the batches to each call, while the device still works on the call before and a thread reads ahead:
 
-    files --epoch_batches--> [length, b, 2] --feed--> Batch[length, b] --scan--> State
+    files --epoch_batches--> [length, b, 2] --feed.batches--> Batch[length, b] --scan--> State
 
 A batch is a function of (seed, epoch, position), so a run goes on at any step, whatever was read before.
 """
@@ -22,7 +22,7 @@ from absl import logging
 from jax.sharding import PartitionSpec
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import one_pair_a_user, steps_per_epoch, to_device
+from onebp_jax.data.device import on_host, one_pair_a_user, steps_per_epoch
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
 from onebp_jax.data.splits import of_some_users
 from onebp_jax.data.stream import epoch_batches
@@ -31,66 +31,68 @@ from onebp_jax.errors import UserError
 from onebp_jax.parallel import Layout, process_slice
 from onebp_jax.types import Batch, Interactions
 
-# Where `steps_per_call` is 0: enough that a call costs little, few enough that their batches do.
+# Where `steps_per_call` is 0: enough steps that a call costs little, few enough that their batches fit in memory.
 STREAMED_CALL = 100
-# Stretches that a stream is cut into, see `data/stream.py`: so many processes can share it.
+# A stream is cut into this many lanes (see `data/stream.py`); up to so many processes can share it.
 LANES = 8
 
 
 class Feed(NamedTuple):
-    """The batches of a call: `shape(length)` as `jax.ShapeDtypeStruct`, `batches(step, length)` as arrays; None in memory."""
-
-    shape: Callable[[int], Batch | None]
-    batches: Callable[[int, int], Batch | None]
-
-
-class Source(NamedTuple):
     """What a run reads.
 
     Attributes:
-      data: what samplers and encoders see of the training pairs. feed: see `Feed`.
-      epoch_steps: steps in an epoch. call_steps: of a call, at most.
-      watched: the split that evaluations read: "validation", "test"; empty where there is none to choose by.
-      seen, held_out: pairs of that split to leave out of the lists, and to find. popularity: `int[N]`, of the items.
+      data: what samplers and encoders see of the training pairs, as NumPy arrays.
+      epoch_steps: steps in an epoch. call_steps: most steps in a call.
+      watched: the split that evaluations read, "validation" or "test"; empty if there is none to choose by.
+      seen, held_out: `int[n, 2]`, the pairs to leave out of the lists, and the pairs to find.
+      popularity: `int[N]`, training pairs of each item.
+      batch_form: `batch_form(length)`, the batches of a call as `jax.ShapeDtypeStruct`; None if the device makes them.
+      batches: `batches(step, length)`, the batches of a call as arrays `[length, b]`; None if the device makes them.
     """
 
     data: Interactions
-    feed: Feed
     epoch_steps: int
     call_steps: int
     watched: str
     seen: np.ndarray
     held_out: np.ndarray
     popularity: np.ndarray
+    batch_form: Callable[[int], Batch | None] = lambda length: None
+    batches: Callable[[int, int], Batch | None] = lambda step, length: None
 
 
-def source(config, each: str, dataset: Dataset | StreamedDataset, layout: Layout | None = None) -> Source:
-    """The source of a run; `each` is the method's. Raises `UserError` where there is nothing to hold out or it cannot stream."""
-    return (
-        _streamed(config, each, dataset, layout)
-        if isinstance(dataset, StreamedDataset)
-        else _in_memory(config, each, dataset)
-    )
+def make_feed(config, epoch_unit: str, dataset: Dataset | StreamedDataset, layout: Layout | None = None) -> Feed:
+    """The feed of a run.
+
+    Args:
+      epoch_unit: that of the method, "pair" or "user".
+
+    Raises:
+      UserError: nothing can be held out, or this method or configuration cannot be streamed.
+    """
+    if isinstance(dataset, StreamedDataset):
+        return _streamed(config, epoch_unit, dataset, layout)
+    return _in_memory(config, epoch_unit, dataset)
 
 
-def _in_memory(config, each: str, dataset: Dataset) -> Source:
+def _in_memory(config, epoch_unit: str, dataset: Dataset) -> Feed:
     shape = dataset.num_users, dataset.num_items
     train, held_out, watched = dataset.train, of_some_users(dataset.test, config.eval_users, config.seed), "test"
     if config.protocol == "honest":
         train, held_out = hold_out(config, dataset)
         watched = "validation"
-    data = to_device(train, *shape, dataset.user_features, dataset.item_features)
-    data = one_pair_a_user(data) if each == "user" else data
+    data = on_host(train, *shape, dataset.user_features, dataset.item_features)
+    if epoch_unit == "user":
+        data = one_pair_a_user(data)
     steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    counts = np.bincount(train[:, 1], minlength=shape[1])
-    none = Feed(lambda length: None, lambda step, length: None)
-    return Source(data, none, steps, config.steps_per_call or steps, watched, train, held_out, counts)
+    popularity = np.bincount(train[:, 1], minlength=shape[1])
+    return Feed(data, steps, config.steps_per_call or steps, watched, train, held_out, popularity)
 
 
-def _streamed(config, each: str, dataset: StreamedDataset, layout: Layout | None) -> Source:
-    if each == "user":
+def _streamed(config, epoch_unit: str, dataset: StreamedDataset, layout: Layout | None) -> Feed:
+    if epoch_unit == "user":
         raise UserError(
-            f"{dataset.name}: an epoch of this method goes through users and a stream has pairs: stream_window=0"
+            f"{dataset.name}: an epoch of this method goes through users, and a stream has pairs: set stream_window=0"
         )
     if not config.read_test and not len(dataset.validation):
         raise UserError(
@@ -98,54 +100,70 @@ def _streamed(config, each: str, dataset: StreamedDataset, layout: Layout | None
         )
     # Now, not after the training.
     check_fits(dataset, np.unique(of_some_users(dataset.test, config.eval_users, config.seed)[:, 0]))
-    evaluated = *split_of(config, dataset, "validation"), dataset.item_counts
+    seen, held_out = split_of(config, dataset, "validation")
     steps = steps_per_epoch(dataset.stream.num_pairs, config.batch_size, config.drop_last)
-    feed, watched = _feed(config, dataset, steps, layout), "validation" if len(dataset.validation) else ""
-    return Source(_interactions(dataset), feed, steps, config.steps_per_call or STREAMED_CALL, watched, *evaluated)
+    return Feed(
+        data=_interactions(dataset),
+        epoch_steps=steps,
+        call_steps=config.steps_per_call or STREAMED_CALL,
+        watched="validation" if len(dataset.validation) else "",
+        seen=seen,
+        held_out=held_out,
+        popularity=dataset.item_counts,
+        batch_form=_batch_form(config, layout),
+        batches=_batches(config, dataset, steps, layout),
+    )
 
 
 def _interactions(dataset: StreamedDataset) -> Interactions:
-    """What the device has of a stream: what users touched, or, where that is too large, how often items are in it."""
-    shape, none = (dataset.num_users, dataset.num_items), jnp.zeros(0, jnp.int32)
+    """What is known of a stream: what users touched, or, if that is too large, how often each item occurs."""
+    shape, none = (dataset.num_users, dataset.num_items), np.zeros(0, np.int32)
     if dataset.touched is not None:
-        starts, items = dataset.touched.row_starts, dataset.touched.sorted_items
-        arrays = (jnp.asarray(array, jnp.int32) for array in (starts, items))
-        return Interactions(none, none, *arrays, *shape, int(np.diff(starts).max()))
+        starts, items = (np.asarray(x, np.int32) for x in (dataset.touched.row_starts, dataset.touched.sorted_items))
+        return Interactions(none, none, starts, items, *shape, int(np.diff(starts).max()))
     logging.warning(
         "%s: what users touched does not fit in membership_bytes=%d: negatives may be items that their user touched",
         *(dataset.name, dataset.most_bytes),
     )
-    counts = jnp.asarray(np.minimum(dataset.item_counts, np.iinfo(np.int32).max), jnp.int32)
-    starts, items = jnp.zeros(shape[0] + 1, jnp.int32), jnp.zeros(1, jnp.int32)
+    counts = np.minimum(dataset.item_counts, np.iinfo(np.int32).max).astype(np.int32)
+    starts, items = np.zeros(shape[0] + 1, np.int32), np.zeros(1, np.int32)
     return Interactions(none, none, starts, items, *shape, 0, item_counts=counts)
 
 
-def _feed(config, dataset: StreamedDataset, epoch_steps: int, layout: Layout | None) -> Feed:
-    """The batches of a stream. Each of several processes reads its part of a batch; the compiled program puts them together."""
+def _sharding(layout: Layout | None):
+    return layout.sharding(PartitionSpec(None, *layout.mesh.axis_names)) if layout else None
+
+
+def _batch_form(config, layout: Layout | None) -> Callable[[int], Batch]:
+    def form(length: int) -> Batch:
+        ids = jax.ShapeDtypeStruct((length, config.batch_size), jnp.int32, sharding=_sharding(layout))
+        return Batch(ids, ids)
+
+    return form
+
+
+def _batches(config, dataset: StreamedDataset, epoch_steps: int, layout: Layout | None) -> Callable[[int, int], Batch]:
+    """The batches of a stream. Each process reads its part of a batch; the compiled program puts the parts together."""
     part, parts = process_slice(layout) if layout else (0, 1)
-    sharding = layout.sharding(PartitionSpec(None, *layout.mesh.axis_names)) if layout else None
     options = {"window": config.stream_window, "lanes": math.gcd(config.batch_size, LANES)}
     options |= {"process": part, "num_processes": parts}
-    now = {"step": -1, "rows": iter(())}
 
     def start(step: int):
         epoch, place = divmod(step, epoch_steps)
         return epoch_batches(dataset.stream, config.batch_size, config.seed, epoch, start=place, **options)
 
-    start(0)  # says at once what does not fit
-
-    def shape(length: int) -> Batch:
-        of_ids = jax.ShapeDtypeStruct((length, config.batch_size), jnp.int32, sharding=sharding)
-        return Batch(of_ids, of_ids)
+    start(0)  # arguments that do not fit are refused at once
+    next_step, rows = -1, iter(())
 
     def batches(step: int, length: int) -> Batch:
-        if step != now["step"] or step % epoch_steps == 0:
-            now["rows"] = start(step)
-        columns = np.stack(list(itertools.islice(now["rows"], length))).transpose(2, 0, 1)
-        now["step"] = step + length
+        nonlocal next_step, rows
+        if step != next_step or step % epoch_steps == 0:
+            rows = start(step)
+        columns = np.stack(list(itertools.islice(rows, length))).transpose(2, 0, 1)
+        next_step = step + length
         if layout is None:
             return Batch(*columns)
-        whole = (length, config.batch_size)
-        return Batch(*(jax.make_array_from_process_local_data(sharding, ids, whole) for ids in columns))
+        shape, sharding = (length, config.batch_size), _sharding(layout)
+        return Batch(*(jax.make_array_from_process_local_data(sharding, ids, shape) for ids in columns))
 
-    return Feed(shape, batches)
+    return batches

@@ -90,10 +90,10 @@ def test_pairs_of_the_test_and_validation_parts_are_not_in_the_graph():
     config.batch_size = 64
     dataset = generate(num_users=30, num_items=30, seed=1)
     job, _ = runner.prepare(config, build_method(config)._replace(encoder=lightgcn(2, 0)), dataset)
-    edges = job.placed.data.prepared.to_user
+    edges = job.data.prepared.to_user
     real = np.asarray(edges.weight).reshape(-1) > 0
     users, items = (np.asarray(values).reshape(-1)[real].tolist() for values in (edges.destination, edges.source))
     linked = set(zip(users, items, strict=True))
-    trained = set(zip(job.placed.data.user_ids.tolist(), job.placed.data.item_ids.tolist(), strict=True))
+    trained = set(zip(job.data.user_ids.tolist(), job.data.item_ids.tolist(), strict=True))
     assert linked == trained < set(map(tuple, dataset.train.tolist()))
     assert len(dataset.test) and not linked & set(map(tuple, dataset.test.tolist()))

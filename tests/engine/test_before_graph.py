@@ -41,19 +41,20 @@ def parts(encoder, user, item, **more):
     return Method(encoder._replace(init=init), sampler, losses.infonce(), user, item, **more)
 
 
-def quick(step, state):
+def quick(step, state, data):
     """The step as machine code of the plainest kind, which is quicker to compile."""
-    return fast_compile_jit(step).lower(state, BATCHES).compile({"xla_backend_optimization_level": 0})
+    return fast_compile_jit(step).lower(state, BATCHES, data).compile({"xla_backend_optimization_level": 0})
 
 
 def after(method, steps=1, compiled=True):
     """The states before and after each of the steps."""
     init, step = make_step(method)
-    states = [init(jax.random.key(0), graphs.interactions())]
+    state, data = init(jax.random.key(0), graphs.interactions())
+    states = [state]
     if compiled:
-        step = quick(step, states[0])
+        step = quick(step, state, data)
     for _ in range(steps):
-        state, info = step(states[-1], BATCHES)
+        state, info = step(states[-1], BATCHES, data)
         assert np.isfinite(info.loss)
         states.append(state)
     return states
@@ -153,7 +154,8 @@ def test_no_gradient_of_the_user_table_is_ever_traced(encoder):
     for user, passes in ((Updater(AVERAGE.init, update, AVERAGE.reads), []), (DESCENT, ["user"])):
         noted.clear()
         init, step = make_step(parts(gated, user, DESCENT, tx=optax.sgd(0.1)))
-        jax.make_jaxpr(step)(init(jax.random.key(0), graphs.interactions()), BATCHES)
+        state, data = init(jax.random.key(0), graphs.interactions())
+        jax.make_jaxpr(step)(state, BATCHES, data)
         assert noted == passes
     assert told == [None]
 
@@ -174,7 +176,8 @@ def test_a_constant_user_table_saves_half_of_the_sums_backwards():
 
     def sums(user):
         init, step = make_step(parts(lightgcn(DIM, 4), user, DESCENT))
-        program = jax.make_jaxpr(step)(init(jax.random.key(0), graphs.interactions()), BATCHES)
+        state, data = init(jax.random.key(0), graphs.interactions())
+        program = jax.make_jaxpr(step)(state, BATCHES, data)
         return sorted_scatters(program.jaxpr)
 
     assert sums(DESCENT) == 16 and sums(AVERAGE) == 12
@@ -189,11 +192,11 @@ def test_prestep_is_a_step_of_onebp_on_the_embeddings_and_then_the_encoders_own(
     together = after(own._replace(pre_step=first), 2)
     (init_first, step_first), (init_own, step_own) = map(make_step, (first, own))
     key, data = jax.random.key(0), graphs.interactions()
-    one, two = init_first(key, data), init_own(key, data)
-    step_first, step_own = quick(step_first, one), quick(step_own, two)
+    (one, data_first), (two, data_own) = init_first(key, data), init_own(key, data)
+    step_first, step_own = quick(step_first, one, data_first), quick(step_own, two, data_own)
     for found in together[1:]:
-        one, _ = step_first(one, BATCHES)
-        two, _ = step_own(two._replace(user=one.user, item=one.item), BATCHES)
+        one, _ = step_first(one, BATCHES, data_first)
+        two, _ = step_own(two._replace(user=one.user, item=one.item), BATCHES, data_own)
         one = one._replace(user=two.user, item=two.item)
         for name in ("user", "item"):
             np.testing.assert_allclose(getattr(found, name), getattr(two, name), rtol=0, atol=2e-6)
@@ -240,8 +243,8 @@ def test_a_run_trains_and_evaluates_vectors_of_the_graph():
     run = job.advance(run, 4)
     run, metrics = runner.evaluate(job, run)
     assert run.step == 4 and runner.is_finite(run) and 0 < metrics["NDCG@20"] <= 1
-    pairs = np.stack([job.placed.data.user_ids, job.placed.data.item_ids], 1)
+    pairs = np.stack([job.data.user_ids, job.data.item_ids], 1)
     matrix = graphs.adjacency(pairs, 60, 40)
     layers = [np.concatenate([run.state.user, run.state.item]).astype(np.float64)]
     layers += [matrix @ layers[0], matrix @ matrix @ layers[0]]
-    np.testing.assert_allclose(np.concatenate(job.placed.vectors(run.state)), sum(layers) / 3, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(job.vectors(run.state)), sum(layers) / 3, rtol=1e-5, atol=1e-6)

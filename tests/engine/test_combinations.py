@@ -57,12 +57,13 @@ def test_any_two_updaters_and_any_loss_take_two_steps(user, item, loss):
     data = to_device(np.array([[0, 0], [1, 3], [2, 1]]), NUM_USERS, NUM_ITEMS)
     sampler = oracle.given_negatives(random.integers(0, NUM_ITEMS, (2, BATCH, WIDTH)))
     init, step = make_step(Method(embedding(DIM), sampler, LOSSES[loss], UPDATERS[user], UPDATERS[item]))
-    first = state = init(jax.random.key(0), data)
+    state, data = init(jax.random.key(0), data)
+    first = state
     # Repeated users and items, and a row of padding.
     users, items = random.integers(0, NUM_USERS, BATCH), random.integers(0, NUM_ITEMS, BATCH)
     users[-1], items[-1] = NUM_USERS, NUM_ITEMS
     for _ in range(2):
-        state, info = step(state, Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32)))
+        state, info = step(state, Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32)), data)
         assert np.isfinite(info.loss) and int(info.examples) == BATCH - 1
     for before, after, ids in ((first.user, state.user, users), (first.item, state.item, items)):
         assert np.isfinite(after).all()
@@ -93,16 +94,16 @@ def test_a_method_of_each_kind_learns(method):
     random = np.random.default_rng(0)
     pairs = np.array([[0, 0], [1, 3], [2, 1], [2, 5], [3, 3], [4, 8], [1, 2]])
     init, step = make_step(method)
-    first = init(jax.random.key(0), to_device(pairs, NUM_USERS, NUM_ITEMS))
+    first, data = init(jax.random.key(0), to_device(pairs, NUM_USERS, NUM_ITEMS))
     rows = random.permutation(len(pairs))[: 3 if method.epoch_unit == "user" else 7]
     users, items = (np.append(pairs[rows, tower], [size] * 2) for tower, size in ((0, NUM_USERS), (1, NUM_ITEMS)))
     batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
     # Machine code of the plainest kind: quicker to compile.
     plainest = {"xla_backend_optimization_level": 0}
-    compiled = jax.jit(step).lower(first, batch).compile(compiler_options=plainest)
+    compiled = jax.jit(step).lower(first, batch, data).compile(compiler_options=plainest)
     state, infos = first, []
     for _ in range(30):
-        state, info = compiled(state, batch)
+        state, info = compiled(state, batch, data)
         infos.append(float(info.loss))
     assert int(info.examples) == len(rows) and np.isfinite(infos).all()
     assert np.mean(infos[-5:]) < np.mean(infos[:5])
@@ -118,9 +119,10 @@ def test_a_step_rounds_bfloat16_by_chance_with_another_key_a_step_and_tower():
     data = to_device(np.array([[0, 0], [1, 3]]), NUM_USERS, NUM_ITEMS)
     method = Method(encoder._replace(init=lambda key, data: Tables(*start)), shared(2), LOSSES["bpr"], slowly, slowly)
     init, step = make_step(method)
-    step, states = jax.jit(step), [init(jax.random.key(0), data)]
+    state, data = init(jax.random.key(0), data)
+    step, states = jax.jit(step), [state]
     for _ in range(2):
-        state, info = step(states[-1], Batch(users, jnp.array([0, NUM_ITEMS])))
+        state, info = step(states[-1], Batch(users, jnp.array([0, NUM_ITEMS])), data)
         states.append(state)
         assert np.isfinite(info.loss) and state.user.dtype == state.item.dtype == NARROW
     moved = [np.asarray(one.user[0] != two.user[0]) for one, two in zip(states, states[1:], strict=False)]
@@ -147,7 +149,7 @@ def test_what_was_hidden_ranks_first(user, loss):
     data = to_device(pairs, CROWD, 2 * BLOCK)
     init, step = make_step(Method(embedding(8), uniform(3), LOSSES[loss], UPDATERS[user], gradient(adam(0.02))))
     length = 30 * steps_per_epoch(len(pairs), 64, False)
-    state = init(jax.random.key(0), data)._replace(data=None)
+    state, _ = init(jax.random.key(0), data)
 
     def recall(state, k):
         scores = np.array(state.user @ state.item.T)

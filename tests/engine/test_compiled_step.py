@@ -55,7 +55,7 @@ def data():
 def compile_scan(method, data, wrap=lambda step: step, scan_of=make_scan):
     """The compiled scan of a method over `LENGTH` steps, and how many arrays its state has."""
     init, step = make_step(method)
-    state = jax.eval_shape(lambda key: init(key, data)._replace(data=None), jax.random.key(0))
+    state = jax.eval_shape(lambda key: init(key, data)[0], jax.random.key(0))
     lowered = scan_of(lambda spread: wrap(step), BATCH, False).lower(state, data, length=LENGTH)
     return lowered.compile(compiler_options=QUICK), len(jax.tree.leaves(state))
 
@@ -112,8 +112,8 @@ def test_a_copy_would_be_seen(data):
         return jax.jit(make_scan(build, batch_size, drop_last).__wrapped__, static_argnames="length")
 
     def late(step):
-        def with_a_late_look(state, batch):
-            new, info = step(state, batch)
+        def with_a_late_look(state, batch, data):
+            new, info = step(state, batch, data)
             # Which old rows are looked at is known only once the new table is: both have to exist.
             ids = jnp.argmax(new.user[batch.user_ids], axis=1)
             return new, Info(info.loss + state.user[ids].sum(), info.examples)
@@ -160,7 +160,7 @@ def test_a_whole_run_is_traced_once_for_each_length():
     while not runner.is_done(job, run):
         lengths.append(runner.next_length(job, run))
         run = job.advance(run, lengths[-1])
-        compile_seconds.append(run.progress["seconds"]["compile"])
+        compile_seconds.append(run.progress.seconds.compile)
         if run.step % 5 == 0:
             run, metrics = runner.evaluate(job, run)
             assert np.isfinite(metrics["NDCG@20"])

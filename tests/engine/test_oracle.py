@@ -32,10 +32,10 @@ def library(user, item, batches, loss, user_updater, item_updater, compiled=Fals
     stack = np.stack([negatives for _, _, negatives in batches])
     encoder = embedding(user.shape[1])._replace(init=lambda key, data: Tables(jnp.asarray(user), jnp.asarray(item)))
     init, step = make_step(Method(encoder, oracle.given_negatives(stack), loss, user_updater, item_updater))
-    state = init(jax.random.key(0), to_device(np.array([[0, 0]]), len(user), len(item)))
+    state, data = init(jax.random.key(0), to_device(np.array([[0, 0]]), len(user), len(item)))
     step, history = jax.jit(step) if compiled else step, []
     for users, positives, _ in batches:
-        state, info = step(state, Batch(jnp.asarray(users, jnp.int32), jnp.asarray(positives, jnp.int32)))
+        state, info = step(state, Batch(jnp.asarray(users, jnp.int32), jnp.asarray(positives, jnp.int32)), data)
         history.append((state.user, state.item, info.loss, info.examples))
     return [np.stack(column) for column in zip(*history, strict=True)]
 
@@ -119,7 +119,7 @@ def test_a_step_with_shared_negatives_agrees_with_the_oracle(method, loss, alpha
     sampler, key = shared(5, alpha, hide), jax.random.key(4)
     encoder = embedding(DIM)._replace(init=lambda key, data: Tables(jnp.asarray(user), jnp.asarray(item)))
     init, step = make_step(Method(encoder, sampler, getattr(losses, loss)(0.7), *updaters(method, "expected")))
-    state = init(key, data)
+    state, data = init(key, data)
     popularity = np.bincount(pairs[:, 1], minlength=NUM_ITEMS)
     log_q = np.log(np.maximum(popularity, 1e-9) ** alpha / (popularity**alpha).sum()) if loss == "infonce" else None
     batches, history = [], []
@@ -130,7 +130,7 @@ def test_a_step_with_shared_negatives_agrees_with_the_oracle(method, loss, alpha
         drawn, _ = sampler.sample(step_key(key, Purpose.NEGATIVES, number), state.sampler, batch, data)
         out = [touched[u] if hide and u < NUM_USERS else {i} for u, i in zip(users, positives, strict=True)]
         batches.append((users, positives, [[i for i in drawn.ids.tolist() if i not in own] for own in out]))
-        state, info = step(state, batch)
+        state, info = step(state, batch, data)
         history.append((state.user, state.item, info.loss))
     assert min(len(row) for *_, rows in batches for row in rows) < 3
     steps = [oracle.Adam(RATE, DECAY), oracle.Adam(RATE, DECAY)]

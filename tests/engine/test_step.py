@@ -50,8 +50,8 @@ def parts(user, item, encoder=None):
 def one_step(user, item, data, batch):
     """The states before and after one step, and its info."""
     init, step = make_step(parts(user, item))
-    before = init(jax.random.key(0), data)
-    return before, *step(before, batch)
+    before, data = init(jax.random.key(0), data)
+    return before, *step(before, batch, data)
 
 
 # Who waits for whom.
@@ -151,13 +151,15 @@ def test_a_tower_that_reads_no_gradient_has_no_backward_pass(data, batch):
     ):
         noted.clear()
         init, step = make_step(parts(user, item, encoder))
-        jax.make_jaxpr(step)(init(jax.random.key(0), data), batch)
+        start, prepared = init(jax.random.key(0), data)
+        jax.make_jaxpr(step)(start, batch, prepared)
         assert set(noted) == expected
 
 
 def program(user, item, data, batch):
     init, step = make_step(parts(user, item))
-    return step, init(jax.random.key(0), data), batch
+    state, data = init(jax.random.key(0), data)
+    return step, state, batch, data
 
 
 def test_the_program_of_onebp_has_no_user_gradient(data, batch):
@@ -190,8 +192,8 @@ def test_onebp_costs_less_than_two_backward_passes():
 
     def flops(user, item):
         init, step = make_step(Method(embedding(dim), sampler, losses.infonce(), user, item))
-        state = init(jax.random.key(0), data)
-        compiled = jax.jit(step).lower(state, batch).compile({"xla_backend_optimization_level": 0})
+        state, prepared = init(jax.random.key(0), data)
+        compiled = jax.jit(step).lower(state, batch, prepared).compile({"xla_backend_optimization_level": 0})
         return compiled.cost_analysis()["flops"]
 
     onebp, twobp = flops(AVERAGE, DESCENT), flops(DESCENT, DESCENT)
@@ -219,7 +221,8 @@ def test_the_named_methods_are_compositions():
         for method in (build_method(config), Method(embedding(5), uniform(2), losses.infonce(0.7), *updaters)):
             init, step = make_step(method)
             batch = Batch(jnp.array([0, 1, 2]), jnp.array([1, 2, 0]))
-            programs.append(str(jax.make_jaxpr(step)(init(jax.random.key(0), data), batch)))
+            state, prepared = init(jax.random.key(0), data)
+            programs.append(str(jax.make_jaxpr(step)(state, batch, prepared)))
         assert programs[0] == programs[1]
         texts.add(programs[0])
     assert len(texts) == 3
@@ -276,10 +279,9 @@ def whole(data):
     init, step = make_step(Method(embedding(DIM), uniform(WIDTH), losses.infonce(), AVERAGE, DESCENT))
 
     def single(state):
-        state, info = step(state._replace(data=data), batch_at(state.key, state.step, data, ROWS))
-        return state._replace(data=None), info
+        return step(state, batch_at(state.key, state.step, data, ROWS), data)
 
-    return lambda seed: init(jax.random.key(seed), data)._replace(data=None), jax.jit(single), step
+    return lambda seed: init(jax.random.key(seed), data)[0], jax.jit(single), step
 
 
 def numbers(state, info):

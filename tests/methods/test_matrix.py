@@ -106,9 +106,9 @@ def check(names, data, real=False):
 
     def two_steps(key):
         init, step = make_step(method_of(names))
-        state, infos = init(key, data), []
+        (state, prepared), infos = init(key, data), []
         for batch in batches():
-            state, info = step(state, batch)
+            state, info = step(state, batch, prepared)
             infos.append(info)
         return state.tables, infos
 

@@ -246,8 +246,9 @@ def test_every_named_method_takes_steps_dense_and_row_wise(name, optimizer):
     init, step = make_step(build_method(config))
 
     def two_steps(key):
-        state = init(key, data)
-        return state, step(step(state, Batch(*[jnp.zeros(4, jnp.int32)] * 2))[0], Batch(*[jnp.zeros(4, jnp.int32)] * 2))
+        state, prepared = init(key, data)
+        batch = Batch(*[jnp.zeros(4, jnp.int32)] * 2)
+        return state, step(step(state, batch, prepared)[0], batch, prepared)
 
     before, (after, info) = jax.eval_shape(two_steps, jax.random.key(0))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), before) == jax.tree.map(

@@ -21,7 +21,7 @@ def state():
     config.update({"dim": DIM, "optimizer": "rowwise"})
     dataset = generate(num_users=USERS, num_items=ITEMS, seed=1)
     data = to_device(dataset.train, USERS, ITEMS)
-    return make_step(build_method(config))[0](jax.random.key(0), data)._replace(data=None)
+    return make_step(build_method(config))[0](jax.random.key(0), data)[0]
 
 
 def test_bytes_fall_with_the_devices_where_tables_are_in_parts(state):

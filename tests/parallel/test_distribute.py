@@ -47,8 +47,7 @@ def config_of(method, optimizer="dense", **fields):
 def begin(config):
     """The method, and a fresh state and the interactions apart."""
     method = build_method(config)
-    state = make_step(method)[0](jax.random.key(3), interactions())
-    return method, state._replace(data=None), state.data
+    return method, *make_step(method)[0](jax.random.key(3), interactions())
 
 
 def steps_of(method, drop_last=False):
@@ -60,8 +59,7 @@ def steps_of(method, drop_last=False):
         def program(state, data):
             def body(state, _):
                 batch = batch_at(state.key, state.step, data, BATCH, drop_last)
-                state, info = step(state._replace(data=data), batch)
-                return state._replace(data=None), info
+                return step(state, batch, data)
 
             return jax.lax.scan(body, state, length=STEPS)
 
@@ -172,7 +170,13 @@ def test_more_methods(method, tables, fields):
 @pytest.mark.parametrize(
     "method, how, tables, fields, words",
     [
-        ("directau", "pmap", "replicated", {}, r"the loss directau compares .*: use --parallel=jit \(how=\"jit\"\)$"),
+        (
+            "directau",
+            "pmap",
+            "replicated",
+            {},
+            r"the loss directau compares .*: use --parallel=jit \(driver=\"jit\"\)$",
+        ),
         ("lightgcn", "shard_map", "sharded", {}, "the encoder lightgcn reads other .*: use --tables=replicated$"),
         (
             "cml",
@@ -223,7 +227,7 @@ def test_no_device_makes_more_than_its_part():
 
 
 def test_unknown_drivers_are_refused():
-    with pytest.raises(ValueError, match="how must be one of pmap, shard_map, jit, got 'ray'"):
+    with pytest.raises(ValueError, match="driver must be one of pmap, shard_map, jit, got 'ray'"):
         make_layout("ray")
     with pytest.raises(ValueError, match="tables must be one of replicated, sharded, got 'split'"):
         make_layout("jit", tables="split")

@@ -143,8 +143,7 @@ def sent_by_a_step(method, how, tables, times=1, **fields):
     )
     method, users, items = build_method(config), 64 * times, 40 * times
     data = to_device(np.asarray(pairs(users, items)), users, items)
-    state = make_step(method)[0](jax.random.key(0), data)
-    data, state = state.data, state._replace(data=None)
+    state, data = make_step(method)[0](jax.random.key(0), data)
     layout = make_layout(how, jax.devices()[:COUNT], tables)
     scan = make_scan(lambda spread: make_step(method, spread)[1], BATCH, False, layout)
     found = exchanged(scan.lower(shard_state(state, layout), replicate(data, layout), length=3).compile(PLAINEST), 3)

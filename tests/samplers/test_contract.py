@@ -155,15 +155,16 @@ def test_two_steps_and_a_step_of_padding_alone(name):
     method = Method(ENCODER, SAMPLERS[name], infonce(), *[gradient(optax.sgd(0.1))] * 2)
     init, step = make_step(method)
     step = fast_compile_jit(step)
-    state = first = init(jax.random.key(0), CROWD)
+    state, data = init(jax.random.key(0), CROWD)
+    first = state
     for _ in range(2):
-        state, info = step(state, SOME)
+        state, info = step(state, SOME, data)
         assert np.isfinite(info.loss) and info.loss > 0 and int(info.examples) == 7
     assert np.isfinite(state.user).all() and np.isfinite(state.item).all()
     # User 3 touched all of the batch's items: they may all be negative_mask from him.
     assert (np.asarray(state.user) != first.user)[np.array([0, 5])].any(1).all()
     nobody = Batch(jnp.full(9, CROWD.num_users, jnp.int32), jnp.full(9, CROWD.num_items, jnp.int32))
-    after, info = step(state, nobody)
+    after, info = step(state, nobody, data)
     assert info.loss == 0 and int(info.examples) == 0
     np.testing.assert_array_equal(after.user, state.user)
     np.testing.assert_array_equal(after.item, state.item)

@@ -77,7 +77,7 @@ def saved(tmp_path_factory):
         run = job.advance(run, STEPS)
         run, _ = runner.evaluate(job, run)
         # A clock's numbers have many digits, and must come back with all of them.
-        run.progress["seconds"]["train"] += 0.1 + 0.2 + run.step / 3
+        run = runner._add_seconds(run, train=0.1 + 0.2 + run.step / 3)
         if len(held) < 2:
             checkpoint.save(folder, run)
         held.append(contents(run))
@@ -105,7 +105,7 @@ def steps_in(folder):
 def go_on(saved, run):
     """Two more steps, an evaluation, and the clock of an uninterrupted run."""
     run, _ = runner.evaluate(saved.job, saved.job.advance(run, STEPS))
-    return run._replace(progress=run.progress | {"seconds": saved.afterwards[1]["seconds"]})
+    return run._replace(progress=run.progress._replace(seconds=saved.afterwards[1].seconds))
 
 
 # What is saved comes back
@@ -251,7 +251,7 @@ def test_after_damage_the_run_goes_on_and_saves_the_step_again(saved, folder, wa
     run = checkpoint.restore(folder, saved.fresh)
     assert_same(run, saved.earlier)
     run, _ = runner.evaluate(saved.job, saved.job.advance(run, STEPS))
-    run = run._replace(progress=run.progress | {"seconds": saved.newest[1]["seconds"]})
+    run = run._replace(progress=run.progress._replace(seconds=saved.newest[1].seconds))
     checkpoint.save(folder, run)
     assert steps_in(folder) == [STEPS, 2 * STEPS]
     assert_same(checkpoint.restore(folder, saved.fresh), saved.newest)

@@ -41,7 +41,7 @@ def config_of(folder, **fields):
     config = default_config()
     config.update({"dataset": str(folder / "pairs.csv"), "item_features": "auto", "method": "onebp_features", "dim": 8})
     config.update({"epochs": 12, "batch_size": 64, "learning_rate": 0.02, "eval_every": 4, "checkpoint_seconds": 0.0})
-    config.options.negative_mask = "8"
+    config.options.hidden = "8"
     config.update(fields)
     check_config(config)
     return config
@@ -69,7 +69,7 @@ def test_a_new_item_has_the_vector_of_its_features(finished, dataset):
     assert dataset.num_items == ITEMS + 2 and dataset.item_ids[-2:].tolist() == ["new-left", "new-right"]
     for run in (begun, ended):
         made = FeatureTower(8, (8,)).apply({"params": run.state.params["item"]}, dataset.item_features)
-        np.testing.assert_allclose(job.placed.vectors(run.state)[1][-2:], made[-2:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(job.vectors(run.state)[1][-2:], made[-2:], rtol=1e-5, atol=1e-6)
         assert np.isfinite(made).all()
 
 
@@ -122,7 +122,7 @@ def test_both_towers(folder, tmp_path):
         {"user": [f"u{user}" for user in range(USERS)], "group": [f"g{user % 2}" for user in range(USERS)]}
     ).to_csv(tmp_path / "people.csv", index=False)
     config = config_of(folder, user_features=str(tmp_path / "people.csv"))
-    config.options.towers, config.options.ids, config.options.negative_mask = "both", False, ""
+    config.options.towers, config.options.ids, config.options.hidden = "both", False, ""
     people = load(folder / "pairs.csv", item_features="auto", user_features=config.user_features)
     job, run = runner.prepare(config, build_method(config), people)
     ended = job.advance(run, 1)
@@ -134,7 +134,7 @@ def test_both_towers(folder, tmp_path):
     [
         ({"towers": "items"}, {}, "options.towers='items': expected one of item, user, both"),
         ({"towers": "user", "ids": False}, {}, "options.ids=False leaves items no vector"),
-        ({"hidden": "8,x"}, {}, "options.negative_mask='8,x': expected positive whole numbers"),
+        ({"hidden": "8,x"}, {}, "options.hidden='8,x': expected positive whole numbers"),
     ],
 )
 def test_options_that_cannot_be(folder, options, fields, message):

@@ -52,7 +52,7 @@ def test_a_run_goes_on_with_other_devices(tmp_path):
         alone, _ = runner.evaluate(job, job.advance(alone, 1))
     for expected, found in zip(on_host(alone), saved, strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * max(1e-3, np.abs(expected).max()))
-    found, expected = (each.progress["selection"]["value"] for each in (run, alone))
+    found, expected = (each.progress.selection.value for each in (run, alone))
     assert found == pytest.approx(expected, rel=1e-6)
 
 

@@ -154,14 +154,14 @@ def test_an_epoch_is_a_loop_of_steps_over_the_batches(dataset):
     pairs = pairs[pairs[:, 0] < dataset.num_users]
     data = to_device(pairs, dataset.num_users, dataset.num_items)
     init, step = make_step(build_method(small()))
-    state, streamed, step = init(jax.random.key(0), data), start, jax.jit(step)
+    (state, data), streamed, step = init(jax.random.key(0), data), start, jax.jit(step)
     for epoch in (0, 1):
         total, count = 0.0, 0
         for batch in epoch_batches(dataset.stream, 64, 0, epoch, window=10**6):
-            state, info = step(state, Batch(*batch.T))
+            state, info = step(state, Batch(*batch.T), data)
             streamed = job.advance(streamed, 1)
             total, count = total + float(info.loss) * int(info.examples), count + int(info.examples)
-            assert streamed.progress["epoch_loss"] == pytest.approx([total, count], rel=1e-6)
+            assert streamed.progress.epoch_loss == pytest.approx((total, count), rel=1e-6)
     assert streamed.step == 2 * job.epoch_steps
     assert_same_tables(streamed.state, state, rtol=1e-5, atol=1e-7)
 
@@ -171,7 +171,7 @@ def test_the_last_batch_is_dropped_on_request(dataset):
     assert [job.epoch_steps for job in jobs] == [-(-dataset.stream.num_pairs // 64), dataset.stream.num_pairs // 64]
     job, start = prepared(dataset, drop_last=True)
     end = advanced(job, start, job.epoch_steps)
-    assert end.progress["epoch_loss"][1] == job.epoch_steps * 64
+    assert end.progress.epoch_loss[1] == job.epoch_steps * 64
 
 
 # Resumed anywhere.
@@ -247,13 +247,13 @@ def test_two_devices_give_the_tables_of_one(dataset, how):
 def test_a_process_feeds_its_part_of_the_same_batches(dataset, monkeypatch, num_processes):
     """Each as if it were one of several, without a layout: what they make together is the whole."""
     layout = make_layout("shard_map", jax.devices()[:1])
-    whole = feed.source(small(), "pair", dataset).feed.batches(2, 3)
+    whole = feed.make_feed(small(), "pair", dataset).batches(2, 3)
     shares = []
     for process in range(num_processes):
         with monkeypatch.context() as patch:
             patch.setattr(feed, "process_slice", lambda layout, process=process: (process, num_processes))
             patch.setattr(jax, "make_array_from_process_local_data", lambda sharding, ids, shape: ids)
-            shares.append(feed.source(small(), "pair", dataset, layout).feed.batches(2, 3))
+            shares.append(feed.make_feed(small(), "pair", dataset, layout).batches(2, 3))
     for column, *parts in zip(whole, *shares, strict=True):
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), column)
 

@@ -16,6 +16,7 @@ from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training import train as train_module
 from onebp_jax.training.train import train
+from onebp_jax.training.versions import versions
 
 
 @pytest.fixture(scope="module")
@@ -246,4 +247,4 @@ def test_a_function_of_ones_own_is_a_method(dataset, tmp_path):
 
 
 def test_versions_name_what_computed():
-    assert {"python", "jax", "device"} <= set(train_module.versions())
+    assert {"python", "jax", "device"} <= set(versions())
