@@ -1,4 +1,4 @@
-"""The exceptions that a user is meant to read, and the exit status of each."""
+"""The exceptions that users read, and the exit status of each."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install -e '.[serving]'"
 
 
 class UserError(ValueError):
-    """Bad input: a flag, a config field, a data file or a folder.
+    """Bad input: an argument, a config field, a data file or a folder.
 
-    The message is one line that says what was given, what was expected and what to do.
-    The launch programs print it on standard error and exit with status 2, without a traceback; the `choices`, a line for
-    each thing that could have been given, they print on standard output.
+    The message is one line that says what was given, what was expected and what to do. It names arguments and config fields
+    (`data_dir=...`), not flags; the programs put flags in their place. The programs print the message on standard error and
+    exit with status 2, without a traceback. They print the `choices`, one possible value per line, on standard output.
     """
 
     def __init__(self, message: str, choices: tuple[str, ...] = ()):
@@ -23,7 +23,7 @@ class UserError(ValueError):
 
 
 def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable:
-    """`function`, whose ValueErrors become `UserError`; a message that begins with one of the `options` says `options.NAME`."""
+    """`function` with its ValueErrors turned into `UserError`; the name of an option at the start becomes `options.NAME`."""
 
     @functools.wraps(function)
     def called(*args, **kwargs):
@@ -32,18 +32,18 @@ def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable
         except UserError:
             raise
         except ValueError as error:
-            name = re.match(r"\w*", str(error))[0]
+            name = re.split(r"\W", str(error), maxsplit=1)[0]
             raise UserError(f"options.{error}" if name in options else str(error)) from error
 
     return called
 
 
 class RunFailed(RuntimeError):
-    """A run that cannot go on (a loss that is not finite, lost data); one line, exit status 1."""
+    """A run cannot go on (a loss that is not finite, lost data); one line, exit status 1."""
 
 
 class Interrupted(Exception):
-    """A signal stopped the run after its state was saved; `number` is the signal, exit status `128 + number`."""
+    """A signal stopped the run after its state was saved; `number` is the signal's, the exit status `128 + number`."""
 
     def __init__(self, number: int, message: str):
         super().__init__(message)

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from onebp_jax.data.dataset import Dataset, check, deduplicate, to_pairs
+from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.download import SOURCES, install
-from onebp_jax.data.features import with_features
+from onebp_jax.data.feature_files import with_features
 from onebp_jax.data.ids import number_ids
+from onebp_jax.data.pairs import deduplicate, to_pairs
 from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_interactions
 from onebp_jax.data.splits import leave_one_out, per_user_ratio
 from onebp_jax.data.synthetic import generate
@@ -64,7 +65,7 @@ def load(
     """
     name = os.fspath(dataset)
     if split not in SPLITS:
-        raise UserError(f"split is {split!r}, expected one of {', '.join(SPLITS)}; choose one of them")
+        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}; choose one of them")
     if name == "synthetic":
         made = _generate({"test_fraction": test_fraction, **(synthetic or {})})
         frames = [pd.DataFrame(pairs, columns=["user", "item"]) for pairs in (made.train, made.test)]
@@ -128,8 +129,8 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
     if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
         nearest = difflib.get_close_matches(name, NAMES, 1, cutoff=0)[0]
         raise UserError(
-            f"dataset is {name!r}, neither a file or folder nor a known set; did you mean {nearest}? "
-            f"Known are {', '.join(NAMES)}, or give a path"
+            f"dataset={name!r}: neither a file or folder nor a known set; did you mean {nearest}? "
+            f"Known sets are {', '.join(NAMES)}, or give a path"
         )
     return [path]
 
@@ -139,7 +140,8 @@ def _find_in_catalogue(name: str, data_dir: str | os.PathLike | None, download: 
     chosen = data_dir or os.environ.get("ONEBP_DATA_DIR")
     root = Path(chosen).expanduser() if chosen else cache
     if chosen and not root.is_dir():
-        raise UserError(f"data root {root} is not a folder; make it, or point --data_dir or $ONEBP_DATA_DIR elsewhere")
+        given = "data_dir" if data_dir else "$ONEBP_DATA_DIR"
+        raise UserError(f"{given}={root}: is not a folder; make it, or give another as data_dir or $ONEBP_DATA_DIR")
     for folder in (root / name, cache / name):
         if files := _train_and_test(folder):
             return files

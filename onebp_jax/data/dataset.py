@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from flax import struct
 
+from onebp_jax.data.pairs import pair_keys
 from onebp_jax.errors import UserError
 
 
@@ -100,23 +101,3 @@ def check(dataset: Dataset) -> None:
             f"{name}: {shared.sum()} pair(s) are in both train and test, the first is user {dataset.user_ids[user]} "
             f"with item {dataset.item_ids[item]}; remove them from one of the two"
         )
-
-
-def deduplicate(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Keeps one row a (user, item) pair, the earliest if there is a column time, else the first in the file.
-
-    Returns the frame in its old order, and how many rows were dropped.
-    """
-    ordered = frame.sort_values("time", kind="stable") if "time" in frame else frame
-    kept = frame.loc[ordered.drop_duplicates(["user", "item"]).index.sort_values()]
-    return kept, len(frame) - len(kept)
-
-
-def to_pairs(frame: pd.DataFrame) -> np.ndarray:
-    """The columns user and item as `int32[P, 2]`."""
-    return np.ascontiguousarray(frame[["user", "item"]].to_numpy(dtype=np.int32))
-
-
-def pair_keys(pairs: np.ndarray) -> np.ndarray:
-    """One `int64` a pair, `[P]`, to compare pairs by."""
-    return pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1]

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.dataset import pair_keys, to_pairs
 from onebp_jax.data.ids import number_ids
+from onebp_jax.data.pairs import pair_keys, to_pairs
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import per_user_ratio
 from onebp_jax.errors import UserError
@@ -105,7 +105,7 @@ def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarr
     raise UserError(
         f"{name}: not in {root / name} and cannot be downloaded ({reason}); get {' and '.join(source.files)}, put "
         f"{' and '.join(Path(url).name for url in source.files)} into {by_hand} (or finished train.txt and test.txt in "
-        f"LightGCN text into {root / name}), and run again with --data_dir={root}"
+        f"LightGCN text into {root / name}), and run again with data_dir={root}"
     ) from reason
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.pairs import item_counts
 from onebp_jax.data.splits import hold_out_validation, of_some_users
 from onebp_jax.data.streamed import StreamedDataset, train_pairs_of
 from onebp_jax.errors import UserError
@@ -47,5 +48,5 @@ def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.nda
 def popularity(dataset: Dataset | StreamedDataset) -> np.ndarray:
     """`int[N]`: pairs of each item, validation pairs included."""
     if isinstance(dataset, Dataset):
-        return np.bincount(dataset.train[:, 1], minlength=dataset.num_items)
-    return dataset.item_counts + np.bincount(dataset.validation[:, 1], minlength=dataset.num_items)
+        return item_counts(dataset.train, dataset.num_items)
+    return dataset.item_counts + item_counts(dataset.validation, dataset.num_items)

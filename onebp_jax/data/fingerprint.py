@@ -1,4 +1,4 @@
-"""Enough of a data set to notice that it changed under a run."""
+"""The fingerprint of a data set: by it a run that goes on notices that its data changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onebp_jax.data.streamed import StreamedDataset
 
 
 def fingerprint(dataset: Dataset | StreamedDataset) -> dict:
-    """Enough of the data to notice that they changed under a run."""
+    """Sizes, checksums and, of a stream, the files: equal for equal data, as plain values for JSON."""
     if isinstance(dataset, StreamedDataset):
         return _of_stream(dataset)
     features = {}
@@ -50,5 +50,5 @@ def _sizes(dataset: Dataset | StreamedDataset, train_pairs: int) -> dict:
 def _crc32(*arrays: np.ndarray) -> int:
     digest = 0
     for array in arrays:
-        digest = zlib.crc32(np.ascontiguousarray(array).view(np.uint8), digest)
+        digest = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, digest)
     return digest

@@ -1,13 +1,13 @@
-"""Files of interactions -> columns user, item and, where there is one, time.
+"""Files of interactions -> the columns user, item and, if the file has it, time.
 
-The end of the name tells the format:
+The ending of the name tells the format:
 
-    .txt                  LightGCN text: a line is `user item item ...`, ids counted from 0
+    .txt                  LightGCN text: each line is `user item item ...`, ids counted from 0
     .csv .tsv .parquet    a table with named columns, see `read_interactions`
     .inter                RecBole: separated by tabs, columns named `user_id:token`, `item_id:token`, `timestamp:float`
     u.data ratings.dat    MovieLens as unpacked, no header: user, item, rating, timestamp; separated by tabs or `::`
 
-All but Parquet may be compressed (`.gz`). Text is UTF-8, or else Latin-1. Every rating counts as an interaction.
+All formats but Parquet may be compressed (`.gz`). Text is UTF-8, or else Latin-1. Every rating counts as an interaction.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from onebp_jax.data.ids import original_ids, to_numbers
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 RAW = {"header": None, "names": ["user", "item", "rating", "timestamp"], "quoting": csv.QUOTE_NONE}
-LAYOUTS = {  # end of the name -> options of pandas.read_csv
+LAYOUTS = {  # ending of the name -> options of pandas.read_csv
     ".csv": {"sep": ","},
     ".tsv": {"sep": "\t"},
     ".inter": {"sep": "\t", "quoting": csv.QUOTE_NONE},
@@ -49,15 +49,15 @@ COLUMNS = {
 def read_interactions(
     path: str | Path, *, user_column: str | None = None, item_column: str | None = None, time_column: str | None = None
 ) -> pd.DataFrame:
-    """Reads one file of any of the formats above, by its name.
+    """Reads one file of any of the formats above; the name tells which.
 
     Args:
       path: the file.
-      user_column, item_column, time_column: names of columns; by default the first there is of user, user_id,
-        userId, uid; of item, item_id, itemId, movieId, iid; and of timestamp, time (a file may have no times).
+      user_column, item_column, time_column: names of columns. The default is the first that the file has of user,
+        user_id, userId, uid; of item, item_id, itemId, movieId, iid; and of timestamp, time (a file may have no times).
     Returns:
-      Columns user and item, and time (a number) if there is such a column; a row an interaction, in file order.
-      Ids are int64, or text where they are text in Parquet or would not come back as they were written ("007").
+      The columns user and item, and time (a number) if the file has it; one row per interaction, in file order.
+      Ids are int64, or text if they are text in Parquet or integers would lose how they are written ("007").
     Raises:
       UserError: if the file is missing, damaged, empty, or not what its name says.
     """
@@ -69,22 +69,26 @@ def read_interactions(
         return pd.DataFrame(read_lightgcn(path), columns=["user", "item"])
     frame, is_text = read_table(path)
     columns = choose_columns(path, list(frame), requested)
-    frame = frame[list(columns.values())].set_axis(list(columns), axis=1).reset_index(drop=True)
     if frame.empty:
-        raise UserError(f"{path}: {without_rows(is_text)}; check where it was written")
-    for role in frame:
-        missing = frame[role].isna().to_numpy()
+        raise UserError(f"{path}: {without_rows(is_text)}; check the program that wrote it")
+    found = {}
+    for role, name in columns.items():
+        column: pd.Series = frame.loc[:, name].reset_index(drop=True)
+        missing = column.isna().to_numpy()
         if missing.any():
             raise UserError(
                 f"{path}: missing values: {missing.sum()} in the {role} column, the first in data row "
                 f"{missing.argmax() + 1}, expected none; remove or fill these rows"
             )
-        frame[role] = to_numbers(path, frame[role]) if role == "time" else original_ids(frame[role], is_text)
-    return frame
+        found[role] = to_numbers(path, column) if role == "time" else original_ids(column, is_text)
+    return pd.DataFrame(found)
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
-    """All columns of a table, by the end of its name, and whether they came as text; raises as `read_interactions`."""
+    """All columns of a table, and whether the file is text; the ending of the name tells the format.
+
+    Raises as `read_interactions`.
+    """
     layout = next((LAYOUTS[end] for end in LAYOUTS if path.name.removesuffix(".gz").endswith(end)), None)
     if not layout and path.suffix != ".parquet":
         _check_file(path)
@@ -95,15 +99,15 @@ def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
 
 
 def without_rows(is_text: bool) -> str:
-    """What to say of a table that has columns and nothing in them."""
+    """The error text for a table that has columns but no rows."""
     return "the file is empty: it has a header but no rows" if is_text else "the Parquet file has columns but no rows"
 
 
 def read_lightgcn(path: str | Path) -> np.ndarray:
-    """Reads LightGCN text (`user item item ...` a line) as `int32[P, 2]`, columns user and item, in file order.
+    """Reads LightGCN text (lines `user item item ...`) as `int32[P, 2]`, columns user and item, in file order.
 
     Raises:
-      UserError: as `read_interactions`, and for a token that is not an integer of 0 to 2**31 - 1, with its line.
+      UserError: as `read_interactions`, and for a token that is not an integer from 0 to 2**31 - 1; it names the line.
     """
     data = _read_bytes(Path(path))
     lines = data.splitlines()
@@ -121,26 +125,26 @@ def read_lightgcn(path: str | Path) -> np.ndarray:
 
 
 def _explain(path: str | Path, lines: list[bytes]) -> None:
-    """Looks for the first token that is no id, one by one, which is slow but names the line."""
+    """Raises `UserError` for the first token that is not an id; slow, but it names the line."""
     for row, line in enumerate(lines, 1):
         for token in line.split():
             if not re.fullmatch(rb"\d{1,10}", token) or int(token) > MOST:
                 problem = "ids out of range" if re.fullmatch(rb"-?\d+", token) else "not an integer"
                 raise UserError(
                     f"{path}: line {row}: {problem}: {token[:40].decode(errors='replace')!r}; LightGCN text is 'user "
-                    f"item item ...' with ids of 0 to {MOST}: convert to CSV (columns user,item; name .csv)"
+                    f"item item ...' with ids from 0 to {MOST}: convert to CSV (columns user,item; name .csv)"
                 )
 
 
 def listed(columns: Iterable[str]) -> str:
-    """Names of columns for a message; one with a comma is in quotes, what cannot be printed is escaped, what is long is cut."""
+    """Column names for a message: quoted if they have a comma, escaped if they cannot be printed, cut if they are long."""
     names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
     names = [f'"{name}"' if "," in name else name for name in names]
     return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
 
 
 def _check_file(path: Path) -> None:
-    """Raises `UserError`, with the names that are there, unless the path is a file."""
+    """Raises `UserError` unless the path is a file; the message lists the files that the folder has."""
     if path.is_file():
         return
     folder = path if path.is_dir() else path.parent
@@ -160,7 +164,7 @@ def _read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
     data = data.removeprefix(b"\xef\xbb\xbf")
     if not data.strip():
-        raise UserError(f"{path}: the file is empty, expected rows; check where it was written")
+        raise UserError(f"{path}: the file is empty, expected rows; check the program that wrote it")
     if b"\0" in data:
         raise UserError(
             f"{path}: binary data or UTF-16 (byte {data.index(0)} is 0), expected text in UTF-8 or Latin-1; convert or rename it"
@@ -180,17 +184,17 @@ def _read_text(path: Path, layout: dict) -> pd.DataFrame:
         other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), None)
         found = f"wrong separator: found {other}" if other else "one column only: found no separator"
         raise UserError(
-            f"{path}: {found} in the first line {first[:60]!r}, expected {separator!r} by the name of the file; mend, rename "
-            "or convert it (.csv: comma, .tsv: tab)"
+            f"{path}: {found} in the first line {first[:60]!r}, expected {separator!r} because of the name; repair, "
+            "rename or convert it (.csv: comma, .tsv: tab)"
         )
-    if separator == "::":  # pandas reads a separator of two letters by a slow loop in Python
+    if separator == "::":  # pandas reads a separator of two characters in a slow Python loop
         text, layout = text.replace(separator, "\t"), {**layout, "sep": "\t"}
     try:
-        with warnings.catch_warnings():  # pandas drops surplus fields with no more than a warning
+        with warnings.catch_warnings():  # pandas only warns when it drops surplus fields
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(io.StringIO(text), dtype=str, index_col=False, skipinitialspace=True, **layout)
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise UserError(f"{path}: not every line has the columns of the first ({error!r}); mend the file") from error
+        raise UserError(f"{path}: not every line has the columns of the first ({error!r}); repair the file") from error
     return frame.rename(columns=lambda name: name.split(":")[0]) if layout is LAYOUTS[".inter"] else frame
 
 
@@ -200,19 +204,20 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except ImportError as error:
         raise UserError(f"{path}: {NEEDS_PYARROW}, or convert it to CSV") from error
-    except (OSError, ValueError) as error:  # what pyarrow raises for a damaged file is a ValueError
+    except (OSError, ValueError) as error:  # pyarrow raises a ValueError for a damaged file
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
 
 
 def choose_columns(path: Path, found: list[str], requested: dict[str, str | None]) -> dict[str, str]:
-    """Role (user, item and, where there is one, time) -> the column that plays it; raises as `read_interactions`."""
+    """Which column holds each role: user, item and, if the file has it, time; raises as `read_interactions`."""
     chosen = {}
     for role, defaults in COLUMNS.items():
-        wanted = (requested[role],) if requested[role] else defaults
+        asked = requested[role]
+        wanted = (asked,) if asked else defaults
         column = next((name for name in wanted if name in found), None)
         if column:
             chosen[role] = column
-        elif role != "time" or requested[role]:
+        elif role != "time" or asked:
             near = [match for name in wanted for match in difflib.get_close_matches(name, found, 1, cutoff=0.5)]
             raise UserError(
                 f"{path}: no {role} column: expected {' or '.join(wanted)}, the file has {listed(found)}"

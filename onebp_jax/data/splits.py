@@ -68,14 +68,16 @@ def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
     """The stream of random numbers of one purpose, and of the epoch, say, that further numbers (always as many) tell."""
     if not isinstance(seed, int | np.integer) or seed < 0:
-        raise UserError(f"seed is {seed!r}, expected an integer of 0 or more; choose another")
+        raise UserError(f"seed={seed!r}: expected an integer of 0 or more; choose another")
     return np.random.Generator(np.random.PCG64([int(seed), purpose, *numbers]))
 
 
 def _counts(pairs: np.ndarray, fraction: float = 0.0) -> np.ndarray:
     """Pairs a user, `[max user + 1]`, once the arguments have been checked."""
     if not 0 <= fraction < 1:
-        raise UserError(f"fraction is {fraction}, expected 0 <= fraction < 1; 0.2 holds out a fifth of every user")
+        raise UserError(
+            f"fraction={fraction}: expected 0 <= fraction < 1; 0.2 holds out a fifth of the pairs of each user"
+        )
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or (pairs < 0).any():
         raise UserError(
             f"pairs have shape {pairs.shape} and type {pairs.dtype}, expected [P, 2] integers of 0 or more, "

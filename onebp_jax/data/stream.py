@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onebp_jax.data.dataset import pair_keys
+from onebp_jax.data.pairs import pair_keys, row_places, split_keys
 from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
 from onebp_jax.data.stream_index import Stream, read_group
 from onebp_jax.errors import UserError
@@ -161,11 +161,10 @@ def train_csr(stream: Stream, max_bytes: int) -> UserItemIndex | None:
     starts = np.concatenate([[0], np.cumsum(counts)])
     items, free = np.empty(starts[-1], np.int32), starts[:-1].copy()
     for group in range(len(stream.groups)):
-        users, of_group = np.divmod(np.sort(pair_keys(read_group(stream, group))), 1 << 32)
-        begin = np.flatnonzero(np.diff(users, prepend=-1))
-        places_in_row = np.arange(len(users)) - np.repeat(begin, np.diff(begin, append=len(users)))
-        items[free[users] + places_in_row] = of_group
-        np.add.at(free, users, 1)
+        by_user, of_group = split_keys(np.sort(pair_keys(read_group(stream, group))))
+        users, lengths = np.unique(by_user, return_counts=True)
+        items[row_places(free[users], lengths)] = of_group
+        free[users] += lengths
     closed = _sort_rows(starts, items)
     narrow = np.int32 if closed[-1] <= np.iinfo(np.int32).max else np.int64
     return UserItemIndex(closed.astype(narrow), items[: closed[-1]], len(items) - int(closed[-1]))

@@ -1,7 +1,7 @@
-"""A folder of Parquet files as one long table of pairs, of which memory holds a row group at a time.
+"""A folder of Parquet files as one long table of pairs; memory holds one row group at a time.
 
-Opening reads the metadata of every file, and once the two id columns, to number the ids. What stays in memory is a row
-of metadata a row group and the original ids with a hash table to look them up by, `O(M + N)`; never a number a pair.
+Opening reads the metadata of every file, and once the two id columns, to number the ids. What stays in memory is one row of
+metadata per row group, and the original ids with a hash table to look them up, `O(M + N)`; nothing grows with the pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.readers import choose_columns
-from onebp_jax.errors import UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,11 +26,11 @@ class Stream(NamedTuple):
 
     Attributes:
       files: the paths, in the order of their names.
-      metadata: what Parquet says of each file.
-      columns: the names of the user and of the item column.
-      groups: `int64[G, 3]`, the row groups in the order of the files: number of the file, of the row group in it, rows.
+      metadata: the Parquet metadata of each file.
+      columns: the names of the user column and of the item column.
+      groups: `int64[G, 3]`, the row groups in the order of the files: number of the file, number in the file, rows.
       user_ids, item_ids: `[M]` and `[N]`, the original ids (int64 or text); row = internal id, by first appearance.
-      numbers: two tables, original id -> internal id.
+      numbers: two lookup tables, original id -> internal id, for users and for items.
     """
 
     files: tuple[Path, ...]
@@ -53,7 +53,7 @@ class Stream(NamedTuple):
 
     @property
     def num_pairs(self) -> int:
-        """`P`, a pair that is in the files twice counted twice."""
+        """`P`; a pair that is in the files twice counts twice."""
         return int(self.groups[:, 2].sum())
 
 
@@ -64,39 +64,27 @@ def open_stream(
     *,
     pattern: str = "*.parquet",
 ) -> Stream:
-    """Finds the Parquet files of a folder (not of folders in it) and numbers their ids.
+    """Finds the Parquet files of a folder (subfolders are not searched) and numbers their ids.
 
     Args:
-      folder: its files are one table, in the order of their names; keep test files elsewhere, or give a pattern.
-      user_column, item_column: by default the usual names, see `read_interactions`. The columns hold integers or text, in
-        all files the same; other columns are never read.
-      pattern: what the names of the files look like.
+      folder: its files are one table, in the order of their names. Keep test files elsewhere, or give a pattern.
+      user_column, item_column: by default the usual names, see `read_interactions`. The columns hold integers or text, the
+        same in all files. Other columns are never read.
+      pattern: the pattern that the names of the files match.
     Raises:
       UserError: pyarrow is not installed; the folder is missing, has no Parquet file or no rows; a file is damaged, lacks
-        a column or has one of another kind than the first file, or misses values.
+        a column, has one of another kind than the first file, or has missing values.
     """
     folder = Path(folder).expanduser()
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise UserError(f"{folder}: Parquet needs the package pyarrow: pip install 'onebp-jax[serving]'") from error
+        raise UserError(f"{folder}: {NEEDS_PYARROW}") from error
     files = tuple(sorted(folder.glob(pattern)))
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")
-    metadata, columns, kinds = [], {"user": user_column, "item": item_column}, None
-    for path in files:
-        found, schema = _open(path)
-        columns = choose_columns(path, schema.names, {**columns, "time": None})
-        of_file = " and ".join(
-            f"{columns[role]} {_kind(path, schema.field(columns[role]))}" for role in ("user", "item")
-        )
-        if kinds not in (None, of_file):
-            raise UserError(
-                f"{path}: the id columns are {of_file}, in {files[0].name} {kinds}; convert one of the files"
-            )
-        metadata, kinds = [*metadata, found], of_file
-    names = columns["user"], columns["item"]
+    metadata, columns = _common_columns(files, {"user": user_column, "item": item_column})
     groups = np.array(
         [
             (file, group, found.row_group(group).num_rows)
@@ -107,10 +95,11 @@ def open_stream(
         np.int64,
     ).reshape(-1, 3)
     if not len(groups):
-        raise UserError(f"{folder}: the {len(files)} Parquet file(s) have no rows; check where they were written")
-    nameless = Stream(files, tuple(metadata), names, groups, np.empty(0), np.empty(0), ())
-    ids = _distinct_ids(nameless)
-    return nameless._replace(user_ids=ids[0], item_ids=ids[1], numbers=tuple(map(pd.Index, ids)))
+        raise UserError(f"{folder}: the {len(files)} Parquet file(s) have no rows; check the program that wrote them")
+    none, no_numbers = np.empty(0), pd.Index([])
+    stream = Stream(files, metadata, columns, groups, none, none, (no_numbers, no_numbers))
+    user_ids, item_ids = _distinct_ids(stream)
+    return stream._replace(user_ids=user_ids, item_ids=item_ids, numbers=(pd.Index(user_ids), pd.Index(item_ids)))
 
 
 def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> np.ndarray:
@@ -119,17 +108,36 @@ def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> n
     columns = _read_columns(stream, group, roles)
     ids = np.empty((rows, len(roles)), np.int32)
     for place, (role, column) in enumerate(zip(roles, columns, strict=True)):
-        codes = np.arange(len(column))
-        if (
-            stream.numbers[role].dtype.kind != "i"
-        ):  # text is looked up once a distinct id: making strings of Python is slow
+        numbers, codes = stream.numbers[role], np.arange(len(column))
+        if numbers.dtype.kind != "i":  # Python strings are slow to make: each distinct text is looked up once
             encoded = column.dictionary_encode()
             column, codes = encoded.dictionary, encoded.indices.to_numpy()
-        found = stream.numbers[role].get_indexer(column.to_numpy(zero_copy_only=False))
+        found = numbers.get_indexer(column.to_numpy(zero_copy_only=False))
         if len(codes) != rows or found.min() < 0:
             raise UserError(f"{stream.files[file]}: has changed since it was opened; open the folder again")
         ids[:, place] = found[codes]
     return ids
+
+
+def _common_columns(
+    files: tuple[Path, ...], requested: dict[str, str | None]
+) -> tuple[tuple[pq.FileMetaData, ...], tuple[str, str]]:
+    """The metadata of every file, and the names of the user and the item column, which must be alike in all files."""
+    metadata, names, kinds = [], ("", ""), ""
+    for path in files:
+        found, schema = _open(path)
+        # The columns of the first file are the ones to look for in the others.
+        columns = choose_columns(path, schema.names, {**requested, "time": None})
+        names = columns["user"], columns["item"]
+        requested = {"user": names[0], "item": names[1]}
+        of_file = " and ".join(f"{name} {_kind(path, schema.field(name))}" for name in names)
+        if kinds and kinds != of_file:
+            raise UserError(
+                f"{path}: the id columns are {of_file}, in {files[0].name} {kinds}; convert one of the files"
+            )
+        metadata.append(found)
+        kinds = of_file
+    return tuple(metadata), names
 
 
 def _open(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
@@ -145,7 +153,7 @@ def _open(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
 
 
 def _kind(path: Path, field: pa.Field) -> str:
-    """Whether a column holds integers or text, in a dictionary or not."""
+    """ "integers" or "text": what a column holds, encoded as a dictionary or not."""
     import pyarrow as pa
 
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
@@ -157,7 +165,7 @@ def _kind(path: Path, field: pa.Field) -> str:
 
 
 def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa.Array]:
-    """Id columns of one row group, as int64 or text."""
+    """The id columns of one row group, as int64 or text."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -181,6 +189,7 @@ def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
+    """A column as int64 or text, without a dictionary."""
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -190,15 +199,16 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 def _distinct_ids(stream: Stream) -> list[np.ndarray]:
     """The distinct ids of both columns, by first appearance."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    known, pending = [None, None], [[], []]
+    parts: list[list[pa.Array]] = [[], []]  # for each column the ids known so far, then those of the groups after it
     last = len(stream.groups) - 1
     for group in range(len(stream.groups)):
-        for role, column in enumerate(_read_columns(stream, group, (0, 1))):
-            pending[role].append(pc.unique(column))
-            # Going through all known ids again only when as many have come in: linear time, memory for twice the ids.
-            if group == last or sum(map(len, pending[role])) > len(known[role] or ()):
-                parts = [known[role]] * (known[role] is not None) + pending[role]
-                known[role], pending[role] = pc.unique(pa.chunked_array(parts)), []
-    return [ids.to_numpy() if pa.types.is_integer(ids.type) else np.asarray(ids.to_pylist(), np.str_) for ids in known]
+        for column, ids in zip(_read_columns(stream, group, (0, 1)), parts, strict=True):
+            ids.append(column.unique())
+            known, *new = map(len, ids)
+            # Merging only when as many new ids have come in takes linear time, and memory for twice the ids.
+            if group == last or sum(new) > known:
+                ids[:] = [pa.chunked_array(ids).unique()]
+    return [
+        ids.to_numpy() if pa.types.is_integer(ids.type) else np.asarray(ids.to_pylist(), np.str_) for (ids,) in parts
+    ]

@@ -1,15 +1,16 @@
-"""A data set of which the training pairs stay in their files, and only the parts that are measured on are read.
+"""A data set whose training pairs stay in their files; memory holds only the validation and the test part.
 
     FOLDER/train/*.parquet         or FOLDER/train*.parquet: a stream, see `onebp_jax.data.stream`
-    FOLDER/validation*.parquet     or a folder of that name: what epochs are chosen by; may be missing
+    FOLDER/validation*.parquet     or a folder of that name: the pairs that choose the epoch; may be missing
     FOLDER/test*.parquet           or a folder of that name; may be missing
 
-What memory holds of training is two counts, `O(M + N)`, and, where it fits, what each user touched.
+Of the training pairs memory holds the counts of users and items, `O(M + N)`, and, if they fit, the items of each user.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,27 +18,30 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.catalogue import NAMES
-from onebp_jax.data.dataset import deduplicate, pair_keys
+from onebp_jax.data.ids import int64_or_text
+from onebp_jax.data.pairs import deduplicate, in_sorted, pair_keys, row_places, split_keys
 from onebp_jax.data.readers import read_interactions
 from onebp_jax.data.stream import UserItemIndex, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream, read_group
 from onebp_jax.errors import UserError
 
 PARTS = ("validation", "test")
-MOST_PAIRS = np.iinfo(np.int32).max  # that an index of int32 places can hold
+MOST_PAIRS = np.iinfo(np.int32).max  # the largest place in an index with int32 places
 PAIR_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedDataset:
-    """What takes the place of a `Dataset` where the training pairs do not fit in memory.
+    """Takes the place of a `Dataset` if the training pairs do not fit in memory.
 
     Attributes:
-      name: the folder. stream: the training pairs; its items are followed by those that only the other parts have.
+      name: the folder.
+      stream: the training pairs. Items that only the other parts have follow its own items.
       validation, test: `int32[V, 2]`, `int32[T, 2]`, internal ids; either may be empty.
       user_counts, item_counts: `int64[M]`, `int64[N]`, the training pairs of each; a repeated pair counts again.
-      touched: what each user touched in training; None where it was too large.
-      most_bytes: what an index of pairs may take. split, duplicates (in the parts that were read): as in `Dataset`.
+      touched: the items of each user in training; None if they are too many.
+      most_bytes: the most memory that an index of pairs may take.
+      split, duplicates: as in `Dataset`; duplicates are those of the validation and the test part.
     """
 
     name: str
@@ -73,9 +77,9 @@ class StreamedDataset:
 
     @property
     def train(self) -> np.ndarray:
-        """What a `Dataset` has and this has not: says so to whoever needs all pairs at once."""
+        """Raises `UserError`: a `Dataset` has all its pairs at once, a stream has not."""
         raise UserError(
-            f"{self.name}: this needs all training pairs in memory and they are streamed: use another method or program, "
+            f"{self.name}: this needs all training pairs in memory, but they are streamed: use another method or program, "
             "or stream_window=0 with one train and one test file"
         )
 
@@ -83,15 +87,17 @@ class StreamedDataset:
 def load_streamed(
     folder: str | os.PathLike, most_bytes: int, user_column: str | None = None, item_column: str | None = None
 ) -> StreamedDataset:
-    """Opens a folder as the module says, in one pass for the ids, one to count, and two more where what users touched fits.
+    """Opens a folder that is laid out as the module says.
+
+    It takes one pass over the training files for the ids, one to count, and two more if the items of each user fit.
 
     Args:
-      folder: the training pairs, and the parts to measure on.
-      most_bytes: what an index of pairs may take, that of what users touched (`4 (P + M + 1)`) among them.
+      folder: the training pairs, and the validation and the test part.
+      most_bytes: the most memory that an index of pairs may take, such as `touched`, `4 (P + M + 1)` bytes.
       user_column, item_column: as for `read_interactions`.
     Raises:
-      UserError: what is given is no folder; as `open_stream` and `read_interactions`; and, as for any set, a user of another part
-        without a training pair, or a pair that is in two parts.
+      UserError: there is no such folder; as `open_stream` and `read_interactions`; and, as for any set, another part has a user
+        without a training pair, or two parts share a pair.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -100,21 +106,20 @@ def load_streamed(
             f"dataset={str(folder)!r}: {'a file' if root.exists() else in_memory}; streaming needs a folder of Parquet files, "
             "the training pairs in train/ or train*.parquet: give its path, or stream_window=0 to read a set into memory"
         )
-    inside = (root / "train").is_dir()
-    where = (root / "train", "*.parquet") if inside else (root, "train*.parquet")
-    stream = open_stream(where[0], user_column, item_column, pattern=where[1])
+    where, pattern = (root / "train", "*.parquet") if (root / "train").is_dir() else (root, "train*.parquet")
+    stream = open_stream(where, user_column, item_column, pattern=pattern)
     frames = {part: _read(root, part, stream) for part in PARTS}
-    stream, parts, dropped = _number(root, frames, stream)
-    counts = _count(root, stream, parts)
-    fits = stream.num_pairs <= MOST_PAIRS
-    touched = train_csr(stream, most_bytes) if fits else None
+    stream = _with_items(stream, frames.values())
+    (validation, dropped), (test, more) = (_number(root, part, frame, stream) for part, frame in frames.items())
+    counts = _count(root, stream, validation, test)
+    touched = train_csr(stream, most_bytes) if stream.num_pairs <= MOST_PAIRS else None
     return StreamedDataset(
-        str(folder), stream, parts["validation"], parts["test"], *counts, touched, most_bytes, duplicates=dropped
+        str(folder), stream, validation, test, *counts, touched, most_bytes, duplicates=dropped + more
     )
 
 
 def train_pairs_of(dataset: StreamedDataset, users: np.ndarray) -> np.ndarray:
-    """`int32[n, 2]`: the training pairs of some users, from the index of what they touched, or by a pass over the files.
+    """`int32[n, 2]`: the training pairs of some users, from `touched` if it is known, else by a pass over the files.
 
     Raises:
       UserError: they would take more than `most_bytes`.
@@ -123,8 +128,8 @@ def train_pairs_of(dataset: StreamedDataset, users: np.ndarray) -> np.ndarray:
     if dataset.touched is not None:
         starts = dataset.touched.row_starts
         lengths = starts[users + 1] - starts[users]
-        places = np.repeat(starts[users] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        return np.stack([np.repeat(users, lengths), dataset.touched.sorted_items[places]], 1).astype(np.int32)
+        items = dataset.touched.sorted_items[row_places(starts[users], lengths)]
+        return np.stack([np.repeat(users, lengths), items], 1).astype(np.int32)
     asked = np.zeros(dataset.num_users, bool)
     asked[users] = True
     found, end = np.empty((int(dataset.user_counts[users].sum()), 2), np.int32), 0
@@ -137,21 +142,21 @@ def train_pairs_of(dataset: StreamedDataset, users: np.ndarray) -> np.ndarray:
 
 
 def check_fits(dataset: StreamedDataset, users: np.ndarray) -> None:
-    """Raises `UserError` if the training pairs of these (distinct) users are too many to hold."""
+    """Raises `UserError` if the training pairs of these (distinct) users do not fit in `most_bytes`."""
     needed = PAIR_BYTES * int(dataset.user_counts[users].sum())
     if needed > dataset.most_bytes:
         raise UserError(
-            f"{dataset.name}: what {len(users)} ranked users have seen takes {needed} bytes, and membership_bytes is "
-            f"{dataset.most_bytes}: rank fewer users (eval_users, or --users of launch.recommend), or raise it"
+            f"{dataset.name}: the training pairs of {len(users)} ranked users take {needed} bytes, above membership_bytes="
+            f"{dataset.most_bytes}: rank fewer users (eval_users in a run, users for recommend), or raise membership_bytes"
         )
 
 
 def _read(root: Path, part: str, stream: Stream) -> pd.DataFrame:
-    """The pairs of a part as they are written; none where there is no such part."""
+    """The pairs of a part under their original ids; an empty frame if there is no such part."""
     folder = root / part
     files = sorted(folder.glob("*.parquet") if folder.is_dir() else root.glob(f"{part}*.parquet"))
     columns = dict(zip(("user_column", "item_column"), stream.columns, strict=True))
-    frames = [read_interactions(file, **columns)[["user", "item"]] for file in files]
+    frames = [read_interactions(file, **columns).loc[:, ["user", "item"]] for file in files]
     for file, frame in zip(files, frames, strict=True):
         for role, numbers in zip(("user", "item"), stream.numbers, strict=True):
             kinds = [pd.api.types.is_integer_dtype(dtype) for dtype in (frame[role].dtype, numbers.dtype)]
@@ -163,53 +168,55 @@ def _read(root: Path, part: str, stream: Stream) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"user": [], "item": []})
 
 
-def _number(root: Path, frames: dict[str, pd.DataFrame], stream: Stream) -> tuple[Stream, dict[str, np.ndarray], int]:
-    """The stream with the items of all parts, the parts in internal ids, and how many repeated pairs were dropped."""
+def _with_items(stream: Stream, frames: Iterable[pd.DataFrame]) -> Stream:
+    """The stream, its items followed by those that only the frames have."""
+    given: list[pd.Series] = [frame.loc[:, "item"] for frame in frames if len(frame)]
+    if not given:
+        return stream
     users, items = stream.numbers
-    given = [frame["item"] for frame in frames.values() if len(frame)]
-    new = pd.unique(pd.concat(given, ignore_index=True)) if given else np.empty(0, stream.item_ids.dtype)
-    new = new[items.get_indexer(new) < 0]
-    if len(new):
-        kind = None if stream.item_ids.dtype.kind == "i" else np.str_
-        item_ids = np.concatenate([stream.item_ids, np.asarray(new, dtype=kind)])
-        stream = stream._replace(item_ids=item_ids, numbers=(users, pd.Index(item_ids)))
-    parts, dropped = {}, 0
-    for part, frame in frames.items():
-        if not len(frame):
-            parts[part] = np.zeros((0, 2), np.int32)
-            continue
-        frame, repeated = deduplicate(frame)
-        rows = [numbers.get_indexer(frame[role]) for role, numbers in zip(frame, stream.numbers, strict=True)]
-        unknown = pd.unique(frame["user"][rows[0] < 0])
-        if len(unknown):
-            raise UserError(
-                f"{root}: {len(unknown)} {part} user(s) have no train pair, the first is {unknown[0]}; a two-tower model "
-                f"cannot rank for them: remove them from the {part} part"
-            )
-        parts[part], dropped = np.stack(rows, 1).astype(np.int32), dropped + repeated
-    return stream, parts, dropped
+    found = pd.Index(pd.concat(given, ignore_index=True).unique())
+    new = found[items.get_indexer(found) < 0]
+    if not len(new):
+        return stream
+    item_ids = np.concatenate([stream.item_ids, int64_or_text(new)])
+    return stream._replace(item_ids=item_ids, numbers=(users, pd.Index(item_ids)))
 
 
-def _count(root: Path, stream: Stream, parts: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The training pairs of every user and item, in one pass that also finds a pair that is in two parts."""
-    validation, test = (np.sort(pair_keys(parts[part])) for part in PARTS)
-    _refuse(root, stream, validation, test, "validation and test")
-    held_out = np.sort(np.concatenate([validation, test]))
+def _number(root: Path, part: str, frame: pd.DataFrame, stream: Stream) -> tuple[np.ndarray, int]:
+    """A part as internal ids `int32[n, 2]`, and how many repeated pairs were dropped."""
+    if not len(frame):
+        return np.zeros((0, 2), np.int32), 0
+    frame, dropped = deduplicate(frame)
+    columns = (frame.loc[:, role] for role in ("user", "item"))
+    users, items = (numbers.get_indexer(column) for column, numbers in zip(columns, stream.numbers, strict=True))
+    unknown = frame.loc[users < 0, "user"].unique()
+    if len(unknown):
+        raise UserError(
+            f"{root}: {len(unknown)} {part} user(s) have no train pair, the first is {unknown[0]}; a two-tower model "
+            f"cannot rank for them: remove them from the {part} part"
+        )
+    return np.stack([users, items], 1).astype(np.int32), dropped
+
+
+def _count(root: Path, stream: Stream, validation: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The training pairs of every user and item, in one pass; raises `UserError` if two parts share a pair."""
+    of_validation, of_test = (np.sort(pair_keys(pairs)) for pairs in (validation, test))
+    _refuse(root, stream, of_validation, of_test, "validation and test")
+    held_out = np.sort(np.concatenate([of_validation, of_test]))
     counts = np.zeros(stream.num_users, np.int64), np.zeros(stream.num_items, np.int64)
     for group in range(len(stream.groups)):
         pairs = read_group(stream, group)
         for column, count in zip(pairs.T, counts, strict=True):
             np.add.at(count, column, 1)
-        _refuse(root, stream, held_out, pair_keys(pairs), "train and a part that is measured on")
+        _refuse(root, stream, held_out, pair_keys(pairs), "train and the validation or test part")
     return counts
 
 
 def _refuse(root: Path, stream: Stream, ordered: np.ndarray, keys: np.ndarray, where: str) -> None:
-    if not len(ordered):
-        return
-    shared = keys[ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys]
+    """Raises `UserError` if a key of one part is in the ordered keys of another; `where` names both parts."""
+    shared = keys[in_sorted(keys, ordered)]
     if len(shared):
-        user, item = divmod(int(shared[0]), 1 << 32)
+        user, item = split_keys(shared[0])
         raise UserError(
             f"{root}: the pair of user {stream.user_ids[user]} with item {stream.item_ids[item]} is in both {where}; remove it "
             "from one of them"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.pairs import in_sorted
 from onebp_jax.data.splits import SYNTHETIC, generator, per_user_ratio
 from onebp_jax.errors import UserError
 
@@ -116,8 +117,7 @@ def _draw_again(wanted: np.ndarray, weights: np.ndarray, random: np.random.Gener
     first, later = draw(wanted), np.empty(0, np.int64)
     while (counts := missing(first, later)).any():
         new = draw(counts)
-        place = np.minimum(np.searchsorted(first, new), len(first) - 1)
-        later = _distinct(np.concatenate([later, new[first[place] != new]]))
+        later = _distinct(np.concatenate([later, new[~in_sorted(new, first)]]))
     kept = np.concatenate([first, later])
     return np.divmod(kept, len(weights))
 

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from onebp_jax.data.pairs import in_sorted
+
 ACCURACY = ("P", "R", "F1", "NDCG", "HR", "MRR", "MAP")
 BEYOND = ("Coverage", "Gini", "AvgPop", "Novelty")
 
@@ -29,9 +31,7 @@ def hits_of(lists: np.ndarray, test: np.ndarray, num_items: int) -> tuple[np.nda
     lists = np.asarray(lists, np.int64)
     wanted = np.sort(test[:, 0].astype(np.int64) * (num_items + 1) + test[:, 1])
     codes = np.arange(len(lists))[:, None] * (num_items + 1) + lists
-    place = np.searchsorted(wanted, codes)
-    found = wanted[np.minimum(place, len(wanted) - 1)] == codes if len(wanted) else np.zeros(codes.shape, bool)
-    return found, np.bincount(test[:, 0], minlength=len(lists))
+    return in_sorted(codes, wanted), np.bincount(test[:, 0], minlength=len(lists))
 
 
 def accuracy(hits: np.ndarray, relevant: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:

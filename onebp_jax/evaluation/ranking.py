@@ -67,8 +67,8 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
     width = max(1, int(np.diff(edges).max(initial=0)))
     # Padding after the last pair: every chunk reads `width` pairs from its start, those of other rows are ignored.
     padded = np.concatenate([pairs, np.full((width, 2), -1)])
-    columns = (jnp.asarray(padded[:, i], jnp.int32) for i in (0, 1))
-    return Plan(num_rows, num_items, chunk, Seen(*columns, jnp.asarray(edges[:-1], jnp.int32), width))
+    rows, item_ids, starts = (jnp.asarray(x, jnp.int32) for x in (padded[:, 0], padded[:, 1], edges[:-1]))
+    return Plan(num_rows, num_items, chunk, Seen(rows, item_ids, starts, width))
 
 
 def block_of(num_items: int, k: int) -> int:

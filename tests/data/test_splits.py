@@ -120,11 +120,11 @@ def test_random_is_fair():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda pairs: per_user_ratio(pairs, 1.0, 0), "fraction is 1.0"),
-        (lambda pairs: hold_out_validation(pairs, -0.1, 0), "fraction is -0.1"),
-        (lambda pairs: hold_out_validation(pairs, float("nan"), 0), "fraction is nan"),
-        (lambda pairs: per_user_ratio(pairs, 0.2, -1), "seed is -1"),
-        (lambda pairs: leave_one_out(pairs, 0.5), "seed is 0.5"),
+        (lambda pairs: per_user_ratio(pairs, 1.0, 0), "fraction=1.0"),
+        (lambda pairs: hold_out_validation(pairs, -0.1, 0), "fraction=-0.1"),
+        (lambda pairs: hold_out_validation(pairs, float("nan"), 0), "fraction=nan"),
+        (lambda pairs: per_user_ratio(pairs, 0.2, -1), "seed=-1"),
+        (lambda pairs: leave_one_out(pairs, 0.5), "seed=0.5"),
         (lambda pairs: per_user_ratio(pairs[:, :1], 0.2, 0), "shape (3, 1)"),
         (lambda pairs: per_user_ratio(pairs.astype(float), 0.2, 0), "float64"),
         (lambda pairs: per_user_ratio(pairs - 1, 0.2, 0), "integers of 0 or more"),

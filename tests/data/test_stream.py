@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from onebp_jax.data import epoch_batches, open_stream, read_interactions, stream, stream_index, train_csr
-from onebp_jax.data.dataset import deduplicate, to_pairs
 from onebp_jax.data.device import to_device
 from onebp_jax.data.ids import number_ids
+from onebp_jax.data.pairs import deduplicate, to_pairs
 from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
 from onebp_jax.errors import UserError
 
@@ -339,7 +339,7 @@ def test_folders_and_files_that_cannot_be_opened(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "pyarrow", None)
         patch.setitem(sys.modules, "pyarrow.parquet", None)
-        assert "onebp-jax[serving]" in error_of(open_stream, tmp_path)
+        assert "Parquet needs pyarrow" in error_of(open_stream, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_files_that_go_away_or_change_in_an_epoch(tmp_path, prefetch):
         ({"epoch": -1}, "epoch of 0 or more"),
         ({"start": 11}, "start of 0 to 10"),
         ({"start": -1}, "start of 0 to 10"),
-        ({"seed": -1}, "seed is -1"),
+        ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_arguments_that_do_not_fit_are_told_at_once(opened, changed, words):

@@ -117,8 +117,8 @@ def test_same_seed_same_set():
         ({"majority": 0.2}, "majority is 0.2"),
         ({"minority_types": 6}, "minority_types is 6, expected fewer than num_types"),
         ({"minority_types": -1}, "minority_types is -1"),
-        ({"test_fraction": 1}, "fraction is 1"),
-        ({"seed": -1}, "seed is -1"),
+        ({"test_fraction": 1}, "fraction=1"),
+        ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_errors(arguments, words):
