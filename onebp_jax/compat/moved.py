@@ -1,7 +1,7 @@
-"""Modules that moved in 0.2.0: `import onebp_jax.parts` gives `onebp_jax.methods.parts` and a `DeprecationWarning`.
+"""Modules that moved in 0.2.0: `import onebp_jax.parts` gives the names of `onebp_jax.methods.parts` and a warning.
 
-Config files and run folders of 0.1.0 name the old modules. `install` makes the old imports work, one at a time and only when
-they are asked for. `current_id` translates the functions that a `config.json` names.
+Config files and run folders of 0.1.0 name the old modules. `install` makes the old imports work. `current_id` translates the
+functions that a `config.json` names.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import re
 import sys
 import types
 import warnings
 from collections.abc import Sequence
 
-# Old module -> the modules that now hold its names, the first one found wins. Below `onebp_jax.`.
+# Old module -> the modules that now hold its names. If two hold the same name, the first counts. All below `onebp_jax.`.
 MOVED = {
     "backward": ("engine.backward",),
     "baselines": ("methods.baselines",),
@@ -38,6 +37,7 @@ MOVED = {
     "published": ("experiments.published",),
     "report": ("experiments.report",),
     "reproduce": ("experiments.reproduce",),
+    "reproduce_report": ("experiments.report",),
     "rows": ("ops.rows",),
     "run_folder": ("training.run_folder",),
     "runner": ("training.runner",),
@@ -50,7 +50,7 @@ MOVED = {
     "sweep": ("experiments.sweep",),
     "train": ("training.train", "training.versions", "evaluation.measure"),
 }
-# Old name of a moved module -> new name, in the modules above.
+# Old name in a moved module -> new name.
 RENAMED = {
     "ALONE": "SINGLE_DEVICE",
     "Spread": "Collectives",
@@ -63,56 +63,62 @@ RENAMED = {
     "without_new": "exclude_cold_items",
     "written": "callable_id",
 }
+# Modules that became rooms, and the module of the room that holds what a config file could name.
+_ROOMS = {"config": "config.fields", "methods": "methods.named"}
 _ROOT = "onebp_jax."
-_ID = re.compile(r"\bonebp_jax\.([\w.]+):(\w+)")
+_ID = re.compile(r"\bonebp_jax\.([\w.]+):(\w*)")
 
 
 def current_id(text: str) -> str:
-    """A callable id (see `onebp_jax.config.callables.callable_id`) with the modules and names of today.
+    """A callable id (see `onebp_jax.config.callables.callable_id`) of 0.1.0 with the modules and names of today.
 
     >>> current_id("onebp_jax.parts:average")
     'onebp_jax.methods.parts:average'
     """
 
-    def today(found: re.Match) -> str:
+    def translated(found: re.Match[str]) -> str:
         module, name = found[1], found[2]
-        module = {"methods": ("methods.named",), "config": ("config.fields",), **MOVED}.get(module, (module,))[0]
-        return f"{_ROOT}{module}:{RENAMED.get(name, name)}"
+        if module in MOVED:
+            return f"{_ROOT}{MOVED[module][0]}:{RENAMED.get(name, name)}"
+        return f"{_ROOT}{_ROOMS.get(module, module)}:{name}"
 
-    return _ID.sub(today, text)
+    return _ID.sub(translated, text)
 
 
 class _OldModule(types.ModuleType):
-    """Stands for a module that moved: every name is looked up where it is now."""
+    """Holds the names of a module that moved.
 
-    def __getattr__(self, name: str):
-        for module in MOVED[self.__name__.removeprefix(_ROOT)]:
-            found = importlib.import_module(_ROOT + module)
-            for known in (name, RENAMED.get(name, name)):
-                if hasattr(found, known):
-                    return getattr(found, known)
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+    Python makes an imported module an attribute of its package, so that after `import onebp_jax.samplers.without_new` the
+    name `samplers.without_new` means the module, no longer the function. Therefore the module can be called like its function.
+    """
+
+    def __call__(self, *args, **kwargs):
+        return vars(self)[self.__name__.rpartition(".")[2]](*args, **kwargs)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the old modules, after Python's own finders have not."""
+class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and loads the old modules; asked only for modules that Python itself does not find."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: object = None):
-        del path, target
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None):
         if fullname.startswith(_ROOT) and fullname.removeprefix(_ROOT) in MOVED:
             return importlib.machinery.ModuleSpec(fullname, self)
         return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        new = " and ".join(_ROOT + module for module in MOVED[spec.name.removeprefix(_ROOT)])
-        warnings.warn(f"{spec.name} has moved to {new}", DeprecationWarning, stacklevel=2)
         return _OldModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        del module
+        places = [_ROOT + place for place in MOVED[module.__name__.removeprefix(_ROOT)]]
+        warnings.warn(f"{module.__name__} has moved to {' and '.join(places)}", DeprecationWarning, stacklevel=2)
+        names = vars(module)
+        for place in places:
+            now = vars(importlib.import_module(place))
+            old = {name: now[new] for name, new in RENAMED.items() if new in now}
+            for name, value in (old | now).items():
+                names.setdefault(name, value)
 
 
 def install() -> None:
     """Makes imports of the old modules work; does nothing the second time."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModules())

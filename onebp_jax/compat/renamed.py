@@ -1,4 +1,4 @@
-"""Names and fields that were renamed: the old ones work, with a `DeprecationWarning` that says the new one."""
+"""Names and fields that were renamed: the old name works, with a `DeprecationWarning` that gives the new one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def renamed_names(module: str, names: dict[str, str]) -> Callable[[str], Any]:
     """The `__getattr__` of a module in which names have changed.
 
     Args:
-      module: its `__name__`. names: old name -> new name.
+      module: its `__name__`.
+      names: old name -> new name.
     """
 
     def __getattr__(name: str) -> Any:
@@ -36,6 +37,9 @@ def renamed_fields(**names: str) -> Callable[[Class], Class]:
 
     Args:
       names: old field -> new field.
+
+    Raises:
+      TypeError: later, where a field is given by both names.
     """
 
     def decorate(cls: Class) -> Class:
@@ -43,6 +47,8 @@ def renamed_fields(**names: str) -> Callable[[Class], Class]:
 
         def translated(given: dict[str, Any]) -> dict[str, Any]:
             for old in names.keys() & given.keys():
+                if names[old] in given:
+                    raise TypeError(f"{cls.__name__} got {names[old]} and its old name {old}: give one of them")
                 _warn(f"the field {old} of {cls.__name__}", names[old], depth=4)
             return {names.get(name, name): value for name, value in given.items()}
 
