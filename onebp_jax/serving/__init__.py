@@ -1,4 +1,4 @@
-"""What a trained run is for: recommendations with the original ids, measurements on any split, vectors to take away."""
+"""What to do with a finished run: recommend items, measure it on any split, export its vectors; with the original ids."""
 
 from onebp_jax.serving.export import export
 from onebp_jax.serving.merge import merge

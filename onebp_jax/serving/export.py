@@ -1,8 +1,9 @@
-"""Vectors to take away: one table per tower, with the original ids."""
+"""Exports the vectors of a run: one table per tower, with the original ids."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -14,18 +15,19 @@ FORMATS = (".npz", ".csv", ".tsv", ".parquet")
 
 
 def export(run: Trained, out: Path) -> list[Path]:
-    """Writes a run's vectors; returns the files written.
+    """Writes the vectors of a run and returns the files written.
 
     Args:
       run: a finished run.
-      out: `.npz`: one file with `user [M, d], item [N, d], user_ids, item_ids`. `.csv`, `.tsv` or `.parquet`: two files,
-        `STEM_user` and `STEM_item`, with the columns id, v0, v1, .. (and interest, where a user has several vectors).
+      out: its ending chooses the format. `.npz` gives one file with `user [M, d], item [N, d], user_ids, item_ids`. `.csv`,
+        `.tsv` and `.parquet` give two files, `STEM_user` and `STEM_item`, with one row per vector and the columns id, v0, v1, ..
+        (and interest, if users have several vectors).
 
     Raises:
-      UserError: another ending, or Parquet without pyarrow.
+      UserError: the ending is another one, or Parquet is asked for without pyarrow.
     """
     if out.suffix not in FORMATS:
-        raise UserError(f"--out={out}: expected a name that ends in {', '.join(FORMATS)}")
+        raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
     if out.suffix == ".npz":
         arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
         write_atomically(out, lambda file: np.savez(file, **arrays))
@@ -43,12 +45,12 @@ def export(run: Trained, out: Path) -> list[Path]:
         try:
             write_atomically(path, lambda file, frame=frame: _write(frame, file, out.suffix))
         except ImportError as error:
-            raise UserError(f"--out={out}: {NEEDS_PYARROW}, or give another ending") from error
+            raise UserError(f"out={out}: {NEEDS_PYARROW}, or choose another format") from error
         written.append(path)
     return written
 
 
-def _write(frame: pd.DataFrame, file, suffix: str) -> None:
+def _write(frame: pd.DataFrame, file: IO[bytes], suffix: str) -> None:
     if suffix == ".parquet":
         frame.to_parquet(file, index=False)
     else:

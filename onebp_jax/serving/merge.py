@@ -1,4 +1,4 @@
-"""One list out of several: those of the nearest neighbours of each vector of a user."""
+"""Merges the top-k lists of the several vectors of a user into one list."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from onebp_jax.types import Array
 def merge(scores: Array, item_ids: Array, n: int) -> tuple[Array, Array]:
     """The `n` best items over a user's `K` lists, each item once, at its best score.
 
-    It is exact: an item among the `n` best by its best vector is among the `n` best of that vector's list.
+    The result is exact: if an item is among the `n` best of a user, it is among the `n` best of at least one vector's list.
 
     Args:
-      scores: `f32[M, K, m]`, each list at least as long as wanted. item_ids: `i32[M, K, m]`, distinct in a list; where a list
-        has ended, the score is `-inf` and the id the number of items, as `ranking.top_k` gives them.
-      n: items wanted, `1 <= n <= m`.
+      scores: `f32[M, K, m]`, the scores in each list.
+      item_ids: `i32[M, K, m]`, no item twice in one list. After the end of a list the score is `-inf` and the id is the number of
+        items, as in `ranking.top_k`.
+      n: the length of the merged list, `1 <= n <= m`.
 
     Returns:
-      `(f32[M, n], i32[M, n])`, best first, equal scores by ascending id; `-inf` and the number of items where they end.
+      `(scores f32[M, n], item_ids i32[M, n])`, best first, equal scores by ascending id. After the end of a list the score is
+      `-inf` and the id is the number of items.
 
     Raises:
-      ValueError: `n` out of range, since shorter lists could miss an item.
+      ValueError: `n` is out of range: lists shorter than `n` could miss an item.
     """
     if not 1 <= n <= scores.shape[2]:
         raise ValueError(f"n must be from 1 to the length of the lists, {scores.shape[2]}, got {n}")
     ended = jnp.max(item_ids, axis=(1, 2), keepdims=True)[:, :, 0]
-    # By id, and the best score of an item first; so the order of ids also breaks ties below.
+    # Sorted by id, then best score first. So equal ids are neighbours, and `top_k` below breaks ties by the smaller id.
     flat = [values.reshape(len(values), -1) for values in (item_ids, -scores)]
     ids, best = jax.lax.sort(flat, num_keys=2)
     again = jnp.concatenate([jnp.zeros((len(ids), 1), bool), ids[:, 1:] == ids[:, :-1]], 1)

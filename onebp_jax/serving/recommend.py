@@ -1,4 +1,4 @@
-"""Top-k lists and measurements out of a finished run (`onebp_jax.training.run_folder.read_run`)."""
+"""Top-k lists and metrics of a finished run, as read by `onebp_jax.training.run_folder.read_run`."""
 
 from __future__ import annotations
 
@@ -23,16 +23,29 @@ from onebp_jax.types import Array
 
 SPLITS = ("test", "validation", "train")
 SEEN = ("train", "all", "none")
-# Users whose vectors and lists are on the devices at a time.
+# The number of users that are ranked at a time.
 SLICE = 2**16
 
 
 def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
-    """Rows `int[n]` of the ids written as `texts` among the original ids `known`; raises `UserError` for an unknown one."""
+    """The rows of ids that a person wrote.
+
+    Args:
+      texts: the ids as text.
+      known: the original ids, by row.
+
+    Returns:
+      `int[n]`, the row of each text.
+
+    Raises:
+      UserError: an id is unknown.
+    """
     row_of = {str(original): row for row, original in enumerate(known.tolist())}
     unknown = [text for text in texts if text not in row_of]
     if unknown:
-        raise UserError(f"--users: {unknown[0]!r} is not in the run ({len(unknown)} unknown of {len(texts)} given)")
+        raise UserError(
+            f"users={unknown[0]!r}: not an id of the run ({len(unknown)} of the {len(texts)} given ids are unknown)"
+        )
     return np.array([row_of[text] for text in texts], np.int64)
 
 
@@ -42,12 +55,15 @@ def recommend(
     """The `k` best items of users, best first.
 
     Args:
-      run: a finished run. rows: `int[n]` user rows, in the order wanted, or None for all users.
-      k: list length. seen: `int[P, 2]` (user row, item row) pairs to leave out, or None.
-      layout: the devices that rank; one without.
+      run: a finished run.
+      rows: `int[n]`, user rows in any order; None for all users.
+      k: the length of each list.
+      seen: `int[P, 2]`, (user row, item row) pairs to leave out; None to leave out nothing.
+      layout: the devices that rank; None for one device.
 
     Returns:
-      A frame with the columns user, rank (from 1), item, score; original ids. A user with fewer items left gets fewer rows.
+      A frame with the columns user, rank (from 1), item and score, with the original ids. A user with fewer than `k` items left
+      gets a shorter list.
     """
     rows = np.arange(len(run.user)) if rows is None else rows
     seen = np.zeros((0, 2), np.int64) if seen is None else seen
@@ -67,29 +83,37 @@ def recommend(
 
 
 def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray, layout: Layout | None):
-    """`(scores f32[rows, k], item rows int[rows, k])` of some users; `seen` is sorted by user."""
+    """`[scores f32[n, k], item rows int[n, k]]` of the users `rows int[n]`; `seen` is sorted by user."""
     starts, ends = (np.searchsorted(seen[:, 0], rows, side) for side in ("left", "right"))
     lengths = ends - starts
     place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    hidden = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[place, 1]], 1)
-    plan = ranking.plan(len(rows), len(run.item), hidden)
+    left_out = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[place, 1]], 1)
+    plan = ranking.plan(len(rows), len(run.item), left_out)
     (user,) = shard_tables(layout, run.user[rows])
     top_k = spread_top_k(layout, np.arange(len(rows))) if layout else ranking.top_k
     return [np.asarray(part) for part in top_k(user, item, plan, k)]
 
 
 def write_lists(lists: pd.DataFrame, path: Path) -> None:
-    """Writes a frame of `recommend` as `.csv`, `.parquet` or `.jsonl` (one line a user), by the name's ending."""
+    """Writes the lists of `recommend`.
+
+    Args:
+      lists: a frame of `recommend`.
+      path: its ending chooses the format: `.csv`, `.parquet` or `.jsonl` (one line per user).
+
+    Raises:
+      UserError: the ending is another one, or Parquet is asked for without pyarrow.
+    """
     if path.suffix not in WRITERS:
-        raise UserError(f"--out={path}: expected a name that ends in {', '.join(WRITERS)}")
+        raise UserError(f"out={path}: expected a name that ends in {', '.join(WRITERS)}")
     try:
         run_folder.write_atomically(path, lambda file: WRITERS[path.suffix](lists, file))
     except ImportError as error:
-        raise UserError(f"--out={path}: {NEEDS_PYARROW}, or give another ending") from error
+        raise UserError(f"out={path}: {NEEDS_PYARROW}, or choose another format") from error
 
 
 def as_jsonl(lists: pd.DataFrame) -> str:
-    """One JSON object a user: `{"user": .., "items": [..], "scores": [..]}`."""
+    """One JSON object per user and line: `{"user": .., "items": [..], "scores": [..]}`."""
     lines = []
     for user, group in lists.groupby("user", sort=False):
         items, scores = group["item"].tolist(), [round(score, 6) for score in group["score"].tolist()]
@@ -105,10 +129,21 @@ WRITERS = {
 
 
 def seen_pairs(dataset: Dataset | StreamedDataset, which: str, rows: np.ndarray | None = None) -> np.ndarray | None:
-    """Pairs to leave out of the lists of user `rows` (None for all): those of "train" (validation pairs included), of "all"
-    that is known, or "none"."""
+    """The (user row, item row) pairs to leave out of lists.
+
+    Args:
+      dataset: what the run was trained on.
+      which: "train" (includes the validation pairs), "all" (includes the test pairs too) or "none".
+      rows: the users who get lists; None for all.
+
+    Returns:
+      `int[P, 2]`, or None for "none".
+
+    Raises:
+      UserError: `which` is another word.
+    """
     if which not in SEEN:
-        raise UserError(f"--exclude={which}: expected one of {', '.join(SEEN)}")
+        raise UserError(f"exclude={which}: expected one of {', '.join(SEEN)}")
     if which == "none":
         return None
     seen = evaluation_pairs.known_pairs(dataset, np.arange(dataset.num_users) if rows is None else np.unique(rows))
@@ -118,12 +153,24 @@ def seen_pairs(dataset: Dataset | StreamedDataset, which: str, rows: np.ndarray 
 def evaluate(
     run: Trained, dataset: Dataset | StreamedDataset, split: str, layout: Layout | None = None
 ) -> dict[str, float]:
-    """The metrics of a run on a split: "test" (training items hidden), "validation" (as the run held it out), "train" (fit);
-    ranked on the devices of a layout, on one without."""
+    """The metrics of a run on one split.
+
+    Args:
+      run: a finished run.
+      dataset: what it was trained on.
+      split: "test" (training items are left out of the lists), "validation" (as the run held it out) or "train" (the fit).
+      layout: the devices that rank; None for one device.
+
+    Returns:
+      Metric -> value.
+
+    Raises:
+      UserError: `split` is another word, or the split is empty.
+    """
     if split not in SPLITS:
-        raise UserError(f"--split={split}: expected one of {', '.join(SPLITS)}")
+        raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}")
     seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
     if not len(wanted):
         raise UserError(f"the {split} split of {dataset.name} is empty: there is nothing to measure")
-    tables = shard_tables(layout, run.user, run.item)
-    return measure(dataset, seen, wanted, *tables, partial(spread_top_k, layout) if layout else None)
+    user, item = shard_tables(layout, run.user, run.item)
+    return measure(dataset, seen, wanted, user, item, partial(spread_top_k, layout) if layout else None)
