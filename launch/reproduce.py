@@ -16,7 +16,7 @@ from absl import flags, logging
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.reproduce import reproduce, rows_of
-from onebp_jax.experiments.reproduce_report import markdown
+from onebp_jax.experiments.report import markdown
 from onebp_jax.training import run_folder
 
 program.define_config()

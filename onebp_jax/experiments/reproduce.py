@@ -67,14 +67,13 @@ def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict
       UserError: an unknown table, or a given method that is unknown or given twice.
     """
     if table not in ROWS:
-        raise UserError(f"--table={table}: expected one of {', '.join(map(str, ROWS))}")
+        raise UserError(f"table={table}: expected one of {', '.join(map(str, ROWS))}")
     if len(set(names)) < len(names):
-        raise UserError(f"--methods={','.join(names)}: expected each of them once")
+        raise UserError(f"methods={','.join(names)}: expected each of them once")
     for name in names:
         if name not in methods.NAMED:
-            raise UserError(
-                f"--methods: {name!r} is unknown{nearest(name, methods.NAMED)}; known: {', '.join(methods.NAMED)}"
-            )
+            known = ", ".join(methods.NAMED)
+            raise UserError(f"methods={name!r}: unknown{nearest(name, methods.NAMED)}; expected some of {known}")
     label = {method: row for row, method in ROWS[table].items()}
     wanted = {label.get(name, name): name for name in names} or ROWS[table]
     here = {row: method for row, method in wanted.items() if method in methods.NAMED}
@@ -199,7 +198,7 @@ def read_rows(path: Path) -> list[dict]:
     try:
         rows = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} ({error}): restore it, or give another --out") from error
+        raise UserError(f"cannot read {path} ({error}): restore it, or give another file") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "row" in row for row in rows):
-        raise UserError(f"{path} is not a list of rows: nothing was touched, give another --out")
+        raise UserError(f"{path} is not a list of rows: nothing was touched, give another file")
     return rows

@@ -50,13 +50,15 @@ def parse(text: str) -> Space:
     for part in filter(None, text.split(",")):
         field, given, values = part.partition("=")
         if not given or not values:
-            raise UserError(f"--space: {part!r} is not FIELD=VALUES, such as learning_rate=1e-4:1e-2:log or l2=0|1e-5")
+            raise UserError(
+                f"space={part!r}: expected FIELD=VALUES, such as 'learning_rate=1e-4:1e-2:log' or 'l2=0|1e-5'"
+            )
         allowed = [name for name in fields() if name not in FIXED]
         if field not in allowed:
             why = "is fixed in a search" if field in FIXED else f"is no field of the config{nearest(field, allowed)}"
-            raise UserError(f"--space: {field!r} {why}")
+            raise UserError(f"space={part!r}: {field!r} {why}")
         if field in space:
-            raise UserError(f"--space: {field!r} is given twice")
+            raise UserError(f"space={text!r}: {field!r} is given twice")
         space[field] = _range(part, values.split(":")) if ":" in values else _values(part, values.split("|"))
     return space
 
@@ -64,7 +66,7 @@ def parse(text: str) -> Space:
 def _values(part: str, texts: list[str]) -> tuple:
     values = tuple(literal(text) for text in texts)
     if "" in texts or len(set(texts)) < len(texts):
-        raise UserError(f"--space: {part!r}: expected values that differ, as in l2=0|1e-6|1e-5")
+        raise UserError(f"space={part!r}: expected values that differ, as in 'l2=0|1e-6|1e-5'")
     return values
 
 
@@ -72,9 +74,9 @@ def _range(part: str, texts: list[str]) -> Range:
     low, high, *scale = (literal(text) for text in texts)
     numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
     if not numbers or not -math.inf < low < high < math.inf or scale not in ([], ["log"]):
-        raise UserError(f"--space: {part!r}: expected LOW:HIGH or LOW:HIGH:log with LOW below HIGH")
+        raise UserError(f"space={part!r}: expected LOW:HIGH or LOW:HIGH:log with LOW below HIGH")
     if scale and low <= 0:
-        raise UserError(f"--space: {part!r}: a logarithmic range begins above 0, got {low!r}")
+        raise UserError(f"space={part!r}: a logarithmic range begins above 0, got {low!r}")
     return Range(low, high, bool(scale))
 
 
@@ -95,16 +97,16 @@ def settings(config, space: Space, trials: int, search: str = "random", seed: in
             seen.append(point)
             found.append(point)
     if len(found) < trials:
-        raise UserError(f"--trials={trials}: the space holds {len(found)} different settings, with the config's own")
+        raise UserError(f"trials={trials}: the space holds {len(found)} different settings, with the config's own")
     if search == "grid" and (left := size(space) - sum(point in seen for point in _grid(space))):
-        raise UserError(f"--trials={trials}: a grid search needs {trials + int(left)}, with the config's own settings")
+        raise UserError(f"trials={trials}: a grid search needs {trials + int(left)}, with the config's own settings")
     return found
 
 
 def _grid(space: Space) -> Iterator[Settings]:
     for field, values in space.items():
         if isinstance(values, Range):
-            raise UserError(f"--space: {field} is a range: a grid search needs values, as in {field}=1|2|3")
+            raise UserError(f"space={field!r}: it is a range, and a grid search needs values, as in '{field}=1|2|3'")
     return (dict(zip(space, point, strict=True)) for point in itertools.product(*space.values()))
 
 

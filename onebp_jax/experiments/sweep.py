@@ -15,6 +15,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
+from onebp_jax.experiments.report import aligned, as_settings
 from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain, settings
 from onebp_jax.methods.build import unused_fields
 from onebp_jax.training import run_folder
@@ -27,7 +28,7 @@ def trial_config(config, method: str, changes: Settings):
     trial = variant(config, name, config.seed)
     trial.protocol, trial.read_test = "honest", False
     if idle := unused_fields(trial, changes):
-        raise UserError(f"--space: {idle[0]} has no effect on method={method!r}")
+        raise UserError(f"space={idle[0]!r}: it has no effect on method={method!r}")
     return name, trial
 
 
@@ -87,9 +88,9 @@ def sweep(
 ) -> dict:
     """`trials` trials of every method; `sweep.json` in `workdir` is written anew after each, and returned at the end."""
     if not names or len(set(names)) < len(names):
-        raise UserError(f"--methods={','.join(names)}: expected one or more, each of them once")
+        raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
     if search not in SEARCHES:
-        raise UserError(f"--search={search!r}: expected one of {', '.join(SEARCHES)}{nearest(search, SEARCHES)}")
+        raise UserError(f"search={search!r}: expected one of {', '.join(SEARCHES)}{nearest(search, SEARCHES)}")
     changes = settings(config, space, trials, search, seed)
     runs = [run for method in names for run in planned(config, workdir, method, changes)]
     report = {
@@ -112,7 +113,7 @@ def sweep(
             report["methods"][method] = done
             run_folder.write_json(workdir / "sweep.json", report)
             line = done["trials"][-1]
-            say(f"{method} {len(done['trials'])}/{trials}  {describe(line['settings'])}  {value_of(line)}")
+            say(f"{method} {len(done['trials'])}/{trials}  {as_settings(line['settings'])}  {value_of(line)}")
 
         run_trials(config, dataset, workdir, method, changes, layout, note)
     return report
@@ -127,35 +128,30 @@ def _check_folder(path: Path, report: dict) -> None:
         if theirs.get(field) != mine[field]:
             raise UserError(
                 f"{path.parent} holds a search with other settings: {field} is {theirs.get(field)!r} there and "
-                f"{mine[field]!r} here; nothing was touched, use another --workdir"
+                f"{mine[field]!r} here; nothing was touched, use another folder"
             )
 
 
-def describe(changes: Settings) -> str:
-    """Settings for a person."""
-    return " ".join(f"{field}={value}" for field, value in changes.items()) or "as the config"
-
-
 def value_of(line: dict) -> str:
-    """What a trial came to, for a person."""
+    """The validation value of a trial, for a person to read."""
     if line["validation"] is None:
         return f"failed: {line.get('failed', 'no value is a finite number')}"
     return f"{line['validation']:.4f}"
 
 
 def table(report: dict) -> str:
-    """The trials of every method as Markdown, best first, the chosen one marked."""
-    lines = [
-        f"{report['dataset']} ({report['split']}): {report['criterion']}; {report['trials_per_method']} trials a method, "
-        f"{report['search']} search, search seed {report['search_seed']}.\n",
-        "| method | settings | validation | epoch | seconds | |",
-        "|---|---|---|---|---|---|",
-    ]
+    """The trials of every method as Markdown, the best first, the chosen one marked."""
+    rows = []
     for method, done in report["methods"].items():
         values = [-math.inf if line["validation"] is None else line["validation"] for line in done["trials"]]
-        order = sorted(enumerate(done["trials"]), key=lambda pair, values=values: -values[pair[0]])
-        for index, line in order:
+        for index in sorted(range(len(values)), key=lambda index, values=values: -values[index]):
+            line = done["trials"][index]
+            seconds = f"{line['seconds']:.1f}" if "seconds" in line else ""
             mark = "chosen" if index == done["chosen"] else ""
-            told = (value_of(line), str(line.get("epoch", "")), f"{line['seconds']:.1f}" if "seconds" in line else "")
-            lines.append(f"| {method} | {describe(line['settings'])} | {' | '.join(told)} | {mark} |")
-    return "\n".join(lines)
+            told = [value_of(line), str(line.get("epoch", "")), seconds, mark]
+            rows.append([method, as_settings(line["settings"]), *told])
+    told = (
+        f"{report['dataset']} ({report['split']}): {report['criterion']}; {report['trials_per_method']} trials per method, "
+        f"{report['search']} search, search seed {report['search_seed']}."
+    )
+    return f"{told}\n\n{aligned(['method', 'settings', 'validation', 'epoch', 'seconds', ''], rows)}"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import statistics
 
 import pytest
@@ -13,7 +14,7 @@ from onebp_jax.config import check_config, default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.experiments import published, reproduce
-from onebp_jax.experiments.reproduce_report import SHOWN, markdown
+from onebp_jax.experiments.report import SHOWN, markdown
 from onebp_jax.experiments.search_space import settings, size
 from onebp_jax.experiments.sweep import trial_config
 from onebp_jax.training import run_folder
@@ -25,6 +26,11 @@ METRICS = published.METRICS
 def dataset():
     made = generate(num_users=40, num_items=50, seed=1)
     return dataclasses.replace(made, name="ml-100k", split="given")
+
+
+def collapsed(text):
+    """Markdown with one space where columns are aligned by several."""
+    return re.sub(" +", " ", text)
 
 
 def small(**changes):
@@ -93,7 +99,7 @@ def test_mean_deviation_and_difference(row):
         assert entry[protocol]["metrics"][1]["P@5"] == 0.2 and entry[protocol]["seconds"] == [1.5, 1.5]
     assert entry["published"] == published.published(2, "ml-100k", "OneBP")
     assert entry["difference_percent"]["P@5"] == pytest.approx(100 * (0.15 - 0.4530) / 0.4530)
-    text = markdown([entry], 2, "ml-100k")
+    text = collapsed(markdown([entry], 2, "ml-100k"))
     assert "| OneBP | 0.4530 | 0.1500 ±0.0707 | -66.9 % | 0.1500 ±0.0707 |" in text
     assert "| OneBP | onebp | 6 |" in text and "| 7 11 | 17 | 15 |" in text
 
@@ -108,8 +114,8 @@ def test_another_split_or_set_is_not_compared_with_the_paper(dataset, tmp_path, 
     arguments = (tmp_path, 2, {"OneBP": "onebp"}, 2, [0], tmp_path / "t.json")
     (entry,) = reproduce.reproduce(small(dataset=name), other, *arguments, say=lambda line: None)
     assert entry["published"] is None and entry["difference_percent"] is None
-    text = markdown([entry], 2, name)
-    assert split in text and "| OneBP |  | 0.1000 |  | 0.1000 |" in text
+    text = collapsed(markdown([entry], 2, name))
+    assert split in text and "| OneBP | | 0.1000 | | 0.1000 |" in text
 
 
 def test_rows_of_other_runs_stay_and_a_row_made_again_replaces_its_own(row, dataset, tmp_path):
@@ -138,7 +144,7 @@ def test_a_row_that_fails_is_said_and_the_next_one_is_made(dataset, tmp_path, mo
     arguments = (tmp_path, 2, rows, 2, [0], tmp_path / "t.json")
     first, second = reproduce.reproduce(small(), dataset, *arguments, say=lambda line: None)
     assert "failed" in first and "failed" not in second
-    assert "| MF | 0.4155 | failed: " in markdown([first, second], 2, "ml-100k")
+    assert "| MF | 0.4155 | failed: " in collapsed(markdown([first, second], 2, "ml-100k"))
 
 
 def test_which_rows():
@@ -148,9 +154,9 @@ def test_which_rows():
     assert list(rows | missing) == list(rows) + list(missing) and rows | missing == published.ROWS[2]
     assert set(rows.values()) <= set(methods.NAMED) and not set(missing.values()) & set(methods.NAMED)
     assert reproduce.rows_of(2, ["ease", "onebp"]) == ({"ease": "ease", "OneBP": "onebp"}, {})
-    with pytest.raises(UserError, match="--table=4: expected one of 2, 3"):
+    with pytest.raises(UserError, match="^table=4: expected one of 2, 3"):
         reproduce.rows_of(4)
-    with pytest.raises(UserError, match="'onebpp' is unknown .did you mean 'onebp'"):
+    with pytest.raises(UserError, match="^methods='onebpp': unknown .did you mean 'onebp'"):
         reproduce.rows_of(2, ["onebpp"])
     with pytest.raises(UserError, match="each of them once"):
         reproduce.rows_of(2, ["onebp", "onebp"])
@@ -186,7 +192,8 @@ def test_the_program(tmp_path):
     arguments = (*SMALL, "--config.epochs=1", f"--workdir={tmp_path / 'runs'}", "--trials=2", "--seeds=0")
     process = run("reproduce", *arguments, "--methods=ease", f"--out={tmp_path / 'rows.json'}")
     assert process.returncode == 0, process.stderr
-    assert (tmp_path / "rows.md").read_text() in process.stdout and "| ease | ease | 2 |" in process.stdout
+    assert (tmp_path / "rows.md").read_text() in process.stdout
+    assert "| ease | ease | 2 |" in collapsed(process.stdout)
     assert json.loads((tmp_path / "rows.json").read_text())[0]["num_trials"] == 2
     assert_one_line(run("reproduce", *arguments, "--seeds=0,0"), 2, "--seeds=0,0")
 

@@ -71,8 +71,8 @@ def test_a_grid_is_every_combination_and_the_configs_own():
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("learning_rate", "'learning_rate' is not FIELD=VALUES"),
-        ("learning_rate=", "is not FIELD=VALUES"),
+        ("learning_rate", "^space='learning_rate': expected FIELD=VALUES"),
+        ("learning_rate=", "expected FIELD=VALUES"),
         ("learing_rate=1|2", "'learing_rate' is no field of the config .did you mean 'learning_rate'"),
         ("options.shrnk=1|2", "'options.shrnk' is no field of the config .did you mean 'options.shrink'"),
         ("options=1|2", "'options' is no field"),
@@ -100,11 +100,11 @@ def test_a_bad_space_is_one_clear_line(text, words):
 @pytest.mark.parametrize(
     "text, trials, search, words",
     [
-        ("l2=0|1", 4, "random", "--trials=4: the space holds 3 different settings"),
-        ("", 2, "random", "--trials=2: the space holds 1 different"),
-        ("l2=0|1", 2, "grid", "--trials=2: a grid search needs 3"),
-        ("l2=0|1", 4, "grid", "--trials=4: the space holds 3"),
-        ("l2=0:1", 4, "grid", "l2 is a range: a grid search needs values"),
+        ("l2=0|1", 4, "random", "^trials=4: the space holds 3 different settings"),
+        ("", 2, "random", "^trials=2: the space holds 1 different"),
+        ("l2=0|1", 2, "grid", "^trials=2: a grid search needs 3"),
+        ("l2=0|1", 4, "grid", "^trials=4: the space holds 3"),
+        ("l2=0:1", 4, "grid", "^space='l2': it is a range, and a grid search needs values"),
     ],
 )
 def test_a_number_of_trials_that_is_not_true_is_refused(text, trials, search, words):

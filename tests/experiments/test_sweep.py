@@ -54,7 +54,7 @@ def test_every_trial_is_a_run_with_its_validation_value_and_no_test_metrics(sear
     assert report["methods"]["onebp"]["chosen"] == best
     assert json.loads((folder / "sweep.json").read_text()) == json.loads(json.dumps(report))
     table = sweep.table(report).splitlines()
-    assert "3 trials a method" in table[0] and [line.endswith("| chosen |") for line in table[4:]] == [
+    assert "3 trials per method" in table[0] and [line.endswith("| chosen |") for line in table[4:]] == [
         True,
         False,
         False,
@@ -148,15 +148,15 @@ HEAD = ("dataset", "split", "criterion", "trials_per_method", "search", "search_
 @pytest.mark.parametrize(
     "names, space, words",
     [
-        ([], "l2=0|1", "--methods=: expected one or more"),
+        ([], "l2=0|1", "^methods=: expected one or more"),
         (["onebp", "onebp"], "l2=0|1", "each of them once"),
         (["onebp", "onebpp"], "l2=0|1", "method='onebpp' is unknown"),
         (["onebp"], "l2=0|few", "l2=few is of another type"),
         (["onebp"], "l2=0|-1", "l2=-1.0: expected at least 0"),
         (["onebp"], "options.shrink=0|1", "options.shrink=.* has no effect on method='onebp'"),
-        (["ease"], "l2=0|1", "l2 has no effect on method='ease'"),
-        (["ease"], "epochs=1|2|3", "epochs has no effect on method='ease'"),
-        (["in_batch"], "num_negatives=1|2", "num_negatives has no effect on method='in_batch'"),
+        (["ease"], "l2=0|1", "space='l2': it has no effect on method='ease'"),
+        (["ease"], "epochs=1|2|3", "space='epochs': it has no effect on method='ease'"),
+        (["in_batch"], "num_negatives=1|2", "space='num_negatives': it has no effect on method='in_batch'"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_runs(names, space, words, dataset, tmp_path):
