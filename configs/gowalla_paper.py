@@ -2,7 +2,7 @@
 
 Command:  python -m launch.train --config=configs/gowalla_paper.py --workdir=runs/gowalla_paper
 Hardware: 2 shared CPU cores.
-Time:     0.31 s a step, 4.3 minutes an epoch.
+Time:     0.31 s per step, 4.3 minutes per epoch.
 Score:    not trained here; the paper prints test NDCG@20 .1536 (paper_oracle).
 """
 

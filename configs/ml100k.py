@@ -2,8 +2,8 @@
 
 Command:  python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
 Hardware: 2 shared CPU cores.
-Time:     19 ms an epoch (31 to 36 beside other work) and 7 ms an evaluation; about 1,200 epochs until patience runs out, half a
-          minute.
+Time:     19 ms per epoch (31 to 36 beside other work) and 7 ms per evaluation; patience ends the run after about 1,200 epochs,
+          half a minute.
 Score:    test NDCG@20 .4342 ±.0024 honest (5 seeds); .4522 ±.0009 paper_oracle, 2000 epochs (the paper: .4501).
 """
 

@@ -1,9 +1,9 @@
-"""MovieLens-1M for tables of many methods: as configs/ml1m.py, with less patience, for equal trials of each.
+"""MovieLens-1M for tables of many methods: configs/ml1m.py with less patience, for equal trials of each.
 
 Command:  python -m launch.reproduce --table=2 --config=configs/ml1m_table.py --workdir=runs/table2_ml1m --trials=5 --seeds=0,1,2
-          (with --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity for the rows that were made)
-Hardware: 2 CPU cores shared with other work, one for this.
-Time:     6 to 33 minutes a row (5 trials and 6 runs).
+          (the rows in the results: --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity)
+Hardware: one of 2 shared CPU cores, with other work on the machine.
+Time:     6 to 33 minutes per row (5 trials and 6 runs).
 Score:    test NDCG@20, paper_oracle, 3 seeds: OneBP .4039 (the paper .4036), MF .3833 (.3780); results/table2.md.
 """
 

@@ -2,7 +2,7 @@
 
 Command:  python -m launch.train --config=configs/yelp2018_paper.py --workdir=runs/yelp2018_paper
 Hardware: 2 shared CPU cores.
-Time:     0.63 s a step, 13 minutes an epoch.
+Time:     0.63 s per step, 13 minutes per epoch.
 Score:    not trained here; the paper prints test NDCG@20 .0827 (paper_oracle).
 """
 

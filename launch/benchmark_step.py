@@ -1,4 +1,4 @@
-"""Times one compiled training step, and how near it is to moving its data and nothing else.
+"""Times one compiled training step, and compares it with the time that moving its data alone takes.
 
     python -m launch.benchmark_step --dataset=gowalla --optimizer=dense,rowwise --method=onebp,twobp
     python -m launch.benchmark_step --dataset=gowalla --optimizer=rowwise:row_adagrad --shared_negatives=256,512 --peer=implicit
@@ -6,20 +6,18 @@
     python -m launch.benchmark_step --config=configs/ml100k.py --method=onebp,onebp:duplicates=last,twobp
     python -m launch.benchmark_step --num_users=30000 --optimizer=rowwise --num_devices=1,2,4,8 --tables=replicated,sharded
 
-A flag that takes a list makes a row of every combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One
-process, one row after the other, medians, compile time apart. What the columns mean:
-onebp_jax/benchmarks/step.py. Floor and bytes
-are those of tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
+Flags that take lists make one row per combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One process
+times one row after the other; times are medians, without compile time. The columns: onebp_jax/benchmarks/step.py. Floor and
+bytes count tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
 --peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). With --num_devices there
-is a row for each number, with other columns: onebp_jax/benchmarks/devices.py. On a CPU devices are
-simulated and share its cores.
+is one row per number, with other columns: onebp_jax/benchmarks/devices.py. A CPU simulates the devices on its cores.
 Exit status: 0 done, 2 bad flags, config or data.
 """
 
 import itertools
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as implicit advises; must come before NumPy is loaded
 
 from pathlib import Path
 
@@ -49,21 +47,25 @@ _LISTS = {
     for field in ("dim", "batch_size", "num_negatives", "shared_negatives", "table_dtype")
 }
 _USERS = flags.DEFINE_integer(
-    "num_users", None, "A synthetic set with that many users, 30000 if only items are given.", lower_bound=1
+    "num_users", None, "Users of a synthetic set; 30000 if only items are given.", lower_bound=1
 )
-_ITEMS = flags.DEFINE_list("num_items", [], "Items of the synthetic set, 40000 if only users are given.")
+_ITEMS = flags.DEFINE_list(
+    "num_items", [], "Items of the synthetic set, comma separated; 40000 if only users are given."
+)
 _PAIRS = flags.DEFINE_integer(
-    "num_pairs", None, "Pairs of the synthetic set, about; a million if not given.", lower_bound=1
+    "num_pairs", None, "Approximate number of pairs of the synthetic set; a million if not given.", lower_bound=1
 )
 _PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls a row, of up to 100 steps each.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls per row, of up to 100 steps each.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file.")
-_DEVICES = flags.DEFINE_list("num_devices", [], "Numbers of devices, a row each, the first ones of this process.")
+_DEVICES = flags.DEFINE_list(
+    "num_devices", [], "Numbers of devices, one row per number; the first devices of this process are used."
+)
 _PARALLEL = flags.DEFINE_list("parallel", ["pmap"], f"What drives a step on several devices: {', '.join(DRIVERS)}.")
-_TABLES = flags.DEFINE_list("tables", [TABLES[0]], f"How tables lie on several devices: {', '.join(TABLES)}.")
+_TABLES = flags.DEFINE_list("tables", [TABLES[0]], f"Tables on several devices: {', '.join(TABLES)}.")
 program.define_config()
 
-# What a row says of its configuration, beside its label.
+# The fields of the configuration that a row of the JSON file holds.
 _FIELDS = (
     *("method", "optimizer", "transform", "batch_size", "dim", "num_negatives", "shared_negatives", "normalize"),
     *("table_dtype", "cpu_threads"),
@@ -71,7 +73,7 @@ _FIELDS = (
 
 
 def _base():
-    """The configuration that the flags change."""
+    """The configuration that the lists of the flags change."""
     if flags.FLAGS["config"].present:
         config = program.read_config()
     else:
@@ -88,17 +90,18 @@ def _base():
 
 def _configs(base):
     """`(label, config)` of every combination of the lists."""
+    methods = [[method] for method in _METHOD.value]
     optimizers = [
-        (f"optimizer={kind}", *([f"transform={name}"] if name else []))
+        [f"optimizer={kind}", *([f"transform={name}"] if name else [])]
         for kind, _, name in (value.partition(":") for value in _OPTIMIZER.value)
-    ] or [()]
-    fields = [[f"{field}={value}" for value in flag.value] or [None] for field, flag in _LISTS.items()]
-    for method, optimizer, *values in itertools.product(_METHOD.value, optimizers, *fields):
-        spec = ":".join([method, *optimizer, *filter(None, values)])
+    ]
+    fields = [[[f"{field}={value}"] for value in flag.value] for field, flag in _LISTS.items()]
+    for parts in itertools.product(methods, *(choices or [[]] for choices in (optimizers, *fields))):
+        spec = ":".join(itertools.chain(*parts))
         config = variant(base, spec, base.seed)
         if isinstance(build_method(config), Baseline):
             raise UserError(
-                f"--method={method}: it is not trained, there is no training step to time; give another one"
+                f"--method={parts[0][0]}: it is not trained, there is no training step to time; give another one"
             )
         yield spec, config
 
@@ -123,7 +126,7 @@ def _datasets(base):
 
 
 def _layouts():
-    """`(words, [layouts])` for every driver and way to lay out tables, a layout for each number of devices."""
+    """`(words, [layouts])` for each driver and placement of tables, with one layout per number of devices."""
     for flag, known in ((_PARALLEL, DRIVERS), (_TABLES, TABLES)):
         wrong = [value for value in flag.value if value not in known]
         if wrong or not flag.value:
@@ -136,7 +139,7 @@ def _layouts():
     counts = [int(count) for count in _DEVICES.value]
     if not counts:
         return []
-    # Before the first computation; of no effect elsewhere than on a CPU.
+    # Must come before the first computation. It affects only a CPU.
     jax.config.update("jax_num_cpu_devices", max(counts))
     found = jax.devices()
     if max(counts) > len(found):
@@ -148,7 +151,7 @@ def _layouts():
 
 
 def _rows(label, config, dataset, layouts):
-    """`(label, row)` of one configuration: one, or one for each layout."""
+    """`[(label, row)]` of one configuration: one row, or one per layout."""
     if not layouts:
         return [(label, benchmark_step(config, dataset, _REPEATS.value))]
     found = []
@@ -167,7 +170,7 @@ def main() -> None:
     configs = list(_configs(base))
     if layouts and shared_cores(found := jax.devices()):
         print(
-            f"{len(found)} simulated devices share {os.cpu_count()} cores: times and scaling say nothing of real ones\n"
+            f"{len(found)} simulated devices share {os.cpu_count()} cores: times and scaling do not hold for real devices\n"
         )
     for dataset in _datasets(base):
         print(
@@ -180,7 +183,7 @@ def main() -> None:
             asked = {field: as_plain(config)[field] for field in _FIELDS}
             found += [(name, row, asked) for name, row in _rows(label, config, dataset, layouts)]
         if _PEER.value == "implicit":
-            found.append(("implicit BPR", implicit_bpr_rate(dataset, configs[0][1].dim), {}))
+            found.append(("implicit BPR", implicit_bpr_rate(dataset, found[0][2]["dim"]), {}))
         text = report.table([(label, [row]) for label, row, _ in found], tuple(found[0][1]), digits=3)
         print(text + "\n", flush=True)
         rows += [{"row": label, **sizes, **asked, **row} for label, row, asked in found]

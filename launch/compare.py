@@ -4,7 +4,7 @@
     python -m launch.compare --config=configs/ml100k.py --workdir=runs/ml100k --config.protocol=paper_oracle \\
         --methods=onebp,onebp:duplicates=last,twobp,user_only --seeds=0,1,2,3,4
 
-Each run has a folder of its own below --workdir and may be stopped and gone on with like any other. Exit status as launch.train.
+Each run has a folder of its own below --workdir; the same command resumes after a stop. Exit status as for launch.train.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ program.define_config()
 devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list(
-    "methods", "onebp,twobp,popularity", "Rows: METHOD or METHOD:FIELD=VALUE, comma separated."
+    "methods", "onebp,twobp,popularity", "Rows of the table: METHOD or METHOD:FIELD=VALUE, comma separated."
 )
-_SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of every row.")
+_SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of each row, comma separated.")
 _OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown file.")
 
 

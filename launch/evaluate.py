@@ -18,7 +18,7 @@ from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
-_SPLIT = flags.DEFINE_string("split", "test", f"What to measure on: {', '.join(SPLITS)}.")
+_SPLIT = flags.DEFINE_string("split", "test", f"The part to measure on: {', '.join(SPLITS)}.")
 _OUT = flags.DEFINE_string("out", None, "Also write the metrics to this JSON file.")
 program.define_data_dir()
 devices.define_layout()
@@ -27,10 +27,9 @@ devices.define_layout()
 def main() -> None:
     program.check_out(_OUT.value)
     layout = devices.layout()
-    run = run_folder.read_run(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
-    metrics = serving.evaluate(
-        run, program.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _SPLIT.value, layout
-    )
+    workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
+    run = run_folder.read_run(workdir)
+    metrics = serving.evaluate(run, program.load_run_data(workdir, run, flags.FLAGS.data_dir), _SPLIT.value, layout)
     if not processes.is_lead():
         return
     print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")

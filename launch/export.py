@@ -3,9 +3,9 @@
     python -m launch.export --workdir=runs/ml100k --out=vectors.npz
     python -m launch.export --workdir=runs/ml100k --out=vectors.parquet     (vectors_user.parquet, vectors_item.parquet)
 
-A user's score for an item is the dot product of their vectors. Where a user has several vectors, the score is that of his best
-one: the array `user` is [users, vectors, dim], and a table of users has a row a vector, numbered from 0 in the column `interest`.
-Nothing is computed: of several processes the first one writes, whatever the devices.
+A user's score for an item is the dot product of their vectors. A user with several vectors scores by the best of them: the
+array `user` is then [users, vectors, dim], and a table of users has one row per vector, numbered from 0 in the column `interest`.
+The program computes nothing; of several processes the first one writes.
 Exit status: 0 done, 2 bad flags or folder.
 """
 

@@ -1,4 +1,4 @@
-"""Recommends items to users out of a finished run, with their original ids.
+"""Recommends items to users from a finished run, with their original ids.
 
     python -m launch.recommend --workdir=runs/ml100k --users=0,17 --k=5
     python -m launch.recommend --workdir=runs/ml100k --k=20 --out=lists.parquet
@@ -20,11 +20,9 @@ from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
-_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users when left out.")
-_K = flags.DEFINE_integer("k", 10, "Items a user.")
-_EXCLUDE = flags.DEFINE_string(
-    "exclude", "train", f"Items left out of a user's list, those seen in: {', '.join(SEEN)}."
-)
+_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users if not given.")
+_K = flags.DEFINE_integer("k", 10, "Items per user.")
+_EXCLUDE = flags.DEFINE_string("exclude", "train", f"Leave out the items that a user has seen in: {', '.join(SEEN)}.")
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
 program.define_data_dir()
 devices.define_layout()
@@ -33,7 +31,8 @@ devices.define_layout()
 def main() -> None:
     program.check_out(_OUT.value, endings=WRITERS)
     layout = devices.layout()
-    run = run_folder.read_run(program.need("workdir", _WORKDIR.value, "runs/quickstart"))
+    workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
+    run = run_folder.read_run(workdir)
     if _K.value < 1:
         raise UserError(f"--k={_K.value}: expected at least 1")
     if _USERS.value is not None and not all(_USERS.value or [""]):
@@ -41,7 +40,7 @@ def main() -> None:
     rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
     seen = None
     if _EXCLUDE.value != "none":
-        seen = seen_pairs(program.load_run_data(_WORKDIR.value, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
+        seen = seen_pairs(program.load_run_data(workdir, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
     lists = serving.recommend(run, rows, _K.value, seen, layout)
     asked = len(run.user) if rows is None else len(set(rows.tolist()))
     processes.lead_does(lambda: _hand_over(lists, asked))
@@ -52,8 +51,7 @@ def _hand_over(lists: pd.DataFrame, asked: int) -> None:
     sizes = lists["user"].value_counts()
     if short := asked - int((sizes >= _K.value).sum()):
         logging.warning(
-            "%d of %d users have fewer than %d items left beside those that --exclude=%s hides (%d have none): "
-            "their lists are shorter",
+            "%d of %d users have fewer than %d items left after --exclude=%s (%d have none): their lists are shorter",
             *(short, asked, _K.value, _EXCLUDE.value, asked - len(sizes)),
         )
     if _OUT.value:

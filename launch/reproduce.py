@@ -1,12 +1,12 @@
-"""Makes a table of the paper again on one data set: every row tuned on validation with one budget, then run with several seeds.
+"""Reproduces a table of the paper on one data set: tunes each row on validation with the same budget, then runs several seeds.
 
     python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --out=results/table2_ml100k.json
     python -m launch.reproduce --table=3 --config=configs/ml100k_table.py --workdir=runs/table2 --out=results/table3_ml100k.json
     python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --methods=ease,itemknn
 
-Both protocols are run: `honest`, and `paper_oracle` as the paper, to compare with its numbers (on its own split only). --out is
-written after every row, a Markdown table of the same name beside it at the end; rows that are in it already stay. All runs are
-folders below --workdir, and the same command goes on where it was stopped. Exit status as launch.train.
+It runs both protocols: `honest`, and `paper_oracle` to compare with the paper's numbers (on the paper's own split only). It
+writes --out after each row, and at the end a Markdown table of the same name beside it; rows that are already in --out stay. All
+runs are folders below --workdir; the same command resumes after a stop. Exit status as for launch.train.
 """
 
 from pathlib import Path
@@ -15,18 +15,18 @@ from absl import flags, logging
 
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
-from onebp_jax.experiments.reproduce import reproduce, rows_of
 from onebp_jax.experiments.report import markdown
+from onebp_jax.experiments.reproduce import reproduce, rows_of
 from onebp_jax.training import run_folder
 
 program.define_config()
 devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
-_TABLE = flags.DEFINE_integer("table", 2, "Which table of the paper: 2 or 3.")
-_METHODS = flags.DEFINE_list("methods", "", "Our names of methods, comma separated; empty for the rows of the table.")
-_TRIALS = flags.DEFINE_integer("trials", 9, "Trials of every row, the first with the settings of the config.")
+_TABLE = flags.DEFINE_integer("table", 2, "The number of the paper's table: 2 or 3.")
+_METHODS = flags.DEFINE_list("methods", "", "Names of methods, comma separated; empty for the rows of the table.")
+_TRIALS = flags.DEFINE_integer("trials", 9, "Trials of each row; the first has the settings of the config.")
 _SEEDS = flags.DEFINE_list("seeds", "0,1,2", "Seeds of the final runs.")
-_OUT = flags.DEFINE_string("out", None, "The JSON file of rows; WORKDIR/tableN.json if not given.")
+_OUT = flags.DEFINE_string("out", None, "The JSON file of rows; if not given, tableN.json in --workdir.")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     dataset = program.load_data(config, flags.FLAGS.data_dir)
     out = Path(_OUT.value or workdir / f"table{_TABLE.value}.json")
     if missing:
-        logging.warning("rows whose methods are not in this version: %s", ", ".join(missing))
+        logging.warning("this version has no methods for these rows: %s", ", ".join(missing))
     budget = (_TRIALS.value, [int(seed) for seed in seeds])
     done = reproduce(config, dataset, workdir, _TABLE.value, rows, *budget, out, layout)
     text = markdown(done, _TABLE.value, config.dataset)

@@ -3,10 +3,10 @@
     python -m launch.sweep --config=configs/ml100k.py --methods=onebp,twobp --trials=6 --workdir=runs/sweep \\
         '--space=learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4'
 
-FIELD=a|b|c is one of these, FIELD=low:high uniform, FIELD=low:high:log log-uniform; options.NAME is an option of a method. The
-first trial of a method is the config as it is. No trial reads the test set: train the chosen settings to do that. Each trial is
-a run folder below --workdir, the same command goes on where it was stopped, and sweep.json there holds all that was tried.
-Exit status as launch.train.
+FIELD=a|b|c draws one of these, FIELD=low:high draws uniformly, FIELD=low:high:log log-uniformly; options.NAME is an option of a
+method. The first trial of each method is the config as it is. No trial reads the test set: train with the chosen settings to do
+that. Each trial is a run folder below --workdir, and sweep.json there lists all trials; the same command resumes after a stop.
+Exit status as for launch.train.
 """
 
 from pathlib import Path
@@ -21,9 +21,11 @@ program.define_config()
 devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the trials; made if missing.")
 _METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Names of methods, comma separated.")
-_SPACE = flags.DEFINE_string("space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "What to search.")
-_TRIALS = flags.DEFINE_integer("trials", 6, "Trials of every method, the first with the settings of the config.")
-_SEARCH = flags.DEFINE_string("search", "random", "random, or grid: every combination of values.")
+_SPACE = flags.DEFINE_string(
+    "space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "The fields to search and their values."
+)
+_TRIALS = flags.DEFINE_integer("trials", 6, "Trials of each method; the first has the settings of the config.")
+_SEARCH = flags.DEFINE_string("search", "random", "random; or grid, for every combination of values.")
 _SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "Seed of the random search.")
 
 

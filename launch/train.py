@@ -3,8 +3,8 @@
     python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
     python -m launch.train --config=configs/ml100k.py --workdir=runs/seed1 --config.seed=1 --config.method=twobp
 
-The folder ends with result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command goes on with
-a run that was stopped, and ends as if it never had been. Fields and their defaults: onebp_jax/config/fields.py.
+At the end the folder holds result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command resumes
+a run that was stopped, with the same result as without the stop. Fields and their defaults: onebp_jax/config/fields.py.
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 
@@ -26,11 +26,11 @@ def main() -> None:
     config = program.read_config()
     layout = devices.layout()
     if layout is None:
-        logging.info("one process, one device (%s), which holds everything", jax.devices()[0].device_kind)
+        logging.info("one process, one device (%s)", jax.devices()[0].device_kind)
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
-        logging.warning("without effect on method=%s: %s", config.method, settings)
+        logging.warning("these fields have no effect on method=%s: %s", config.method, settings)
     result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout)
     if not processes.is_lead():
         return
@@ -42,7 +42,7 @@ def main() -> None:
     if metrics := result["metrics"] or result["validation"]:
         print(report.by_length(metrics) + "\n")
     print(
-        f"train {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms an epoch), eval {seconds['eval']:.1f} s, "
+        f"train {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms per epoch), eval {seconds['eval']:.1f} s, "
         f"compile {seconds['compile']:.1f} s; results in {workdir}"
     )
 

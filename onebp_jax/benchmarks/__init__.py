@@ -1,1 +1,1 @@
-"""What a step, a ranking and a level of quality cost, beside other libraries. Results: results/."""
+"""Times of a step, of a ranking and to a level of quality, beside other libraries. Results: results/."""

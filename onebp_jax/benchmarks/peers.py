@@ -1,4 +1,4 @@
-"""What others do with the same data, for the benchmarks: the models of the package `implicit` (extra `bench`)."""
+"""The models of the package `implicit` (extra `bench`) on the same data, for the benchmarks. Only this module imports it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,41 @@ import importlib.metadata
 import os
 import platform
 import time
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 
 
-def load_implicit():
-    """`(implicit, scipy.sparse)`; a `UserError` that says how to install them where they are missing."""
+class Implicit(NamedTuple):
+    """The classes of implicit that run on a CPU, and the matrix that they take."""
+
+    als: Any
+    bpr: Any
+    csr_matrix: Any
+
+
+def load_implicit() -> Implicit:
+    """The classes of implicit; raises `UserError`, with the command that installs it, if it is missing."""
     try:
-        import implicit
-        import scipy.sparse
+        from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+        from scipy.sparse import csr_matrix
     except ImportError as error:
         raise UserError(
-            f"{error.name} is not installed: python -m pip install -e '.[bench]', or --peer=none"
+            f"peer=implicit needs the package {error.name}: python -m pip install -e '.[bench]', or choose another peer"
         ) from error
-    return implicit, scipy.sparse
+    return Implicit(AlternatingLeastSquares, BayesianPersonalizedRanking, csr_matrix)
 
 
 def machine() -> dict[str, object]:
-    """What the times depend on beside our own versions: processor, cores, device, the peers' versions."""
-    found = {"processor": _processor(), "cores": os.cpu_count(), "device": jax.devices()[0].device_kind}
+    """What the times depend on beside our own versions: processor, cores, device, versions of the peer's packages."""
+    found: dict[str, object] = {"processor": _processor(), "cores": os.cpu_count()}
+    found["device"] = jax.devices()[0].device_kind
     for name in ("implicit", "scipy"):
         try:
             found[name] = importlib.metadata.version(name)
@@ -45,28 +57,26 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def user_items(dataset: Dataset):
-    """The training pairs as a `scipy.sparse.csr_matrix float32[M, N]`."""
-    _, sparse = load_implicit()
-    users, items = np.asarray(dataset.train).T
-    shape = dataset.num_users, dataset.num_items
-    return sparse.csr_matrix((np.ones(len(users), np.float32), (users, items)), shape=shape)
+def user_items(pairs: np.ndarray, num_users: int, num_items: int):
+    """Pairs `int[P, 2]` as a `scipy.sparse.csr_matrix float32[M, N]` of ones."""
+    ones = np.ones(len(pairs), np.float32)
+    return load_implicit().csr_matrix((ones, (pairs[:, 0], pairs[:, 1])), shape=(num_users, num_items))
 
 
-def implicit_bpr_rate(dataset: Dataset, dim: int, epochs: int = 10) -> dict[str, float]:
-    """An epoch of implicit's BPR on all cores: `epoch_s`, `examples_per_s`, `rows_per_s` (three rows a sample).
+def implicit_bpr_rate(dataset: Dataset | StreamedDataset, dim: int, epochs: int = 10) -> dict[str, float]:
+    """An epoch of implicit's BPR on all cores: `epoch_s`, `examples_per_s`, `rows_per_s` (three rows per sample).
+
+    The time of one epoch is subtracted from that of `1 + epochs`.
 
     Source: Rendle et al. 2009, as in `implicit.cpu.bpr`: for each pair one negative, verified against the user's items; a user
-    row and two item rows are read, changed and written. The time of one epoch and of `1 + epochs` are subtracted.
+    row and two item rows are read, changed and written.
     """
-    load_implicit()
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-
-    matrix, seconds = user_items(dataset), []
+    model, seconds = load_implicit().bpr, []
+    matrix = user_items(dataset.train, dataset.num_users, dataset.num_items)
     for count in (1, 1 + epochs):
-        model = BayesianPersonalizedRanking(factors=dim, iterations=count, random_state=0)
+        fresh = model(factors=dim, iterations=count, random_state=0)
         started = time.perf_counter()
-        model.fit(matrix, show_progress=False)
+        fresh.fit(matrix, show_progress=False)
         seconds.append(time.perf_counter() - started)
     epoch = (seconds[1] - seconds[0]) / epochs
     return {"epoch_s": epoch, "examples_per_s": matrix.nnz / epoch, "rows_per_s": 3 * matrix.nnz / epoch}

@@ -1,8 +1,7 @@
 """Wall time against test NDCG@20: our methods and the models of `implicit`, on the same cores, one after the other.
 
-Every point is a model as it stands after so many seconds of training, measured on the test set by one evaluator; time spent on
-evaluation and compilation is not counted (compilation is reported apart). These are curves, not results: the best point of a
-curve is chosen on the test set, for every model alike.
+A point is a model after some seconds of training, measured on the test set by one evaluator. The seconds leave out evaluation
+and compilation (which is reported apart). These are curves, not results: the best point of each is chosen on the test set.
 """
 
 from __future__ import annotations
@@ -12,16 +11,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from onebp_jax.benchmarks.peers import load_implicit, user_items
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.evaluation_pairs import popularity
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import evaluator
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.training import runner
+from onebp_jax.types import Method
 
 
 class Curve(NamedTuple):
@@ -40,10 +41,15 @@ class Curve(NamedTuple):
         return next((seconds for _, seconds, value in self.points if value > quality), None)
 
 
-def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None], layout: Layout | None = None) -> Curve:
+def own_curve(
+    config, dataset: Dataset | StreamedDataset, label: str, say: Callable[[str], None], layout: Layout | None = None
+) -> Curve:
     """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
-    config.protocol = "paper_oracle"  # nothing held out: every point is measured on the test set, as the peers' are
-    job, run = runner.prepare(config, build_method(config), dataset, layout)
+    config.protocol = "paper_oracle"  # holds nothing out: every point is measured on the test set, like the peer's
+    method = build_method(config)
+    if not isinstance(method, Method):
+        raise UserError(f"method={config.method!r}: it is not trained, there is no curve to measure")
+    job, run = runner.prepare(config, method, dataset, layout)
     run, points = job.compile(run, runner.next_length(job, run)), []
     while not runner.is_done(job, run):
         run = job.advance(run, runner.next_length(job, run))
@@ -55,19 +61,18 @@ def own_curve(config, dataset: Dataset, label: str, say: Callable[[str], None], 
     return Curve(label, run.progress.seconds.compile, points)
 
 
-def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str], None], **settings) -> Curve:
+def implicit_curve(
+    kind: str, dataset: Dataset | StreamedDataset, every: int, say: Callable[[str], None], **settings
+) -> Curve:
     """Fits implicit's `als` or `bpr` with `settings` (of its constructor), measured every `every` iterations."""
-    load_implicit()
-    from implicit.cpu.als import AlternatingLeastSquares
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-
+    models = load_implicit()
     shape = dataset.num_users, dataset.num_items
-    measure = evaluator(dataset.train, dataset.test, shape, np.bincount(dataset.train[:, 1], minlength=shape[1]))
+    measure = evaluator(dataset.train, dataset.test, shape, popularity(dataset))
     given, alpha = dict(settings), settings.pop("alpha", 1.0)
-    model = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}[kind](random_state=0, **settings)
+    model = {"als": models.als, "bpr": models.bpr}[kind](random_state=0, **settings)
     label = f"implicit {kind.upper()} " + " ".join(f"{name}={value:g}" for name, value in given.items())
     points, away = [], 0.0
-    matrix = user_items(dataset) * alpha
+    matrix = user_items(dataset.train, *shape) * alpha
     started = time.perf_counter()
 
     def note(iteration: int, *_) -> None:
@@ -81,7 +86,9 @@ def implicit_curve(kind: str, dataset: Dataset, every: int, say: Callable[[str],
 
     try:
         model.fit(matrix, show_progress=False, callback=note)
-    except Exception as error:  # implicit's own: not finite numbers, a rate that is too high
+    except (
+        Exception
+    ) as error:  # implicit raises errors of its own: numbers that are not finite, a rate that is too high
         raise UserError(f"{label}: {type(error).__name__}: {str(error)[:200]}; other settings may fit") from error
     return Curve(label, 0.0, points)
 

@@ -23,7 +23,7 @@ def define_config() -> None:
     config_flags.DEFINE_config_file("config", None, "A file of configs/; its fields are set by --config.FIELD=VALUE.")
 
 
-def read_config() -> ml_collections.ConfigDict:
+def read_config():
     """The checked configuration of `--config` and its overrides; raises `UserError`."""
     given = flags.FLAGS["config"]
     if not given.present:

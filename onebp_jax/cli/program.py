@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection
 from logging import WARNING, Formatter
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 from absl import flags, logging
@@ -26,6 +27,9 @@ from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 
 __all__ = ["check_out", "define_config", "define_data_dir", "load_data", "load_run_data", "need", "read_config", "run"]
+
+
+Value = TypeVar("Value")
 
 
 def define_config() -> None:
@@ -44,7 +48,7 @@ def define_data_dir() -> None:
     )
 
 
-def need(flag: str, value, example: str):
+def need(flag: str, value: Value | None, example: str) -> Value:
     """`value`, or a `UserError` that shows how to give the flag."""
     if not value:
         raise UserError(f"--{flag} is missing, for example --{flag}={example}")

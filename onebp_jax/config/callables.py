@@ -1,4 +1,4 @@
-"""Functions of the user's own in a configuration: how they are written down, and what is said when one of them fails."""
+"""The user's own functions in a configuration: their names in `config.json`, and the error if one of them fails."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from onebp_jax.errors import UserError
 
-# Code below these folders is a package, known by its version.
+# Code below these folders belongs to a package, which its version identifies.
 _PACKAGES = (str(Path(__file__).parents[1]), *sysconfig.get_paths().values(), *site.getsitepackages())
 
 
 def callable_id(function: Callable) -> str:
-    """`module:name`, and what tells apart two functions of that name: arguments, and a checksum of its source.
+    """`module:name`, and what distinguishes two functions of that name: their arguments, and a checksum of their source.
 
-    Arguments are those that a `functools.partial` holds and the numbers and texts that a function made by another remembers. For
-    an object, the name of its class. A function of a package has no checksum; what a function calls is not looked at.
+    Arguments are those of a `functools.partial`, and the numbers and texts that a closure holds. An object has the name of its
+    class. A function of a package has no checksum. The functions that a function calls do not count.
     """
     if isinstance(function, functools.partial):
         given = [_value(value) for value in function.args]
@@ -42,7 +42,7 @@ def callable_id(function: Callable) -> str:
 
 
 def _value(value) -> str:
-    """Short and the same in every process; of other things than plain values the type."""
+    """A text that is short and the same in every process: a plain value itself, the type of anything else."""
     if isinstance(value, int | float | str | None):
         return repr(value)
     if isinstance(value, tuple | list):
@@ -53,14 +53,14 @@ def _value(value) -> str:
 
 
 def failed(what: str, error: Exception) -> UserError:
-    """What to say when a function of the user's own raised: one line, with the place in his file where there is one."""
+    """The error to raise when a function of the user raised one: a line, with the place in the user's file if there is one."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGES)]
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return UserError(f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:500]}{place}")
 
 
 def call_user_function(what: str, kind: type | tuple[type, ...], function: Callable, *args, **options):
-    """What a function of the user's own returns; raises `UserError`, naming `what`, if it failed or that is of another kind."""
+    """What a function of the user returns; raises `UserError`, naming `what`, if it fails or returns another kind of value."""
     try:
         value = function(*args, **options)
     except UserError:
@@ -74,7 +74,7 @@ def call_user_function(what: str, kind: type | tuple[type, ...], function: Calla
 
 
 def watched_loss(loss: Callable) -> Callable:
-    """A loss of the user's own that raises ValueError, saying what it returned, where that is no array."""
+    """A loss of the user that raises ValueError, saying what it returned, if that is no array."""
 
     @functools.wraps(loss)
     def watched(*args, **extra):
@@ -82,9 +82,9 @@ def watched_loss(loss: Callable) -> Callable:
         per_row = loss(*args, **extra, hidden=extra.get("negative_mask"))
         if not hasattr(per_row, "shape"):
             found = "None" if per_row is None else f"a {type(per_row).__name__}"
-            raise ValueError(f"the loss returned {found}, expected one number a row: an array [batch]")
+            raise ValueError(f"the loss returned {found}, expected one number per row: an array [batch]")
         return per_row
 
-    # What a class has, and not the object, is not copied by `wraps`.
+    # `wraps` does not copy attributes of the class.
     watched.__dict__.update({name: getattr(loss, name) for name in ("geometry", "across_rows") if hasattr(loss, name)})
     return watched

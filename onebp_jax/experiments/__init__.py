@@ -1,1 +1,1 @@
-"""Several runs: comparisons, searches on validation, the tables of the paper, and reports of them."""
+"""Several runs: comparisons, searches on validation, the tables of the paper, and their reports."""

@@ -1,10 +1,11 @@
-"""Several methods and seeds of one configuration, each a run of its own, and one table of them all."""
+"""Several methods and seeds of one configuration: a run for each, and one table of all."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 
@@ -22,38 +23,40 @@ from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
 
-def variant(config: ml_collections.ConfigDict, spec: str, seed: int) -> ml_collections.ConfigDict:
+def variant(config, spec: str, seed: int) -> ml_collections.ConfigDict:
     """The configuration of one row: `spec` is `method` or `method:field=value:options.name=value`; errors begin with `spec`."""
-    config = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
-    method, *changes = spec.split(":")
-    config.method, config.seed = method, seed
+    made = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
+    options = made.options
+    assert isinstance(options, ml_collections.ConfigDict)
+    made.method, *changes = spec.split(":")
+    made.seed = seed
     for change in changes:
         field, given, text = change.partition("=")
         if field not in fields():
             raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
         if not given or not text and field.startswith("options."):
             raise UserError(f"{spec!r}: {field} has no value, expected {field}=VALUE")
-        within, name = (config.options, field.removeprefix("options.")) if "." in field else (config, field)
+        within, name = (options, field.removeprefix("options.")) if "." in field else (made, field)
         try:
             within[name] = literal(text)
         except TypeError as error:
-            kind = OPTIONS[name] if within is config.options else type(within[name])
+            kind = OPTIONS[name] if within is options else type(within[name])
             raise UserError(f"{spec!r}: {field}={text} is of another type, expected {kind.__name__}") from error
     try:
-        check_config(config)
-        build_method(config)
+        check_config(made)
+        build_method(made)
     except UserError as error:
         raise UserError(f"{spec!r}: {error}", error.choices) from error
-    return config
+    return made
 
 
 def fields() -> list[str]:
-    """What a row or a trial may change: every field of the config, and `options.NAME` of a method."""
+    """The names that a row or a trial may change: the fields of the config, and `options.NAME` of a method."""
     return [name for name in default_config() if name != "options"] + [f"options.{name}" for name in OPTIONS]
 
 
-def literal(text: str):
-    """A value as it is written in Python, else the text itself."""
+def literal(text: str) -> Any:
+    """The value of a Python literal; of any other text, the text itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -91,9 +94,15 @@ def check_runs(
 
 
 def compare(
-    config, dataset: Dataset, workdir: Path, specs: Sequence[str], seeds: Sequence[int], layout=None, say=print
+    config,
+    dataset: Dataset | StreamedDataset,
+    workdir: Path,
+    specs: Sequence[str],
+    seeds: Sequence[int],
+    layout=None,
+    say=print,
 ) -> str:
-    """Trains every variant with every seed in `workdir/VARIANT-seedS` (a run that has ended is read back); returns Markdown."""
+    """Trains each variant with each seed in `workdir/VARIANT-seedS` (a finished run is read back); returns Markdown."""
     for what, given in (("methods", specs), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
             raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")

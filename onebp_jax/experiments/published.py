@@ -1,8 +1,8 @@
-"""What the paper prints, to compare with: Tables 2 and 3 of arXiv 2403.18227, test metrics by its own protocol.
+"""The published numbers: Tables 2 and 3 of arXiv 2403.18227, test metrics by the paper's own protocol.
 
 The columns of Table 2 are P, R, F1 and NDCG at 5, 10 and 20; those of Table 3 are P and R. Table 3 prints for "both" and "item
-only" what Table 2 prints for MF and OneBP, so only "user only" is written here. The numbers of Gowalla and Yelp2018 belong to the
-split that the authors released (`gowalla-paper`, `yelp2018-paper`), not to that of LightGCN.
+only" the numbers of MF and OneBP in Table 2, so this module holds only "user only". The numbers of Gowalla and Yelp2018 belong to
+the split that the authors released (`gowalla-paper`, `yelp2018-paper`), not to that of LightGCN.
 
 Yelp2018's "user only" cannot be right as printed: its R@5 is above its R@10.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 METRICS = tuple(f"{name}@{k}" for k in (5, 10, 20) for name in ("P", "R", "F1", "NDCG"))
 COLUMNS = {2: METRICS, 3: tuple(name for name in METRICS if name[0] in "PR")}
 
-# Which row is which of our methods, in the order of the paper.
+# Row -> our method, in the order of the paper.
 ROWS = {
     2: {
         "MF": "twobp",
@@ -101,7 +101,7 @@ yelp2018-paper .0340 .0686 .0340 .0383 .0304 .0686
 
 
 def published(table: int, dataset: str, row: str) -> dict[str, float] | None:
-    """What a row of a table prints for a data set of the catalogue, `{"P@5": ..}`; None where the paper has no such row.
+    """The numbers of a row for a data set of the catalogue, `{"P@5": ..}`; None if the paper has no such row.
 
     >>> published(2, "ml-100k", "OneBP")["NDCG@20"]
     0.4501

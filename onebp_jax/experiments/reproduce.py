@@ -1,11 +1,11 @@
-"""A table of the paper again: each row tuned on validation with one budget, then several seeds under both protocols.
+"""Reproduces a table of the paper: tunes each row on validation with one budget, then runs several seeds by both protocols.
 
     row -> trials on validation (`sweep`) -> chosen settings -> honest runs -> paper_oracle runs -> one entry of a JSON list
 
-The paper's numbers were selected on the test set, each metric at its own best epoch; `paper_oracle` does the same and is what
-they are compared with, on the split that the authors released only. `honest` is what a method is worth. An oracle run learns from
-the validation pairs too and does not stop early; it gets `ORACLE_SPAN` times the epochs that the honest run of most epochs
-chose, at most the config's.
+The paper selected its numbers on the test set, each metric at its own best epoch. `paper_oracle` does the same; its results are
+compared with the paper's, only on the split that the authors released. `honest` gives the fair result of a method. An oracle run
+also trains on the validation pairs and does not stop early. It gets `ORACLE_SPAN` times the largest epoch that an honest run
+chose, but no more than the config's epochs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from onebp_jax import methods
 from onebp_jax.config import nearest
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
@@ -31,7 +32,7 @@ from onebp_jax.training.train import train
 
 ORACLE_SPAN = 1.5
 
-# What is searched: for every method that is trained, what some have besides, and the methods without training.
+# The spaces: of all trained methods, what some of them have besides, and of the methods without training.
 COMMON = {"learning_rate": Range(1e-4, 1e-2, log=True), "l2": (0.0, 1e-6, 1e-5, 1e-4)}
 BETA = {"beta": (0.9, 0.99, 0.999)}
 MORE = {
@@ -56,12 +57,12 @@ UNTRAINED = {
 
 
 def space_of(method: str) -> Space:
-    """What is searched for a method."""
+    """The space of settings that is searched for a method."""
     return UNTRAINED[method] if method in UNTRAINED else COMMON | MORE.get(method, {})
 
 
 def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
-    """`(rows, missing)`, row -> method: those of a table whose methods are here, or the given methods; and those not here.
+    """`(rows, missing)`, row -> method: rows of a table, or of the given methods; `missing` are those that we have no method for.
 
     Raises:
       UserError: an unknown table, or a given method that is unknown or given twice.
@@ -82,7 +83,7 @@ def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict
 
 def reproduce(
     config,
-    dataset: Dataset,
+    dataset: Dataset | StreamedDataset,
     workdir: Path,
     table: int,
     rows: dict[str, str],
@@ -95,15 +96,16 @@ def reproduce(
     """Makes the rows one after the other and writes `out` (a JSON list) after each; rows of other runs stay in it.
 
     Args:
-      config, dataset, layout: as for `train`; the protocol of the config is not used. workdir: folder of all runs, which are read
-        back where they have ended. table: of the paper, for the published numbers. rows: from `rows_of`.
-      trials: for every row, or all there are in its space. seeds: of the final runs; trials have that of the config.
+      config, dataset, layout: as for `train`; the protocol of the config is not used.
+      workdir: folder of all runs; finished runs are read back. table: the paper's, for the published numbers.
+      rows: from `rows_of`. trials: per row; fewer if its space is smaller.
+      seeds: of the final runs; trials have the seed of the config.
     """
     done = read_rows(out)
     budgets = {method: min(trials, size(space_of(method))) for method in rows.values()}
     changes = {method: settings(config, space_of(method), int(budgets[method])) for method in rows.values()}
     runs = {method: planned(config, workdir / "trials", method, changes[method]) for method in rows.values()}
-    # The trials of a method differ in numbers alone, which all fit where the first ones do.
+    # The trials of a method differ only in numbers: if the first one fits, all do.
     check_runs([trials[0] for trials in runs.values()], dataset, layout)
     workdir.mkdir(parents=True, exist_ok=True)
     for row, method in rows.items():
@@ -114,7 +116,7 @@ def reproduce(
             entry |= _row(config, dataset, workdir, method, changes[method], seeds, layout, say)
         except RunFailed as error:
             entry["failed"] = str(error)
-        # Another split than the released one is another experiment, also where the loader had to fall back on it.
+        # Another split than the released one is another experiment, also if the loader had to fall back on it.
         given = published(table, config.dataset, row) if dataset.split == "given" else None
         entry |= {"published": given, "difference_percent": _difference(entry, given)}
         same = [entry[name] for name in ("table", "dataset", "split", "row")]
@@ -125,9 +127,16 @@ def reproduce(
 
 
 def _row(
-    config, dataset: Dataset, workdir: Path, method: str, changes: list, seeds: Sequence[int], layout, say: Callable
+    config,
+    dataset: Dataset | StreamedDataset,
+    workdir: Path,
+    method: str,
+    changes: list,
+    seeds: Sequence[int],
+    layout,
+    say: Callable,
 ) -> dict:
-    """What one method came to: the trials, the chosen settings, and its runs under both protocols."""
+    """The entry of one method: its trials, the chosen settings, and its runs by both protocols."""
 
     def note(report: dict) -> None:
         line = report["trials"][-1]
@@ -135,7 +144,7 @@ def _row(
 
     tuned = run_trials(config, dataset, workdir / "trials", method, changes, layout, note)
     if tuned["chosen"] is None:
-        raise RunFailed("no trial came to a finite value")
+        raise RunFailed("no trial has a finite validation value")
     chosen = changes[tuned["chosen"]]
     spec, base = trial_config(config, method, chosen)
     entry = {
@@ -165,7 +174,7 @@ def _row(
 
 
 def _summary(results: list[dict], protocol: str, epochs: int) -> dict:
-    """The runs of one protocol: every seed, mean and sample standard deviation (None with one seed)."""
+    """The runs of one protocol: all seeds, their mean and sample standard deviation (None with one seed)."""
     runs = [result["metrics"] for result in results]
     columns = {name: [run[name] for run in runs] for name in runs[0]}
     several = len(runs) > 1
@@ -185,7 +194,7 @@ def _summary(results: list[dict], protocol: str, epochs: int) -> dict:
 
 
 def _difference(entry: dict, given: dict | None) -> dict | None:
-    """Relative to the published numbers, in percent: the mean under the paper's own protocol."""
+    """Difference from the published numbers, in percent, of the mean by the paper's own protocol."""
     if "failed" in entry or not given:
         return None
     return {name: 100 * (entry["paper_oracle"]["mean"][name] / value - 1) for name, value in given.items()}

@@ -1,4 +1,4 @@
-"""Spaces of settings for a search: how they are written, and which settings each trial takes.
+"""Spaces of settings for a search: their notation, and the settings of each trial.
 
 A space is written `FIELD=VALUES,FIELD=VALUES`; fields are those of the config and `options.NAME` of a method; VALUES is
 
@@ -6,9 +6,9 @@ A space is written `FIELD=VALUES,FIELD=VALUES`; fields are those of the config a
     low:high         uniform between them; whole numbers where both are whole (`8:64`)
     low:high:log     log-uniform
 
-The first trial is the config as it is. Those after it are stratified: of `n` values each comes once in `n` trials, and of a range
-each eighth once in eight, in random order, so that few trials leave nothing out. The draw of a field is a function of (search
-seed, field, trial) alone: methods get the same draws, and more trials or another field leave those that were made as they are.
+The first trial is the config as it is. Later trials are stratified: each of `n` values comes once in `n` trials, each eighth of a
+range once in eight, in random order, so that few trials cover the whole space. The draw of a field is a function of (search seed,
+field, trial) alone: all methods get the same draws, and more trials or another field do not change earlier draws.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from onebp_jax.experiments.compare import fields, literal
 
 SEARCHES = ("random", "grid")
 STRATA = 8  # of a range
-# Trials with other values of these would not be measured on the same pairs, or not be trials.
+# Other values of these fields would change the pairs that trials are measured on, or what a trial is.
 FIXED = ("dataset", "split", "test_fraction", "split_seed", "user_column", "item_column", "time_column", "synthetic")
 FIXED += ("method", "seed", "protocol", "validation_fraction", "eval_users", "read_test")
 
@@ -45,7 +45,7 @@ Settings = dict[str, object]
 
 
 def parse(text: str) -> Space:
-    """The space that a text describes, see the head of this module; raises `UserError`."""
+    """The space that a text describes (see the module); raises `UserError`."""
     space = {}
     for part in filter(None, text.split(",")):
         field, given, values = part.partition("=")
@@ -81,12 +81,12 @@ def _range(part: str, texts: list[str]) -> Range:
 
 
 def size(space: Space) -> float:
-    """How many settings a space holds; infinite with a range of real numbers (or many whole ones)."""
+    """The number of settings in a space; infinite if it has a range."""
     return math.prod(len(values) if type(values) is tuple else math.inf for values in space.values())
 
 
 def settings(config, space: Space, trials: int, search: str = "random", seed: int = 0) -> list[Settings]:
-    """What each trial changes: `{}` first, then points of the space, none twice and none equal to the config's own."""
+    """The changes of each trial: `{}` first, then distinct points of the space, none equal to the config's own."""
     own = {field: _get(config, field) for field in space}
     found, seen = [{}], [own]
     points = _grid(space) if search == "grid" else _random(space, seed)
@@ -130,7 +130,7 @@ def _draw(values: tuple | Range, field: str, seed: int, trial: int):
     if whole and not log:
         return low + int(share * (high - low + 1))
     drawn = low * (high / low) ** share if log else low + share * (high - low)
-    # Three digits are enough to say, and then what was said is what was run.
+    # Three digits, so that the printed value is exactly the value that is run.
     return round(drawn) if whole else min(max(float(f"{drawn:.3g}"), low), high)
 
 

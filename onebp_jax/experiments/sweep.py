@@ -1,4 +1,4 @@
-"""Hyper-parameter search on validation alone: the same number of trials for every method, each a run of its own.
+"""Hyper-parameter search on validation alone: the same number of trials for each method, each trial a run.
 
 space, method --> settings of each trial --> runs that never read the test set --> the best by validation NDCG@20
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
@@ -23,7 +24,7 @@ from onebp_jax.training.train import train
 
 
 def trial_config(config, method: str, changes: Settings):
-    """The configuration of a trial and its name: `METHOD:FIELD=VALUE:..`, honest, and the test set is not read."""
+    """`(name, config)` of a trial: the name is `METHOD:FIELD=VALUE:..`; the run is honest and does not read the test set."""
     name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
     trial = variant(config, name, config.seed)
     trial.protocol, trial.read_test = "honest", False
@@ -39,20 +40,26 @@ def planned(config, workdir: Path, method: str, changes: Sequence[Settings]) -> 
 
 
 def run_trials(
-    config, dataset: Dataset, workdir: Path, method: str, changes: Sequence[Settings], layout=None, note=None
+    config,
+    dataset: Dataset | StreamedDataset,
+    workdir: Path,
+    method: str,
+    changes: Sequence[Settings],
+    layout=None,
+    note=None,
 ) -> dict:
-    """Runs (or reads back) the trials of one method.
+    """Runs the trials of one method; a finished trial is read back.
 
     Args:
       config, dataset, layout: as for `train`. workdir: each trial has a folder in it. method: a name.
-      changes: from `settings`. note: `note(report)` is called after every trial.
+      changes: from `settings`. note: `note(report)` is called after each trial.
 
     Returns:
-      `{"trials": [{"settings", "validation", "epoch", "epochs_done", "seconds", "folder"}], "chosen": index or None}`; a trial
-      that failed has the validation None and says why in "failed". Of equal values the first is chosen.
+      `{"trials": [{"settings", "validation", "epoch", "epochs_done", "seconds", "folder"}], "chosen": index or None}`; a failed
+      trial has the validation None and the reason in "failed". Of equal values the first is chosen.
 
     Raises:
-      UserError: a trial that cannot be configured; nothing was run then.
+      UserError: a trial that cannot be configured; nothing has run then.
     """
     trials, report = planned(config, workdir, method, changes), {"trials": [], "chosen": None}
     for (_, trial, folder), one in zip(trials, changes, strict=True):
@@ -76,7 +83,7 @@ def run_trials(
 
 def sweep(
     config,
-    dataset: Dataset,
+    dataset: Dataset | StreamedDataset,
     workdir: Path,
     names: Sequence[str],
     space: Space,
@@ -86,7 +93,7 @@ def sweep(
     layout=None,
     say=print,
 ) -> dict:
-    """`trials` trials of every method; `sweep.json` in `workdir` is written anew after each, and returned at the end."""
+    """Runs `trials` trials of each method; rewrites `sweep.json` in `workdir` after each, and returns it."""
     if not names or len(set(names)) < len(names):
         raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
     if search not in SEARCHES:
@@ -120,7 +127,7 @@ def sweep(
 
 
 def _check_folder(path: Path, report: dict) -> None:
-    """Raises `UserError` if the folder holds a search of another space: its report would be lost."""
+    """Raises `UserError` if the folder holds another search, whose report would be lost."""
     if not path.exists():
         return
     theirs, mine = run_folder.read_json(path), json.loads(json.dumps(report))

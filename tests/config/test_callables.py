@@ -145,9 +145,9 @@ def wrong_inside(user, positive, negatives, **extra):
         ("user_updater", without_extra, "unexpected keyword argument 'old_targets'"),
         ("loss", losses.bpr, r"^cannot train with loss=onebp_jax.losses.infonce:bpr: TypeError: bpr\(\) "),
         ("loss", one_number, r"the loss returned the shape \(\), expected one number per row, \(64,\)"),
-        ("loss", nothing, r"loss=.*:nothing#\w+: ValueError: the loss returned None, expected one number a row"),
-        ("method", with_a_loss_of_nothing, "the loss returned None, expected one number a row: an array"),
-        ("loss", two_things, "the loss returned a tuple, expected one number a row: an array"),
+        ("loss", nothing, r"loss=.*:nothing#\w+: ValueError: the loss returned None, expected one number per row"),
+        ("method", with_a_loss_of_nothing, "the loss returned None, expected one number per row: an array"),
+        ("loss", two_things, "the loss returned a tuple, expected one number per row: an array"),
         ("loss", wrong_inside, r"no_such_attribute \(.*test_callables.py, line \d+\)$"),
     ],
 )
