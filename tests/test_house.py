@@ -23,8 +23,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     ("compat", "errors"),
     ("types",),
-    ("ops", "data"),
-    ("config", "updaters", "encoders", "samplers", "losses", "engine", "evaluation"),
+    ("ops",),
+    ("data", "updaters", "encoders", "samplers", "losses"),
+    ("config", "engine", "evaluation"),
     ("methods", "parallel"),
     ("training",),
     ("serving", "experiments", "benchmarks", "cli"),

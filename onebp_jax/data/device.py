@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.random import hash_words
 from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, step_key
 
 _ROUNDS = 8
@@ -71,13 +72,6 @@ def steps_per_epoch(num_pairs: int, batch_size: int, drop_last: bool) -> int:
     return whole if drop_last and whole else math.ceil(num_pairs / batch_size)
 
 
-def _mix(x: Array) -> Array:
-    """A bijective scramble of 32-bit words (the finaliser of MurmurHash3, public domain)."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
-
-
 def shuffled(key: Array, positions: Array, size: int) -> Array:
     """A pseudo-random permutation of `0 .. size-1` chosen by `key`, evaluated at `positions i32[n]`."""
     left_size = max(2, math.isqrt(size - 1) + 1)
@@ -88,9 +82,9 @@ def shuffled(key: Array, positions: Array, size: int) -> Array:
         left, right = index // right_size, index % right_size
         for i in range(_ROUNDS):
             if i % 2 == 0:
-                left = (left + _mix(right ^ round_keys[i]) % left_size) % left_size
+                left = (left + hash_words(right ^ round_keys[i]) % left_size) % left_size
             else:
-                right = (right + _mix(left ^ round_keys[i]) % right_size) % right_size
+                right = (right + hash_words(left ^ round_keys[i]) % right_size) % right_size
         return left * right_size + right
 
     def walk(index: Array) -> Array:

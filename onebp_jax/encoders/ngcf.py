@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from onebp_jax.encoders.embedding import embedding, unit_norm, xavier_normal
 from onebp_jax.encoders.graph import Graph, bipartite, check_layers, neighbour_means, neighbour_sums, rows_of
+from onebp_jax.ops.random import random_words
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 FORMS = ("paper", "official", "recbole")
@@ -113,7 +114,7 @@ def drop(key: Array, values: Array, rate: float) -> Array:
     keep = min(max(round((1 - rate) * 2**16), 1), 2**16)
     # Half a word decides on an entry, and both words of each cipher call are used: random numbers would else be most of a step.
     count = values.size
-    words = jax.random.key_data(jax.random.split(key, -(-count // 4))).reshape(-1)[: -(-count // 2)]
+    words = random_words(key, -(-count // 2))
     halves = jnp.concatenate([words & 0xFFFF, words >> 16])[:count].reshape(values.shape)
     return jnp.where(halves < keep, values * (2**16 / keep), 0)
 

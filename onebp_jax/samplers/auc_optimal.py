@@ -17,10 +17,11 @@ import math
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.random import random_words, scale_words
 from onebp_jax.samplers.common import check_count, chosen, need_rows, rows_of
 from onebp_jax.samplers.full_row import all_scores, count_below, not_better, popularity_share, scores_at
 from onebp_jax.samplers.membership import row_bounds
-from onebp_jax.samplers.uniform import random_words, scale_words, uniform
+from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 

@@ -70,16 +70,3 @@ def largest(values: Array, count: int) -> Array:
 def chosen(ids: Array, values: Array, count: int) -> Array:
     """`i32[count, b]`: of the candidates `ids i32[c, b]` those of the largest `values f32[c, b]`."""
     return jnp.take_along_axis(ids, largest(values, count), axis=0)
-
-
-def scramble(words: Array) -> Array:
-    """A bijection of 32-bit words that leaves no pattern (the finaliser of MurmurHash3, public domain)."""
-    words = (words ^ (words >> 16)) * jnp.uint32(0x85EBCA6B)
-    words = (words ^ (words >> 13)) * jnp.uint32(0xC2B2AE35)
-    return words ^ (words >> 16)
-
-
-def gumbel(words: Array) -> Array:
-    """Standard Gumbel numbers from uniform 32-bit words, exact to float32 at the upper end, where draws are decided."""
-    share = jnp.minimum((words.astype(jnp.float32) + 0.5) * 2.0**-32, 1 - 2.0**-24)
-    return -jnp.log(-jnp.log1p(-share))

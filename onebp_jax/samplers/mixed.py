@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from onebp_jax.ops.random import random_words, scale_words
 from onebp_jax.samplers.common import check_count, item_counts
 from onebp_jax.samplers.in_batch import false_negative_mask
-from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 

@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.random import random_words, scale_words
 from onebp_jax.samplers.common import check_count, item_counts, need_rows, rows_of
 from onebp_jax.samplers.membership import row_bounds
-from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 _LARGEST = 2**31 - 1

@@ -13,9 +13,9 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.random import random_words, scale_words
 from onebp_jax.samplers.common import check_count, item_counts
 from onebp_jax.samplers.membership import touched
-from onebp_jax.samplers.uniform import random_words, scale_words
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.random import gumbel, hash_words, random_words
 from onebp_jax.ops.rows import row_sums
-from onebp_jax.samplers.common import check_count, gumbel, item_counts, largest, rows_of, scramble
+from onebp_jax.samplers.common import check_count, item_counts, largest, rows_of
 from onebp_jax.samplers.membership import touched
-from onebp_jax.samplers.uniform import random_words
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 # In place of a logarithm of 0: where it counts, the least other is -19, and Gumbel numbers lie between -3 and 23.
@@ -74,7 +74,7 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
         weight = log_weight(*_similarities(view, batch, ids))
         # One word a row and two a candidate, stirred: a cipher call for each pair of them would take longer than all the rest.
         own, shared = random_words(second, rows), random_words(third, 2 * size).reshape(2, size, 1)
-        noise = gumbel(scramble(scramble(own ^ shared[0]) + shared[1]))
+        noise = gumbel(hash_words(hash_words(own ^ shared[0]) + shared[1]))
         value = jnp.where(usable.T, jnp.maximum(weight, _LAST) + noise, -jnp.inf)
         places = largest(value, num_negatives)
         negative_mask = jnp.arange(num_negatives)[:, None] >= jnp.sum(usable, axis=1)

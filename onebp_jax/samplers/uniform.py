@@ -4,9 +4,6 @@ The untouched items of user `u` are numbered `0 .. c-1`, `c = N - |train[u]|`. A
 each into an item: if `t_0 < t_1 < ..` are the touched items, then `t_j - j` untouched items come before `t_j`, so the
 untouched item number `r` is `r + j` with `j` = how many `t_j - j` are `<= r`: one binary search in the user's sorted row.
 One random word a negative is all that is ever drawn, and a user who touched nearly everything costs no more than another.
-
-Distinct numbers come from the first `k` swaps of a Fisher-Yates shuffle of `0 .. c-1`, without the array: swap `j` takes
-place `r_j` in `j .. c-1`; what lies there is found by following earlier swaps back (Durstenfeld 1964).
 """
 
 from __future__ import annotations
@@ -15,41 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.random import distinct_numbers, random_words
 from onebp_jax.samplers.common import check_count
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
-
-
-def scale_words(words: Array, bound: Array) -> Array:
-    """`i32` in `0 .. bound-1` from uniform 32-bit words: the high half of `words * bound`, in 16-bit pieces.
-
-    The chance of a value differs from `1 / bound` by less than `bound / 2^32` of it (Lemire 2019, without the retry).
-    """
-    bound = bound.astype(jnp.uint32)
-    a, b = words >> 16, words & 0xFFFF
-    c, d = bound >> 16, bound & 0xFFFF
-    middle = a * d + ((b * d) >> 16)
-    carried = b * c + (middle & 0xFFFF)
-    return (a * c + (middle >> 16) + (carried >> 16)).astype(jnp.int32)
-
-
-def random_words(key: Array, count: int) -> Array:
-    """`u32[count]`: the raw output of `count / 2` cipher calls, both words of each (`jax.random.bits` keeps one of two)."""
-    return jax.random.key_data(jax.random.split(key, -(-count // 2))).reshape(-1)[:count]
-
-
-def distinct_numbers(words: Array, bound: Array) -> Array:
-    """`k` distinct uniform numbers a column: `words u32[k, b]`, `bound i32[b]` with `bound >= k`; returns `i32[k, b]`."""
-    count = words.shape[0]
-    row = jnp.arange(count, dtype=jnp.int32)[:, None]
-    places = row + scale_words(words, bound - row)
-
-    def follow(i: int, values: Array) -> Array:
-        # Walks swaps back from the latest: place `i` received what swap `i` found, wherever that swap pointed.
-        swap = count - 1 - i
-        here = jax.lax.dynamic_slice_in_dim(places, swap, 1)
-        return jnp.where((row > swap) & (values == here), swap, values)
-
-    return jax.lax.fori_loop(0, count, follow, places, unroll=count <= 8)
 
 
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:

@@ -9,15 +9,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.random import hash_words
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Array
-
-
-def _hash(x: Array) -> Array:
-    """A bijective scramble of 32-bit words (the finaliser of MurmurHash3, public domain)."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
-    return x ^ (x >> 16)
 
 
 def to_storage(rows: Array, dtype, key: Array | None = None) -> Array:
@@ -30,7 +24,7 @@ def to_storage(rows: Array, dtype, key: Array | None = None) -> Array:
     rounded = rows.astype(jnp.bfloat16)
     if key is not None:
         place = jax.lax.iota(jnp.uint32, rows.size).reshape(rows.shape)
-        low = _hash(place ^ jax.random.bits(key)) & 0xFFFF
+        low = hash_words(place ^ jax.random.bits(key)) & 0xFFFF
         bits = jax.lax.bitcast_convert_type(rows.astype(jnp.float32), jnp.uint32) + low
         by_chance = jax.lax.bitcast_convert_type((bits >> 16).astype(jnp.uint16), jnp.bfloat16)
         # The bits of a NaN are no place on a scale: adding to them could make a number of it.

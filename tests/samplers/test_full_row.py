@@ -7,11 +7,11 @@ import pytest
 from support.compile import fast_compile_jit
 from support.sampler_cases import POPULARITY, batch_of, fixed_view, worked_example
 
+from onebp_jax.ops.random import random_words
 from onebp_jax.samplers import auc_optimal, bayesian, uniform
 from onebp_jax.samplers.auc_optimal import gains
 from onebp_jax.samplers.bayesian import risks
 from onebp_jax.samplers.full_row import count_below, count_touched_below
-from onebp_jax.samplers.uniform import random_words
 
 DATA = worked_example()
 SCORES = np.array([2, 1, 0.5, 0, -0.5, -1, -1.5, -2])

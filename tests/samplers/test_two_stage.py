@@ -11,7 +11,6 @@ from support.compile import fast_compile_jit
 from support.sampler_cases import POPULARITY, batch_of, fixed_view, interactions, worked_example
 
 from onebp_jax.samplers import two_stage
-from onebp_jax.samplers.common import gumbel, scramble
 from onebp_jax.samplers.two_stage import log_weight
 
 DATA = worked_example()
@@ -109,17 +108,6 @@ def test_items_without_users_are_no_candidates():
         {0, 1, 2},
     ]
     assert (np.asarray(negatives.ids)[3] == 9).all()
-
-
-def test_gumbel_numbers_and_scrambled_words():
-    words = scramble(jnp.arange(50_000, dtype=jnp.uint32))
-    assert len(np.unique(words)) == 50_000
-    assert stats.kstest(np.asarray(gumbel(words)), "gumbel_r").pvalue > 1e-4
-    # Never infinite, and exact where the largest ones lie.
-    ends = np.asarray(gumbel(jnp.array([0, 1, 2**32 - 1], jnp.uint32)), np.float64)
-    exact = -np.log(-np.log1p(-(np.array([0.5, 1.5]) / 2**32)))
-    np.testing.assert_allclose(ends[:2], exact, rtol=1e-6)
-    assert np.isfinite(ends).all() and ends[2] < -2.7
 
 
 @pytest.mark.parametrize(
