@@ -2,19 +2,19 @@
 
 Notation: `M` users, `N` items, `d` embedding width, `b` batch rows, `k` negatives per row.
 
-A method is four independent parts (encoder, sampler, loss, one updater per tower). A training step asks the
-sampler for negatives, the encoder for vectors, the loss for one number a row, and then tells each tower *one
-message*, a `Signal`. The tower's `Updater` turns that message into new rows and chooses what it reads:
+A method has four independent parts: encoder, sampler, loss, and one updater per tower. A training step asks the
+sampler for negatives, the encoder for vectors, and the loss for one number per row. Then it gives each tower *one
+message*, a `Signal`. The tower's `Updater` turns that message into new rows, and chooses what it reads:
 
     strategy    user tower               item tower
     OneBP       moving_average(beta)     gradient(adam)
     TwoBP       gradient(adam)           gradient(adam)
     user-only   gradient(adam)           moving_average(beta)
 
-Padding is by out-of-range id, never by shape: a padded batch row has `user_ids == M`, `positive_ids == N`. No
+Padding is an id out of range, never a shape: a padded batch row has `user_ids == M` and `positive_ids == N`. No
 part may let such a row change a table or a loss. (`-1` would wrap around to the last row: never use it.)
 
-This module imports nothing of ours but the old names (`onebp_jax.compat`); every other room imports it.
+This module imports nothing of ours but the old names (`onebp_jax.compat`). Every other room imports it.
 """
 
 from __future__ import annotations
@@ -45,25 +45,27 @@ class Purpose(enum.IntEnum):
 def step_key(key: Array, purpose: Purpose, step: Array | int) -> Array:
     """The key for one purpose at one step: `fold_in(fold_in(key, purpose), step)`.
 
-    No key is ever carried and split, so that resuming, another `steps_per_call` or another evaluation cadence
-    leaves every draw as it was.
+    No key is ever carried and split. So every draw stays the same when a run is resumed, calls have another length, or
+    evaluations come more often.
     """
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), step)
 
 
-@struct.dataclass
-class Interactions:
-    """The training pairs on the device, in the order of the file and sorted by user.
+class Interactions(struct.PyTreeNode):
+    """The training pairs, in the order of the file and sorted by user (CSR).
+
+    The leaves are NumPy arrays on the host, for whatever is computed before training, and JAX arrays after the upload.
 
     Attributes:
       user_ids, item_ids: `i32[P]`, the pairs in file order.
       row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       sorted_items: `i32[P]`.
-      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user. Where it is 0, what users
-        touched is not known (a stream too large for it): all rows are empty, `sorted_items` holds one number of no meaning.
-      user_features, item_features: side information, a pytree of arrays with a row a user or item; None without any.
+      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user. It is 0 if nobody
+        knows what users touched (a stream that is too large). Then all rows are empty, and `sorted_items` holds one
+        meaningless number.
+      user_features, item_features: side information, a pytree of arrays with one row per user or item; None without any.
       prepared: what the encoder's `prepare` made of all this; constant.
-      item_counts: `i32[N]`, the training pairs of each item, where `sorted_items` does not tell; else None.
+      item_counts: `i32[N]`, the training pairs of each item, if `sorted_items` does not tell; else None.
     """
 
     user_ids: Array
@@ -96,12 +98,12 @@ class Negatives(NamedTuple):
 
     Attributes:
       ids: `i32[b, k]`, each row's own negatives, or `i32[k]`, the same negatives for every row (shared).
-      log_q: the log of the probability with which each was drawn, of the shape of `ids`; None where it is the same for all.
-      positive_log_q: `f32[b]`, that of each row's positive; None where that is not to be corrected.
-      negative_mask: `bool[b, k]`, true where a negative does not count for a row (it is the row's own positive, say); None for
-        nowhere.
-      vectors: `f32[q, d]`, further shared negatives as vectors, constants to the loss; then `ids` is `i32[k]`, and `log_q
-        [k + q]` and `negative_mask [b, k + q]` speak of both. None for none.
+      log_q: the log of the probability of each draw, in the shape of `ids`; None if it is the same for all.
+      positive_log_q: `f32[b]`, the same for each row's positive; None if positives are not corrected.
+      negative_mask: `bool[b, k]`, true where a negative does not count for a row, such as the row's own positive; None if all
+        negatives count.
+      vectors: `f32[q, d]`, further shared negatives, given as vectors that are constants to the loss. Then `ids` is `i32[k]`, and
+        `log_q [k + q]` and `negative_mask [b, k + q]` cover both. None for none.
     """
 
     ids: Array
@@ -112,7 +114,7 @@ class Negatives(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What is learned: a row a user `[M, ...]`, a row an item `[N, ...]`, and an encoder's other parameters."""
+    """What is learned: one row per user `[M, ...]`, one row per item `[N, ...]`, and the encoder's other parameters."""
 
     user: Array
     item: Array
@@ -123,11 +125,11 @@ class Signal(NamedTuple):
     """What one batch says about one tower.
 
     Attributes:
-      ids: `i32[n]`, the rows that were touched; ids may repeat; an id equal to the number of rows is padding.
-      grads: `f32[n, d]`, the gradient of the mean loss with respect to each touched row, one per occurrence, or
-        None when the tower's updater does not read it (then no backward pass for this tower exists).
-      targets: `f32[m, d]` with `m <= n`: `ids[r]`, `r < m`, interacted with the partner row `targets[r]`, read
-        *after* the partner's own update. The rows from `m` on (negatives) have no partner. None when not read.
+      ids: `i32[n]`, the rows that were touched. Ids may repeat. An id equal to the number of rows is padding.
+      grads: `f32[n, d]`, the gradient of the mean loss with respect to each touched row, one per occurrence. None if the
+        tower's updater does not read it; then this tower has no backward pass.
+      targets: `f32[m, d]` with `m <= n`: for `r < m`, `ids[r]` interacted with the partner row `targets[r]`, read *after* the
+        partner's own update. The rows from `m` on (negatives) have no partner. None if not read.
     """
 
     ids: Array
@@ -136,21 +138,21 @@ class Signal(NamedTuple):
 
 
 class InitUpdater(Protocol):
-    """`init(table) -> state`: the updater's own state for a table `f32[rows, d]`; a pytree, `()` when it needs none."""
+    """`init(table) -> state`: the updater's own state for a table `f32[rows, d]`; a pytree, `()` if it needs none."""
 
     def __call__(self, table: Array) -> Tree: ...
 
 
 class UpdateRows(Protocol):
-    """`update(signal, state, table, **extra) -> (table, state)`: pure; new table of the same shape and dtype.
+    """`update(signal, state, table, **extra) -> (table, state)`: pure; the new table has the same shape and dtype.
 
-    The step passes `key`, a random key of this step and tower, which an updater of a table in a narrow type needs to
-    round without bias (without it the updater rounds to the nearest), and to one that reads targets `old_targets`, the
-    same partner rows before their update.
+    The step passes two things in `extra`: `key`, a random key of this step and tower, by which a table in a narrow type is
+    rounded without bias (without it, to the nearest); and `old_targets`, the partner rows before their update, if the updater
+    reads targets.
 
-    Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do); a signal of
-    padding alone is the identity for an updater that reads only targets; unknown `extra` is accepted and ignored;
-    the result never depends on which of two writes to one row happens last.
+    Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do). If a signal holds
+    padding alone, an updater that reads only targets changes nothing. Unknown `extra` is accepted and ignored. The result
+    never depends on which of two writes to one row happens last.
     """
 
     def __call__(self, signal: Signal, state: Tree, table: Array, **extra: Any) -> tuple[Array, Tree]: ...
@@ -159,8 +161,8 @@ class UpdateRows(Protocol):
 class Updater(NamedTuple):
     """A pair of pure functions, and what it reads from a `Signal`.
 
-    `reads` names the fields that the updater looks at; a step computes no others. A tower that does not read
-    `"grads"` has no backward pass. Left alone, an updater is taken to read both.
+    `reads` names the fields that the updater looks at; the step computes no others. A tower that does not read
+    `"grads"` has no backward pass. The default is to read both.
     """
 
     init: InitUpdater
@@ -173,15 +175,15 @@ class Encoder(NamedTuple):
     """Turns table rows into the vectors that are scored.
 
     Attributes:
-      init: `init(key, data) -> Tables`; on several devices it is compiled, so that each makes its own rows.
+      init: `init(key, data) -> Tables`. On several devices it is compiled, so that each device makes its own rows.
       encode: `encode(tables, user_ids i32[b], item_ids i32[n], data, key) -> (f32[b, d], f32[n, d])`, differentiable in
-        `tables`, which holds the rows of these ids, or, for an encoder that reads `whole` tables (a graph's), all rows. A user
-        may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches that off.
+        `tables`. These hold the rows of the given ids, or all rows for an encoder that `reads_all_rows`, such as a graph
+        encoder. A user may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches dropout off.
       vectors: `vectors(tables, data) -> (f32[M, e] or f32[M, K, e], f32[N, e])`: every vector, to rank by the (largest) dot
         product and to export.
       reads_all_rows: whether a vector depends on other rows than its own.
-      geometry: how its vectors are compared: "dot", "distance" (squared, Euclidean), or a name that a loss shares.
-      prepare: `prepare(data) -> tree`, on the host: constants that it will find in `data.prepared`.
+      geometry: how vectors are compared: "dot", "distance" (squared, Euclidean), or a name that a loss shares.
+      prepare: `prepare(data) -> tree`, on the host, of NumPy arrays: constants, found later in `data.prepared`.
       partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the updater of the other tower averages, "user" or
         "item" rows; None for the table rows themselves.
     """
@@ -196,7 +198,7 @@ class Encoder(NamedTuple):
 
 
 class ModelView(NamedTuple):
-    """The model as it stands before a step, for samplers that look at scores; no gradient flows back.
+    """The model before a step, for samplers that look at scores. No gradient flows through it.
 
     Attributes:
       encode: `encode(user_ids i32[b], item_ids i32[n]) -> (f32[b, d] or f32[b, K, d], f32[n, d])`.
@@ -211,9 +213,9 @@ class Sampler(NamedTuple):
     """Draws negatives inside the compiled step.
 
     Attributes:
-      check: `check(data) -> None`, on the host, before anything is compiled: raises when a draw is impossible.
-      init: `init(data, view) -> state`, on the host; what it carries from step to step (`()` for a stateless one).
-      sample: `sample(key, state, batch, data, view) -> (Negatives, state)`; negatives of a padded row have the id `N`.
+      check: `check(data) -> None`, on the host, before anything is compiled; raises ValueError if a draw is impossible.
+      init: `init(data, view) -> state`, on the host; what the sampler carries from step to step, `()` for nothing.
+      sample: `sample(key, state, batch, data, view) -> (Negatives, state)`. Negatives of a padded row have the id `N`.
     """
 
     check: Callable[[Interactions], None]
@@ -222,15 +224,17 @@ class Sampler(NamedTuple):
 
 
 class Loss(Protocol):
-    """`loss(user [b, d], positive [b, d], negatives [b, k, d] or [k, d], **extra) -> f32[b]`, one number a row, no state.
+    """`loss(user [b, d], positive [b, d], negatives [b, k, d] or [k, d], **extra) -> f32[b]`: one number per row, no state.
 
-    Negatives `[k, d]` are shared by every row; a user may have several vectors, `[b, K, d]`. The step takes the mean.
-    `extra` holds the other fields of `Negatives`, which a loss may ignore but for `negative_mask`:
-    masked negatives must not affect the loss;
-    `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the table rows `(user [b,
-    ...], positive [b, ...], negatives)` behind the vectors, for a penalty. An attribute `geometry` of the function says what
-    vectors it compares, "dot" or "distance"; without one it is taken to suit every encoder. One that compares rows of the
-    batch with one another says so by an attribute `across_rows`: it cannot be computed from a part of them.
+    Negatives `[k, d]` are shared by every row. A user may have several vectors, `[b, K, d]`. The step takes the mean.
+
+    `extra` holds the other fields of `Negatives`. A loss may ignore all but `negative_mask`: masked negatives must not affect
+    the loss. It also holds `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the
+    table rows `(user [b, ...], positive [b, ...], negatives)` behind the vectors, for a penalty.
+
+    The function may have two attributes. `geometry` says what vectors it compares, "dot" or "distance"; without it the loss
+    is taken to suit every encoder. `across_rows` is true if it compares the rows of a batch with each other, so that it cannot
+    be computed from a part of them.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...
@@ -238,12 +242,12 @@ class Loss(Protocol):
 
 @renamed_fields(each="epoch_unit", before="pre_step")
 class Method(NamedTuple):
-    """A named method: four parts (an updater a tower), and where it needs them three things more.
+    """A method: its four parts (one updater per tower), and three things that some methods need.
 
     Attributes:
-      tx: the optax transformation of the encoder's parameters; needed where it has any.
+      tx: the optax transformation of the encoder's parameters, if it has any.
       pre_step: a method whose step on the same tables comes first, each time.
-      epoch_unit: what an epoch goes through: every training "pair", or every "user" once (for losses over a user's whole row).
+      epoch_unit: an epoch goes through every training "pair", or through every "user" once (losses over a user's whole row).
     """
 
     encoder: Encoder
@@ -285,7 +289,7 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a person wants to see of a step: the mean `loss f32[]` and the number of `examples i32[]` in it."""
+    """What a person wants to see of a step: the mean `loss f32[]` and the number of `examples i32[]`."""
 
     loss: Array
     examples: Array

@@ -32,7 +32,7 @@ def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7
     except ValueError as error:
         raise UserError(str(error)) from error
     _, length = timed_steps(config, data)
-    several = layout if layout.count > 1 else None
+    several = layout if layout.num_devices > 1 else None
     scan = make_scan(
         lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last, several
     )
@@ -44,7 +44,7 @@ def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7
     compile_s = time.perf_counter() - started
     (seconds,) = median_seconds([lambda state: compiled(state, data)[0]], [state], repeats)
     return {
-        "devices": layout.count,
+        "devices": layout.num_devices,
         "ms_per_step": 1e3 * seconds / length,
         "examples_per_s": config.batch_size * length / seconds,
         "sent_mb_per_step": sum(exchanged(compiled, length).values()) / 1e6,

@@ -51,10 +51,10 @@ class Gradients(NamedTuple):
 
 
 class _Local(NamedTuple):
-    """The part of a batch that this device computes, `count` rows.
+    """The part of a batch that this device computes, `num_rows` rows.
 
     Attributes:
-      batch: its rows. item_ids: their positives, then the negatives. valid: `bool[count]`, false for padding.
+      batch: its rows. item_ids: their positives, then the negatives. valid: `bool[num_rows]`, false for padding.
       shared: whether all rows have the same negatives.
       vectors: further shared negatives as vectors, or None. extra: the other fields of `Negatives`, for the loss.
     """
@@ -67,14 +67,16 @@ class _Local(NamedTuple):
     extra: dict[str, Any]
 
     @property
-    def count(self) -> int:
+    def num_rows(self) -> int:
         return self.batch.user_ids.shape[0]
 
     def split(self, rows: Array) -> tuple[Array, Array]:
-        """Positives `[count, ...]` and negatives `[count, k, ...]`, or `[k, ...]` if they are shared."""
+        """Positives `[num_rows, ...]` and negatives `[num_rows, k, ...]`, or `[k, ...]` if they are shared."""
         # The transpose of this split is a concatenation. The transpose of two slices would be two padded arrays and their sum.
-        positive, negative = jnp.split(rows, [self.count])
-        return positive, negative if self.shared else negative.reshape(-1, self.count, *rows.shape[1:]).swapaxes(0, 1)
+        positive, negative = jnp.split(rows, [self.num_rows])
+        return positive, negative if self.shared else negative.reshape(-1, self.num_rows, *rows.shape[1:]).swapaxes(
+            0, 1
+        )
 
 
 def read(
@@ -129,7 +131,7 @@ def backward(
         Info(collectives.all_sum(loss), examples),
         _touched_ids(encoder, constant, batch, negatives),
         _of_whole_batch(grads, local, encoder.reads_all_rows, collectives),
-        _partners(encoder, state.tables, constant, batch, local.count, data, collectives),
+        _partners(encoder, state.tables, constant, batch, local.num_rows, data, collectives),
     )
 
 
@@ -143,11 +145,12 @@ def _local_part(batch: Batch, negatives: Negatives, data: Interactions, collecti
     own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
     # Shared negatives and their probabilities belong to all rows; the rest has one entry per row.
     extra = {
-        name: value if value is None or (shared and name in ("ids", "log_q")) else collectives.local_shard(value, 0)
+        name: value if value is None or (shared and name == "log_q") else collectives.local_shard(value, 0)
         for name, value in negatives._asdict().items()
-        if name != "vectors"
+        if name not in ("ids", "vectors")
     }
-    item_ids = _join_items(own.positive_ids, extra.pop("ids"))
+    own_negatives = negatives.ids if shared else collectives.local_shard(negatives.ids, 0)
+    item_ids = _join_items(own.positive_ids, own_negatives)
     valid = collectives.local_shard(batch.user_ids < data.num_users, 0)
     return _Local(own, item_ids, valid, shared, negatives.vectors, extra)
 
@@ -157,13 +160,13 @@ def _read_local(encoder: Encoder, tables: Tables, local: _Local, collectives: Co
     if local.shared and not collectives.is_single:
         # Every device asks for the same shared negatives.
         take_items = lambda table, ids: jnp.concatenate(
-            [collectives.take(table, ids[: local.count]), collectives.take_replicated(table, ids[local.count :])]
+            [collectives.take(table, ids[: local.num_rows]), collectives.take_replicated(table, ids[local.num_rows :])]
         )
     return read(encoder, tables, local.batch.user_ids, local.item_ids, collectives.take, take_items)
 
 
 def _loss_per_row(method: Method, rows: Tables, local: _Local, data: Interactions, dropout: Array) -> Array:
-    """`f32[count]`; raises ValueError for a loss that returns another shape."""
+    """`f32[num_rows]`; raises ValueError for a loss that returns another shape."""
     encoder = method.encoder
     user, item = encoder.encode(rows, local.batch.user_ids, local.item_ids, data, dropout)
     positive, negative = local.split(item)
@@ -200,11 +203,11 @@ def _of_whole_batch(
         elif name == "user":
             found[name] = collectives.all_gather(grad, 0)
         else:
-            positive, negative = jnp.split(grad, [local.count])
+            positive, negative = jnp.split(grad, [local.num_rows])
             if local.shared:
                 negative = collectives.all_sum(negative)
             else:
-                columns = negative.reshape(-1, local.count, *grad.shape[1:])
+                columns = negative.reshape(-1, local.num_rows, *grad.shape[1:])
                 negative = collectives.all_gather(columns, 1).reshape(-1, *grad.shape[1:])
             found[name] = jnp.concatenate([collectives.all_gather(positive, 0), negative])
     return found

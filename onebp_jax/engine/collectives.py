@@ -1,13 +1,14 @@
 """How a step is spread over devices: which rows of the batch a device computes, and which rows of a table it holds.
 
-A step is one program that every device runs. The batch and its negatives are known to all of them (they are drawn from the seed
-and the step, so nothing is sent); each computes the loss of its own rows; their gradients are gathered in the order of the batch;
-then every device makes the same sparse update of its copy of the tables, or, where tables are sharded, of the rows that it holds:
+Every device runs the same program. All devices know the batch and its negatives, because both are functions of the seed and
+the step; nothing is sent for them. Each device computes the loss of its own rows of the batch. The gradients are gathered in
+the order of the batch. Then every device makes the same sparse update of its copy of the tables, or of the rows that it holds
+where tables are sharded:
 
-    ids, negatives  -> own rows -> vectors, loss, gradients -> all gradients -> update
-    the same on all    local_shard -> take                  all_gather, all_sum  local_row_ids
+    ids, negatives  -> own rows     -> vectors, loss, gradients -> all gradients        -> update
+    on every device    local_shard     take                        all_gather, all_sum     local_row_ids
 
-So what is sent grows with the batch, not with the tables; where a user is a moving average, nothing of his is sent at all.
+So the traffic grows with the batch, not with the tables. A user that is a moving average sends nothing at all.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ from onebp_jax.types import Array
 
 
 class Collectives(NamedTuple):
-    """The operations in which a step on several devices differs from one on a single one.
+    """The operations that differ between a step on one device and a step on several.
 
     Attributes:
-      local_shard: `local_shard(x, axis) -> x'`, a device's own part of what lies in batch order along an axis.
-      all_gather: `all_gather(x', axis) -> x`, the parts of all devices together again.
+      local_shard: `local_shard(x, axis) -> x'`, this device's part of an array that is in batch order along an axis.
+      all_gather: `all_gather(x', axis) -> x`, the parts of all devices, joined.
       all_sum: `all_sum(x) -> x`, the sum over devices.
-      take: `take(table, ids) -> rows`, each device's own `ids`. take_replicated: the same for ids that all devices ask for.
-      local_row_ids: `local_row_ids(ids, table, num_rows) -> ids`, where a device has these rows in its part of the table;
-        the number of rows of that part for a row that lies elsewhere (padding, to an updater).
+      take: `take(table, ids) -> rows`, for the ids that this device asks for.
+      take_replicated: the same for ids that all devices ask for.
+      local_row_ids: `local_row_ids(ids, table, num_rows) -> ids`: where this device holds these rows in its part of the table.
+        A row that lies elsewhere gets the number of rows of the part, which an updater takes for padding.
       is_single: whether there is only one device.
     """
 
-    local_shard: Callable[[Array, int], Array]
-    all_gather: Callable[[Array, int], Array]
+    local_shard: Callable[..., Array]
+    all_gather: Callable[..., Array]
     all_sum: Callable[[Array], Array]
     take: Callable[[Array, Array], Array]
     take_replicated: Callable[[Array, Array], Array]
@@ -53,8 +55,8 @@ def over_devices(axis: str, index: Array, count: int, sharded: bool = False) -> 
 
     Args:
       axis: the name of the mapped axis. index: `i32[]`, the number of this device.
-      count: of devices; what lies in batch order must be a multiple of it.
-      sharded: whether a device holds a part of the rows of each table, all parts of one size, or all rows.
+      count: the number of devices; the batch size must be a multiple of it.
+      sharded: whether a device holds a part of the rows of each table, with parts of equal size, or all rows.
     """
 
     def local_shard(x: Array, along: int = 0) -> Array:
@@ -71,7 +73,7 @@ def over_devices(axis: str, index: Array, count: int, sharded: bool = False) -> 
         return Collectives(local_shard, all_gather, all_sum, take, take, _same)
 
     def rows_here(table: Array, ids: Array) -> Array:
-        """The rows that lie here, zeros in place of the others."""
+        """The rows that this device holds, zeros in place of the others."""
         place = ids - index * table.shape[0]
         here = (place >= 0) & (place < table.shape[0])
         rows = take(table, jnp.where(here, place, 0))

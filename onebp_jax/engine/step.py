@@ -85,8 +85,17 @@ def first_tables(method: Method, key: Array, data: Interactions) -> State:
                 "choose a transform that keeps no moment per row"
             )
         params_opt = method.tx.init(tables.params)
-    opts = [updaters[tower].init(getattr(tables, tower)) for tower in TOWERS]
-    state = State(tables.user, tables.item, *opts, (), key, jnp.int32(0), tables.params, params_opt)
+    state = State(
+        user=tables.user,
+        item=tables.item,
+        user_opt=updaters["user"].init(tables.user),
+        item_opt=updaters["item"].init(tables.item),
+        sampler=(),
+        key=key,
+        step=jnp.int32(0),
+        params=tables.params,
+        params_opt=params_opt,
+    )
     if method.pre_step:
         own = _updaters(method.pre_step)
         state = state._replace(pre_step=(*(own[tower].init(getattr(tables, tower)) for tower in TOWERS), ()))

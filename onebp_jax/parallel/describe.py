@@ -1,4 +1,4 @@
-"""Where the arrays of a state lie: for a person to read at the start of a run, and in bytes."""
+"""Where the arrays of a state lie, in words for the start of a run, and in bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections import Counter
 
 import jax
+import jax.numpy as jnp
 from absl import logging
+from jax.sharding import NamedSharding
 
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.parallel import processes
@@ -17,12 +19,12 @@ _LISTED = 8  # devices whose rows are named one by one
 
 
 def learned(state: State) -> Tree:
-    """What grows with users, items and parameters: tables, and what updaters and optimisers keep."""
+    """What grows with users, items and parameters: tables, and the states of updaters and optimisers."""
     return {name: getattr(state, name) for name in _PARTS}
 
 
 def bytes_per_device(state: State) -> dict[int, int]:
-    """Bytes of tables, parameters and what updaters keep, by the id of each device of this process."""
+    """Device id -> bytes of tables, parameters and updater states, for the devices of this process."""
     total = Counter()
     for leaf in jax.tree.leaves(learned(state)):
         for shard in leaf.addressable_shards:
@@ -31,10 +33,10 @@ def bytes_per_device(state: State) -> dict[int, int]:
 
 
 def described(state: State) -> list[str]:
-    """A line an array with rows: name, shape, type, bytes on a device, and which rows lie where."""
+    """One line per array with rows: name, type, shape, bytes per device, and which rows lie where."""
     lines = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(learned(state)):
-        if leaf.ndim and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+        if leaf.ndim and not jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             name = path[0].key + jax.tree_util.keystr(path[1:])
             kind = "bfloat16" if leaf.dtype == NARROW else leaf.dtype
             held = math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
@@ -53,8 +55,9 @@ def _where(leaf: Array) -> str:
 
 
 def log_placement(state: State) -> None:
-    """Logs the mesh and `described(state)` of a state that `shard_state` made; one process for all, nothing for one device."""
-    if processes.is_lead() and len(state.user.sharding.device_set) > 1:
-        logging.info("mesh %s", ", ".join(f"{axis}={size}" for axis, size in state.user.sharding.mesh.shape.items()))
+    """Logs the mesh and `described(state)`: in the lead process, and only if there are several devices."""
+    sharding = state.user.sharding
+    if processes.is_lead() and isinstance(sharding, NamedSharding) and len(sharding.device_set) > 1:
+        logging.info("mesh %s", ", ".join(f"{axis}={size}" for axis, size in sharding.mesh.shape.items()))
         for line in described(state):
             logging.info("%s", line)

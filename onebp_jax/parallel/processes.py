@@ -1,7 +1,7 @@
-"""Several processes, one run: how they find each other, what they must agree on, and what one of them does for all.
+"""Several processes, one run: how they find each other, what they must agree on, and what one process does for all.
 
-Every process runs the same program on its own devices. The first one, the lead, decides for all and writes what is not in parts;
-checkpoints are written and read by each, in a folder that all see. With one process everything here is the identity.
+Every process runs the same program on its own devices. Process 0, the lead, decides for all and writes the files. Only
+checkpoints are written and read by each process, in a folder that all see. With one process everything here is the identity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -25,38 +25,38 @@ from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
 
-# The processes wait so long for each other at the start.
+# How long the processes wait for each other at the start.
 WAIT_SECONDS = 300
-# A process that died is noticed after so long, and the others are stopped.
+# How long it takes to notice that a process died; then the others are stopped.
 HEARTBEAT_SECONDS = 20
-# A process that fails waits so long for the others to fail with it.
+# How long a process that fails waits for the others to fail with it.
 _FAREWELL_SECONDS = 10
 
 
 def join(coordinator: str, num_processes: int, process_id: int) -> None:
-    """Connects this process with the others; before the first computation.
+    """Connects this process with the others. Call it before the first computation.
 
     Args:
-      coordinator: `HOST:PORT` of the lead (process 0), or "auto" where a cluster scheduler (Slurm, a TPU pod, Open MPI) says all.
-      num_processes, process_id: how many, and which of them this is, from 0.
+      coordinator: `HOST:PORT` of process 0, or "auto" if a cluster scheduler (Slurm, a TPU pod, Open MPI) provides everything.
+      num_processes, process_id: the number of processes, and the number of this one, from 0.
 
     Raises:
-      UserError: numbers that do not fit, an address that cannot be used, others that did not come.
+      UserError: numbers that do not fit, an address that cannot be used, or other processes that did not come.
     """
     if coordinator == "auto":
-        given = {}
+        given: dict[str, Any] = {}
     else:
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise UserError(f"--coordinator={coordinator}: expected HOST:PORT, or auto")
+            raise UserError(f"coordinator={coordinator}: expected HOST:PORT, or auto")
         if num_processes < 1 or not 0 <= process_id < num_processes:
             raise UserError(
-                f"--num_processes={num_processes} --process_id={process_id}: expected ids from 0 to the number less one"
+                f"process_id={process_id}: expected 0 to {num_processes - 1}, with num_processes={num_processes}"
             )
         given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
         logging.info("process %d waits for all %d at %s", process_id, num_processes, coordinator)
         try:
-            # Of these JAX would end without a word.
+            # JAX would end without a word in these cases.
             socket.getaddrinfo(host, int(port))
             if process_id:
                 _wait_for_lead(host, int(port))
@@ -64,20 +64,21 @@ def join(coordinator: str, num_processes: int, process_id: int) -> None:
                 socket.create_server(("", int(port))).close()
         except OSError as error:
             hint = " by another process 0, or another program" if error.errno == errno.EADDRINUSE else ""
-            raise UserError(f"--coordinator={coordinator}: {error.strerror or error}{hint}") from error
-    times = {"initialization_timeout": WAIT_SECONDS, "heartbeat_timeout_seconds": HEARTBEAT_SECONDS}
+            raise UserError(f"coordinator={coordinator}: {error.strerror or error}{hint}") from error
     try:
         with plain_interrupt():
-            jax.distributed.initialize(**given, **times)
+            jax.distributed.initialize(
+                **given, initialization_timeout=WAIT_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+            )
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"--coordinator={coordinator}: {str(error)[:300]}") from error
+        raise UserError(f"coordinator={coordinator}: {str(error)[:300]}") from error
 
 
 @contextlib.contextmanager
 def plain_interrupt() -> Iterator[None]:
-    """Ctrl-C ends the process at once, inside a library as well that keeps Python waiting."""
+    """Ctrl-C ends the process at once, even inside a library that keeps Python waiting."""
     inside = contextlib.ExitStack()
-    # Outside the main thread signals belong to somebody else.
+    # Signals can be set in the main thread only.
     with contextlib.suppress(ValueError):
         inside.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_DFL))
     with inside:
@@ -85,7 +86,7 @@ def plain_interrupt() -> Iterator[None]:
 
 
 def _wait_for_lead(host: str, port: int) -> None:
-    """Returns once somebody listens there; raises OSError after `WAIT_SECONDS`."""
+    """Returns once a process listens there; raises OSError after `WAIT_SECONDS`."""
     end = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -99,9 +100,10 @@ def _wait_for_lead(host: str, port: int) -> None:
 
 
 def leave(status: int, together: bool = True) -> NoReturn:
-    """Ends a process of several that failed, with this status; where they fail together, when each of them has said why.
+    """Ends this process of several with a status. If they fail `together`, each process first prints why.
 
-    In order, it would wait for the others, which may wait for this one; and without the lead the others are taken down at once.
+    The usual exit would wait for the other processes, which may wait for this one. The lead ends last, because JAX ends the
+    others in the middle of a sentence when the lead is gone.
     """
     from orbax.checkpoint import multihost
 
@@ -110,14 +112,14 @@ def leave(status: int, together: bool = True) -> NoReturn:
         try:
             multihost.get_barrier_sync_fn()(key="onebp_leave", timeout_ms=1000 * _FAREWELL_SECONDS)
             if is_lead():
-                time.sleep(1)  # it goes last
+                time.sleep(1)  # the lead ends last
         except jax.errors.JaxRuntimeError:
-            pass  # it failed alone
+            pass  # this process failed alone
     os._exit(status)
 
 
 def loss_of_another(error: Exception) -> str | None:
-    """What to say of an error by which JAX tells, in several ways, that another process is gone; None for any other error."""
+    """The message for an error by which JAX reports that another process is gone; None for any other error."""
     if not jax.distributed.is_initialized() or not any(
         word in str(error) for word in ("Gloo", "barrier", "coordination")
     ):
@@ -129,24 +131,24 @@ def loss_of_another(error: Exception) -> str | None:
 
 
 def is_lead() -> bool:
-    """Whether this process writes for all."""
+    """Whether this is process 0, which writes for all."""
     return jax.process_index() == 0
 
 
 def largest(number: int) -> int:
-    """The largest of the processes' numbers; all of them must ask."""
+    """The largest number of all processes. All of them must call this."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.array(number, np.int32)).max())
 
 
 def any_of(flag: bool) -> bool:
-    """Whether the flag is true in some process; all of them must ask."""
+    """Whether the flag is true in some process. All of them must call this."""
     return bool(largest(flag))
 
 
 def each_does(function: Callable):
-    """`function()` of every process; where it raises `UserError` in some, all of them raise one."""
+    """`function()` of this process. If it raises `UserError` in some process, all processes raise one."""
     value, error = None, None
     try:
         value = function()
@@ -158,7 +160,7 @@ def each_does(function: Callable):
 
 
 def plain_from_lead(value):
-    """A JSON-able value of the lead, in every process."""
+    """A JSON-able value, sent from the lead to every process."""
     if jax.process_count() == 1:
         return value
     text = np.frombuffer(json.dumps(value).encode(), np.uint8) if is_lead() else np.zeros(0, np.uint8)
@@ -169,21 +171,21 @@ def plain_from_lead(value):
 
 
 def lead_does(function: Callable):
-    """The JSON-able value that `function()` gives the lead, in every process; so is the `UserError` that it raises there."""
-    told = [None, None]
+    """Calls `function()` in the lead alone; every process gets its JSON-able value, or its `UserError`."""
+    value, refusal = None, None
     if is_lead():
         try:
-            told[0] = function()
+            value = function()
         except UserError as error:
-            told[1] = str(error)
-    value, error = plain_from_lead(told)
-    if error is not None:
-        raise UserError(error)
+            refusal = str(error)
+    value, refusal = plain_from_lead([value, refusal])
+    if refusal is not None:
+        raise UserError(refusal)
     return value
 
 
 def check_same(what: dict) -> None:
-    """Raises `UserError`, in all processes, unless each of them was given the same JSON-able values."""
+    """Raises `UserError` in all processes unless each of them was given the same JSON-able values."""
     if jax.process_count() == 1:
         return
     mine = np.array([zlib.crc32(json.dumps(what[name], sort_keys=True).encode()) for name in what], np.uint32)

@@ -1,15 +1,16 @@
-"""Top-k on many devices. Where tables are copied each device ranks some of the users; where they are in parts, its own items:
+"""Top-k on several devices. With replicated tables each device ranks some of the users; with sharded tables, its own items:
 
-    users of a device, all items -> their lists -> gathered
-    all users, items of a device -> its best k -> gathered, `devices x k` a user -> the best k of these
+    replicated   some users, all items -> their lists -> gathered
+    sharded      all users, some items -> best k per device -> gathered, `devices x k` per user -> the best k of these
 
-Equal scores rank the lower item id first, as on one device: parts are in the order of ids.
+Equal scores rank the lower item id first, as on one device, because shards are in the order of ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,28 +26,37 @@ _WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 
 def spread_top_k(layout: Layout, users: np.ndarray) -> Callable[[Array, Array, Plan, int], tuple[Array, Array]]:
-    """`top_k(user, item, plan, k)` as `onebp_jax.evaluation.ranking.top_k`, for tables that lie as a layout says.
+    """`top_k(user, item, plan, k)` like `onebp_jax.evaluation.ranking.top_k`, for tables on the devices of a layout.
 
     Args:
-      layout: where they lie; tables in parts have rows of padding at their ends. users: `int[rows]`, the rows of `user` that
-        are ranked.
+      layout: the devices; sharded tables have rows of padding at their ends.
+      users: `int[rows]`, the rows of `user` that are ranked.
     """
     ids = jnp.asarray(users, jnp.int32)
 
     def top_k(user: Array, item: Array, plan: Plan, k: int) -> tuple[Array, Array]:
         *seen, width = plan.seen
-        sizes = plan._replace(seen=width)
-        return _top_k(user, item, ids, *seen, layout=layout, k=min(k, plan.num_items), plan=sizes)
+        sizes = _Sizes(min(k, plan.num_items), plan.num_items, plan.chunk, width)
+        return _top_k(user, item, ids, *seen, layout=layout, sizes=sizes)
 
     return top_k
 
 
-@partial(jax.jit, static_argnames=("layout", "k", "plan"))
-def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, k: int, plan: Plan) -> tuple[Array, Array]:
-    """`rest`: ids of users, and rows, items and starts of what is hidden; the `seen` of this plan is its width alone."""
+class _Sizes(NamedTuple):
+    """Length of the lists, items of the catalogue, users per chunk, and most pairs to leave out of one chunk."""
+
+    k: int
+    num_items: int
+    chunk: int
+    width: int
+
+
+@partial(jax.jit, static_argnames=("layout", "sizes"))
+def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, sizes: _Sizes) -> tuple[Array, Array]:
+    """`rest`: ids of users; rows, items and starts of the pairs to leave out."""
     ranked, spec = (_of_items, _ROWS) if layout.sharded else (_of_users, _WHOLE)
     return jax.shard_map(
-        partial(ranked, layout, k=k, plan=plan),
+        partial(ranked, layout, sizes),
         mesh=layout.mesh,
         in_specs=(spec, spec, *[_WHOLE] * len(rest)),
         out_specs=(_WHOLE, _WHOLE),
@@ -54,32 +64,33 @@ def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, k: int, plan:
     )(user, item, *rest)
 
 
-def _of_users(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
-    """Whole chunks of users a device, so that the shapes, and with them the scores, are those of one device."""
-    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count)
-    missing = -starts.shape[0] % layout.count
-    # Chunks that are only there to be as many on each device rank the last user again, and are cut off.
+def _of_users(layout: Layout, sizes: _Sizes, user, item, ids, rows, item_ids, starts) -> tuple[Array, Array]:
+    """Each device ranks whole chunks of users, so that shapes, and with them scores, are those of one device."""
+    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.num_devices)
+    missing = -starts.shape[0] % layout.num_devices
+    # Each device needs as many chunks. The extra ones rank the last user again and are cut off.
     own_starts = collectives.local_shard(jnp.pad(starts, (0, missing), mode="edge"))
     chunks = own_starts.shape[0]
-    first = jax.lax.axis_index(AXIS) * chunks * plan.chunk
-    own = jnp.clip(first + jnp.arange(chunks * plan.chunk), 0, ids.shape[0] - 1)
-    asked = {"k": k, "chunk": plan.chunk, "width": plan.seen}
+    first = jax.lax.axis_index(AXIS) * chunks * sizes.chunk
+    own = jnp.clip(first + jnp.arange(chunks * sizes.chunk), 0, ids.shape[0] - 1)
+    asked = {"k": sizes.k, "chunk": sizes.chunk, "width": sizes.width}
     best, found = rank_chunks(user[ids[own]], item, rows - first, item_ids, own_starts, **asked)
-    return tuple(collectives.all_gather(part)[: ids.shape[0]] for part in (best, found))
+    best, found = (collectives.all_gather(part)[: ids.shape[0]] for part in (best, found))
+    return best, found
 
 
-def _of_items(layout: Layout, user, item, ids, rows, item_ids, starts, *, k: int, plan: Plan) -> tuple[Array, Array]:
-    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.count, sharded=True)
+def _of_items(layout: Layout, sizes: _Sizes, user, item, ids, rows, item_ids, starts) -> tuple[Array, Array]:
+    collectives = over_devices(AXIS, jax.lax.axis_index(AXIS), layout.num_devices, sharded=True)
     first, held = jax.lax.axis_index(AXIS) * item.shape[0], item.shape[0]
     here = (item_ids >= first) & (item_ids < first + held)
     seen = jnp.where(here, rows, -1), jnp.where(here, item_ids - first, 0), starts
-    # Rows of padding may be among the best: so many more, and then they are no item.
-    own = min(k + layout.count - 1, held)
+    # Rows of padding may be among the best: take as many more, and drop them.
+    own = min(sizes.k + layout.num_devices - 1, held)
     best, found = rank_chunks(
-        collectives.take_replicated(user, ids), item, *seen, k=own, chunk=plan.chunk, width=plan.seen
+        collectives.take_replicated(user, ids), item, *seen, k=own, chunk=sizes.chunk, width=sizes.width
     )
-    found = jnp.where(best > -jnp.inf, found + first, plan.num_items)
-    best = jnp.where(found < plan.num_items, best, -jnp.inf)
-    best, place = jax.lax.top_k(collectives.all_gather(best, 1), k)
+    found = jnp.where(best > -jnp.inf, found + first, sizes.num_items)
+    best = jnp.where(found < sizes.num_items, best, -jnp.inf)
+    best, place = jax.lax.top_k(collectives.all_gather(best, 1), sizes.k)
     found = jnp.take_along_axis(collectives.all_gather(found, 1), place, axis=1)
-    return best, jnp.where(best > -jnp.inf, found, plan.num_items)
+    return best, jnp.where(best > -jnp.inf, found, sizes.num_items)

@@ -1,15 +1,15 @@
-"""What a compiled program sends between devices, read from its own text.
+"""What a compiled program sends between devices, read from its text.
 
-    program.lower(...).compile() --text--> instructions --> bytes sent by a device, a kind of collective
+    program.lower(...).compile() --text--> instructions --> bytes that a device sends, per kind of collective
 
-The text is the optimised program of one device, after every transformation, so what is counted is what runs, whoever put it
-there: the step itself, or the compiler.
+The text is the optimised program of one device, after every transformation. So what is counted is what runs, whether the step
+or the compiler asked for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
@@ -23,15 +23,15 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 class _Computation(NamedTuple):
-    """One block of the text: what it sends itself; `(name, times)` of those it calls; groups of which one runs."""
+    """One block of the text: what it sends itself, the blocks it calls as `(name, times)`, and groups of which one runs."""
 
-    sent: Counter
+    sent: defaultdict[str, float]
     calls: list[tuple[str, int]]
     branches: list[list[str]]
 
 
 def exchanged(compiled, steps: int = 1) -> dict[str, float]:
-    """Bytes that a device sends in a step, by kind of collective; kinds that do not occur are left out.
+    """Bytes that a device sends in a step, per kind of collective. Kinds that do not occur are left out.
 
     With `n` devices in a group, and rings as they are usually built:
 
@@ -41,30 +41,30 @@ def exchanged(compiled, steps: int = 1) -> dict[str, float]:
         all-to-all of S bytes                    S (n - 1) / n
         collective-permute of S bytes            S                  (for a device that sends)
 
-    A device receives as much. How a kind of machine really does it (trees, several rings) may differ.
+    A device receives as many bytes. What a machine really does (trees, several rings) may differ.
 
-    The body of a loop counts as often as the compiler knows it to run (`known_trip_count`, which a `scan` has), once where it
-    does not know; of the branches of a condition the one that sends most. So the program of a `scan` over `steps` is divided by
-    them: what stands outside of the loop is spread over its steps. For a step that was compiled alone leave `steps` at 1.
+    The body of a loop counts as often as the compiler knows that it runs (`known_trip_count`, which a `scan` has), else once.
+    Of the branches of a condition the one that sends most counts. The total is divided by `steps`, so that what stands outside
+    of the loop is spread over its steps. For a step that was compiled alone leave `steps` at 1.
 
     Args:
       compiled: `jit(...).lower(...).compile()`, or anything with such an `as_text()`.
-      steps: of the scan in it.
+      steps: the length of the scan in it.
     """
     text = compiled.as_text()
     blocks, entry = _parse(text)
     total = _total(entry, blocks, {})
-    return {kind: total[kind] / steps for kind in KINDS if total[kind]}
+    return {kind: total[kind] / steps for kind in KINDS if total.get(kind)}
 
 
 def _parse(text: str) -> tuple[dict[str, _Computation], str]:
-    """The computations of a program, by name, and the name of the one that it starts with."""
+    """The computations of a program, by name, and the name of its entry."""
     blocks, entry, current = {}, "", None
     everyone = int(found[1]) if (found := re.search(r"\bnum_partitions=(\d+)", text)) else 1
     replicas = int(found[1]) if (found := re.search(r"\breplica_count=(\d+)", text)) else 1
     for line in text.splitlines():
         if head := _HEAD.match(line):
-            current = blocks[head[2]] = _Computation(Counter(), [], [])
+            current = blocks[head[2]] = _Computation(defaultdict(float), [], [])
             entry = head[2] if head[1] else entry
         elif current is not None:
             if sends := _COLLECTIVE.match(line):
@@ -75,16 +75,17 @@ def _parse(text: str) -> tuple[dict[str, _Computation], str]:
     return blocks, entry
 
 
-def _total(name: str, blocks: dict[str, _Computation], known: dict[str, Counter]) -> Counter:
-    """What one run of a computation sends, with all that it calls."""
+def _total(name: str, blocks: dict[str, _Computation], known: dict[str, dict[str, float]]) -> dict[str, float]:
+    """What one run of a computation sends, including all that it calls."""
     if name not in known:
         block = blocks[name]
-        total = Counter(block.sent)
-        for called, times in block.calls:
-            for kind, size in _total(called, blocks, known).items():
-                total[kind] += times * size
+        total = defaultdict(float, block.sent)
+        parts = [(_total(called, blocks, known), times) for called, times in block.calls]
         for names in block.branches:
-            total.update(max((_total(branch, blocks, known) for branch in names), key=Counter.total))
+            parts.append((max((_total(one, blocks, known) for one in names), key=lambda sent: sum(sent.values())), 1))
+        for sent, times in parts:
+            for kind, size in sent.items():
+                total[kind] += times * size
         known[name] = total
     return known[name]
 

@@ -24,6 +24,7 @@ from jax.sharding import PartitionSpec
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import on_host, one_pair_a_user, steps_per_epoch
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
+from onebp_jax.data.pairs import item_counts
 from onebp_jax.data.splits import of_some_users
 from onebp_jax.data.stream import epoch_batches
 from onebp_jax.data.streamed import StreamedDataset, check_fits
@@ -85,7 +86,7 @@ def _in_memory(config, epoch_unit: str, dataset: Dataset) -> Feed:
     if epoch_unit == "user":
         data = one_pair_a_user(data)
     steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
-    popularity = np.bincount(train[:, 1], minlength=shape[1])
+    popularity = item_counts(train, dataset.num_items)
     return Feed(data, steps, config.steps_per_call or steps, watched, train, held_out, popularity)
 
 

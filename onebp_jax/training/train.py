@@ -54,7 +54,7 @@ def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layou
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
     data = fingerprint(dataset)
-    devices = (layout.driver, layout.sharded, layout.count) if layout else None
+    devices = (layout.driver, layout.sharded, layout.num_devices) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "parallel, tables or num_devices": devices})
     with contextlib.ExitStack() as held:
 

@@ -110,9 +110,9 @@ def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
             "twobp:batch_size=33",
             2,
             "replicated",
-            "^'twobp:batch_size=33': batch_size=33 does not divide among 2 devices",
+            "^'twobp:batch_size=33': batch_size=33: expected a multiple of the 2 devices",
         ),
-        ("directau", 2, "replicated", "^'directau': the loss directau compares .* use --parallel=jit"),
+        ("directau", 2, "replicated", "^'directau': the loss directau compares .* use driver=jit"),
         ("lightgcn", 2, "sharded", "^'lightgcn': .* the encoder lightgcn reads other rows"),
     ],
 )

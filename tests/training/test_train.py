@@ -14,7 +14,6 @@ from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, generate
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.training import checkpoint, run_folder, runner
-from onebp_jax.training import train as train_module
 from onebp_jax.training.train import train
 from onebp_jax.training.versions import versions
 
