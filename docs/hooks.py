@@ -28,7 +28,9 @@ HIDDEN_ROOMS = ("compat",)
 
 def rooms() -> dict[str, list[str]]:
     """The modules of each room with an API page, by dotted names; the loose modules are the room `onebp_jax`."""
-    found = {"onebp_jax": [f"onebp_jax.{path.stem}" for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"]}
+    found = {
+        "onebp_jax": [f"onebp_jax.{path.stem}" for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"]
+    }
     for folder in sorted(path.parent for path in PACKAGE.glob("*/__init__.py")):
         if folder.name not in HIDDEN_ROOMS:
             modules = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))

@@ -1,4 +1,4 @@
-"""Runs a notebook with plain Python: `python tests/docs/notebook.py docs/your_data.ipynb` stores the outputs in it."""
+"""Runs a notebook with plain Python: `python tests/support/notebook.py docs/your_data.ipynb` stores the outputs in it."""
 
 from __future__ import annotations
 
