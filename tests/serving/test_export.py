@@ -1,4 +1,4 @@
-"""Vectors to take away: one row a vector, with the ids that the data had, and every number as it was."""
+"""Exported vectors: one row per vector, with the original ids and the exact numbers."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,14 @@ from onebp_jax.errors import UserError
 from onebp_jax.serving import export, recommend, write_lists
 from onebp_jax.training.run_folder import Trained
 
-README = (ROOT / "README.md").read_text()
+MANUAL = (ROOT / "docs" / "programs.md").read_text()
 RANDOM = np.random.default_rng(0)
 ITEM = RANDOM.normal(size=(4, 2)).astype(np.float32)
 IDS = np.array(["x", "y", "z"]), np.array([10, 20, 30, 40])
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_one_row_a_vector(several, tmp_path):
+def test_one_row_per_vector(several, tmp_path):
     user = RANDOM.normal(size=(3, 2, 2) if several else (3, 2)).astype(np.float32)
     written = export(Trained(None, {}, user, ITEM, *IDS), tmp_path / "v.csv")
     users, items = (pd.read_csv(path) for path in written)
@@ -27,7 +27,7 @@ def test_one_row_a_vector(several, tmp_path):
     assert not several or users["interest"].tolist() == [0, 1] * 3
 
 
-def test_parquet_without_pyarrow_says_how_to_install_it_as_the_readme_does(monkeypatch, tmp_path):
+def test_parquet_without_pyarrow_says_how_to_install_it_as_the_manual_does(monkeypatch, tmp_path):
     def missing(*args, **kwargs):
         raise ImportError("Unable to find a usable engine")
 
@@ -37,5 +37,6 @@ def test_parquet_without_pyarrow_says_how_to_install_it_as_the_readme_does(monke
         with pytest.raises(UserError) as caught:
             write(tmp_path / "v.parquet")
         assert "v.parquet: Parquet needs pyarrow" in str(caught.value)
-        assert "-m pip install -e '.[serving]'" in str(caught.value) and "-m pip install -e '.[serving]'" in README
+        install = "-m pip install -e '.[serving]'"
+        assert install in str(caught.value) and install in MANUAL
     assert not list(tmp_path.iterdir())

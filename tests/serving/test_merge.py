@@ -1,4 +1,4 @@
-"""Lists of several vectors of a user, merged into one: exactly the list of the best vector's scores."""
+"""Merged lists of a user's several vectors equal the list by the best score over these vectors."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ USERS, SEVERAL, ITEMS, DIM = 7, 3, 20, 2
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("hidden", [False, True])
 def test_merged_lists_are_those_of_all_vectors_together(seed, hidden):
-    """Small whole numbers: many items are in several lists, and many scores tie."""
+    """With small whole numbers, many items are in several lists and many scores tie."""
     random = np.random.default_rng(seed)
     user = random.integers(-2, 3, (USERS, SEVERAL, DIM)).astype(np.float32)
     item = random.integers(-2, 3, (ITEMS, DIM)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Lists and measurements on many devices, and in slices of users: those of one device at once."""
+"""Lists and metrics on many devices, and by slices of users, equal those of one device at once."""
 
 import importlib
 
@@ -42,7 +42,7 @@ def test_lists_are_those_of_one_device(layout, shape, monkeypatch):
 
 
 def expected_of(run, rows, k=5):
-    """By a sort of all scores, one user after the other."""
+    """By sorting all scores, one user after the other."""
     lines = []
     for row in rows:
         scores = np.atleast_2d(run.user[row]) @ run.item.T
