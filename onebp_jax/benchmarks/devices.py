@@ -58,6 +58,6 @@ def with_scaling(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [row | {"scaling": row["examples_per_s"] / rows[0]["examples_per_s"]} for row in rows]
 
 
-def shared_cores(devices: list[jax.Device]) -> bool:
+def shared_cores(devices: list) -> bool:
     """Whether these are devices that one CPU plays."""
     return len(devices) > 1 and all(device.platform == "cpu" for device in devices)

@@ -18,12 +18,14 @@ def measure(
     dataset: Dataset | StreamedDataset,
     seen: np.ndarray,
     held_out: np.ndarray,
-    user: Array,
-    item: Array,
+    user: Array | np.ndarray,
+    item: Array | np.ndarray,
     rank: Callable | None = None,
 ) -> dict[str, float]:
-    """The metrics of vectors `f32[M, d]`, `f32[N, d]` on `held_out` pairs, with the `seen` pairs left out of the lists; those
-    on many devices need the `rank` of `evaluator`."""
+    """The metrics of the vectors `f32[M, d]` and `f32[N, d]` on the `held_out` pairs; the lists leave out the `seen` pairs.
+
+    Vectors on several devices need the `rank` of `evaluator`.
+    """
     shape = dataset.num_users, dataset.num_items
     evaluate = evaluator(seen, held_out, shape, popularity(dataset), rank=rank)
     return evaluate(*map(jnp.asarray, (user, item)))

@@ -1,9 +1,17 @@
-"""Every named method, the parts they are made of, and the way from a configuration to a method."""
+"""Every named method, the parts that methods are made of, and the way from a configuration to a method.
+
+`onebp_jax.methods.NAME` is the function of the method `NAME`, such as `onebp_jax.methods.onebp`.
+"""
 
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
-from onebp_jax.methods.named import *  # noqa: F403
 from onebp_jax.methods.named import NAMED
 from onebp_jax.methods.parts import compose
 
-__all__ = ["NAMED", "Baseline", "build_method", "compose", *NAMED]
+__all__ = ["NAMED", "Baseline", "build_method", "compose"]
+
+
+def __getattr__(name: str):
+    if name in NAMED:
+        return NAMED[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,10 @@
-"""Recommenders without training: closed forms and counts, as tables whose dot products rank like those of any other method.
+"""Recommenders without training: closed forms and counts, as tables that are ranked by dot product like those of any method.
 
-A model of items scores user `u` by `x_u B`: the items he touched, `x_u in {0, 1}^N`, times a matrix `B [N, N]`. As tables that
-is exact with the width `min(M, N)`: rows of histories beside the columns of `B`, or, with fewer users than items, rows of
-the identity beside the finished scores.
+An item model scores user `u` by `x_u B`: the user's history `x_u in {0, 1}^N` times a matrix `B [N, N]`. Two tables of width
+`min(M, N)` hold that exactly: the histories and the columns of `B`, or, with fewer users than items, the identity and the
+finished scores.
 
-Everything is dense: `max_bytes` bounds the tables and the matrices behind them, and what would need more is refused.
+Everything is dense. `max_bytes` bounds the tables and the matrices behind them; data that need more are refused.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onebp_jax.data.pairs import item_counts
 from onebp_jax.errors import UserError
 
 MAX_BYTES = 2 * 2**30
 SIMILARITIES = ("cosine", "jaccard")
-# Users or items that are worked on at a time: what is beside the matrices stays small.
+# Users or items per block of work, so that temporary arrays stay small.
 BLOCK = 512
 
 
@@ -29,10 +30,10 @@ class Baseline(NamedTuple):
 
 
 def popularity() -> Baseline:
-    """Items by their number of training users, the same list for everyone: the floor under any method."""
+    """Items by their number of training users, the same list for each user: the lower bound for any method."""
 
     def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
-        counts = np.bincount(pairs[:, 1], minlength=num_items).astype(np.float32)
+        counts = item_counts(pairs, num_items).astype(np.float32)
         return np.ones((num_users, 1), np.float32), counts[:, None]
 
     return Baseline(tables)
@@ -41,14 +42,14 @@ def popularity() -> Baseline:
 def item_knn(
     num_neighbours: int = 100, shrink: float = 10.0, similarity: str = "cosine", max_bytes: int = MAX_BYTES
 ) -> Baseline:
-    """Item-based nearest neighbours: a user's items vote for the items that they are near to.
+    """Item-based nearest neighbours: a user's items vote for similar items.
 
-    With `c_ij` the users of both items, `n_i` those of one: `s_ij = c_ij / (sqrt(n_i n_j) + shrink)` (cosine) or
-    `c_ij / (n_i + n_j - c_ij + shrink)` (jaccard), `s_ii = 0`; of each column `j` the `num_neighbours` largest are kept,
-    the lower id first where they are equal. The score of `j` is the sum of `s_ij` over the items `i` of the user.
+    With `c_ij` users of both items and `n_i` users of item `i`: `s_ij = c_ij / (sqrt(n_i n_j) + shrink)` (cosine) or
+    `c_ij / (n_i + n_j - c_ij + shrink)` (jaccard), `s_ii = 0`. Each column `j` keeps its `num_neighbours` largest
+    values, of equal ones the lower id. The score of `j` is the sum of `s_ij` over the items `i` of the user.
 
     Args:
-      num_neighbours: kept a column. shrink: at least 0; the larger, the less a few common users count.
+      num_neighbours: values kept per column. shrink: at least 0; the larger, the less a few common users count.
       similarity: "cosine" or "jaccard".
       max_bytes: refuse data whose matrices and tables need more.
 
@@ -69,7 +70,7 @@ def item_knn(
         counts = matrix.diagonal().copy()
         np.fill_diagonal(matrix, 0)
         for start in range(0, num_items, BLOCK):
-            # The matrix is symmetric: rows are worked on where columns are meant.
+            # The matrix is symmetric, so rows stand for columns.
             rows, own = matrix[start : start + BLOCK], counts[start : start + BLOCK, None]
             rows /= _at_least_tiny(
                 (np.sqrt(own * counts) if similarity == "cosine" else own + counts - rows) + np.float32(shrink)
@@ -83,9 +84,9 @@ def item_knn(
 
 
 def ease(l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
-    """EASE^R: the linear model of a user's items from his other items, in closed form.
+    """EASE^R: the linear model of each user's items from their other items, in closed form.
 
-    `P = (X^T X + l2 I)^-1`, `B = I - P diag(1 / diag P)`: the least squares of `X - X B` with an `l2` penalty and `diag B = 0`.
+    `P = (X^T X + l2 I)^-1`, `B = I - P diag(1 / diag P)`: least squares of `X - X B` with an `l2` penalty and `diag B = 0`.
 
     Args:
       l2: positive; the larger, the smaller the weights. The default is the author's for MovieLens-20M.
@@ -113,21 +114,21 @@ def ease(l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
 
 
 def co_counts(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
-    """`X^T X`, `f32[N, N]`: users of both items (exact below 2^24 users); on the diagonal the users of each."""
+    """`X^T X`, `f32[N, N]`: the number of users of both items (exact below 2^24 users), of each item on the diagonal."""
     matrix = np.zeros((num_items, num_items), np.float32)
     for _, rows in _histories(pairs, num_users, num_items):
         matrix += rows.T @ rows
     return matrix
 
 
-def _item_model(weights: Callable[..., np.ndarray], bytes_a_cell: int, max_bytes: int):
-    """`tables` of a model of items, `weights(pairs, M, N) -> B^T f32[N, N]` needing so many bytes a cell of `[N, N]`."""
+def _item_model(weights: Callable[..., np.ndarray], bytes_per_cell: int, max_bytes: int):
+    """`tables` of an item model; `weights(pairs, M, N) -> B^T f32[N, N]` needs `bytes_per_cell` for each cell of `[N, N]`."""
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
         raise ValueError(f"max_bytes must be a positive whole number, got {max_bytes!r}")
 
     def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
         width = min(num_users, num_items)
-        needed = bytes_a_cell * num_items**2 + 4 * width * (num_users + num_items)
+        needed = bytes_per_cell * num_items**2 + 4 * width * (num_users + num_items)
         if needed > max_bytes:
             raise UserError(
                 f"{num_users} users and {num_items} items need {needed / 2**30:.2f} GiB ({needed} bytes) as dense matrices, "
@@ -150,7 +151,7 @@ def _item_model(weights: Callable[..., np.ndarray], bytes_a_cell: int, max_bytes
 
 
 def _histories(pairs: np.ndarray, num_users: int, num_items: int):
-    """Yields `(start, f32[b, N])`: which items the users from `start` on have touched, a block at a time."""
+    """Yields `(start, f32[b, N])`: the histories of the users from `start` on, block by block."""
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     starts = range(0, num_users, BLOCK)
     edges = np.searchsorted(pairs[:, 0], [*starts, num_users])
@@ -161,5 +162,5 @@ def _histories(pairs: np.ndarray, num_users: int, num_items: int):
 
 
 def _at_least_tiny(values: np.ndarray) -> np.ndarray:
-    """Items without users have a similarity of 0 / 0: the divisor is kept above zero, the result 0."""
+    """Keeps the divisor above zero: items without users get the similarity 0 in place of 0 / 0."""
     return np.maximum(values, np.finfo(np.float32).tiny)

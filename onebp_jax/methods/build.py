@@ -1,6 +1,6 @@
-"""A method out of a configuration: by its name or a function, with its options and the parts that are exchanged.
+"""From a configuration to a method: its name or function, its options, and the parts that are exchanged.
 
-`unused_fields` says which settings a method never looks at.
+`unused_fields` says which settings a method never reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from onebp_jax.methods.named import NAMED
 from onebp_jax.methods.parts import KNOWN, named, no_name
 from onebp_jax.types import Encoder, Method, Sampler, Updater
 
-# What some methods read and others do not; every trained one reads the rest.
+# Fields that some methods read and others do not. Every trained method reads the other fields.
 _FIELDS = (
     "dim",
     "beta",
@@ -35,15 +35,8 @@ _FIELDS += ("learning_rate", "l2", "num_negatives", "shared_negatives", "negativ
 
 
 def build_method(config) -> Method | Baseline:
-    """The method that `config.method` names (or is); raises `UserError` for an unknown name or an impossible field."""
-    if not callable(config.method) and not isinstance(config.method, str | int | float):
-        raise no_name("method", config.method, "a name such as 'onebp'")
-    function = config.method if callable(config.method) else NAMED.get(config.method)
-    if function is None:
-        raise UserError(
-            f"method={config.method!r} is unknown{nearest(config.method, NAMED)}: expected one of {', '.join(NAMED)}",
-            choices=described(),
-        )
+    """The method that `config.method` names or makes; raises `UserError` for an unknown name or an impossible field."""
+    function = _function_of(config.method)
     accepted = options_of(function)
     given = {name: value for name, value in config.options.items() if value is not None}
     for name in given:
@@ -76,14 +69,28 @@ def _untrained(method: Baseline, config) -> Baseline:
     return method
 
 
+def _function_of(method) -> Callable:
+    """The function of a method that is given by its name, or as a function."""
+    if callable(method):
+        return method
+    if not isinstance(method, str | int | float):
+        raise no_name("method", method, "a name such as 'onebp'")
+    if method not in NAMED:
+        raise UserError(
+            f"method={method!r} is unknown{nearest(str(method), NAMED)}: expected one of {', '.join(NAMED)}",
+            choices=described(),
+        )
+    return NAMED[str(method)]
+
+
 KINDS = {"encoder": Encoder, "sampler": Sampler, "user_updater": Updater, "item_updater": Updater}
 
 
 def exchange(method: Method, config) -> Method:
-    """The method with the parts that the configuration names in place of its own.
+    """The method with its own parts replaced by those that the configuration names.
 
     Raises:
-      UserError: an unknown name; a function that failed or returned something else than the part.
+      UserError: an unknown name, or a function that failed or did not return the part.
     """
     given = {part: config[part] for part in PARTS if config[part] != ""}
     for part, value in given.items():
@@ -99,7 +106,7 @@ def exchange(method: Method, config) -> Method:
 
 @contextlib.contextmanager
 def user_error_context(config) -> Iterator[None]:
-    """Where a method is traced: an error names the functions of the user's own, if any; a ValueError becomes a `UserError`."""
+    """While a method is traced: an error names the user's own functions, if there are any; a ValueError becomes a `UserError`."""
     try:
         yield
     except Exception as error:
@@ -114,16 +121,16 @@ def user_error_context(config) -> Iterator[None]:
 
 
 def options_of(function: Callable) -> list[str]:
-    """The names of the options of a method: its keyword-only arguments."""
+    """The names of a method's options, which are its keyword-only arguments."""
     return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
 def described() -> tuple[str, ...]:
-    """A line for each named method: what it is, and its options."""
+    """One line per named method: what it is, and its options."""
     lines = []
     for name, function in NAMED.items():
         options = f" [{', '.join(options_of(function))}]" if options_of(function) else ""
-        lines.append(f"{name}: {function.__doc__.splitlines()[0]}{options}")
+        lines.append(f"{name}: {(function.__doc__ or '').partition(chr(10))[0]}{options}")
     return tuple(lines)
 
 
@@ -132,29 +139,32 @@ def _name(function: Callable) -> str:
 
 
 class _Watched(ml_collections.ConfigDict):
-    """A copy of a configuration that remembers which fields were read."""
+    """A copy of a configuration that notes in `seen` which fields are read."""
 
-    def __init__(self, config):
-        object.__setattr__(self, "read", set())
+    def __init__(self, config, seen: set[str]):
+        object.__setattr__(self, "_seen", seen)
         super().__init__(config)
-        self.read.clear()
+        seen.clear()
 
-    def __getitem__(self, name):
-        self.read.add(name)
-        return super().__getitem__(name)
+    def __getitem__(self, key):
+        object.__getattribute__(self, "_seen").add(key)
+        return super().__getitem__(key)
 
 
 def unused_fields(config, among: Iterable[str] | None = None) -> list[str]:
-    """The fields `among` those given (else: those that differ from their default) that have no effect on the method.
+    """The fields that have no effect on the method.
 
-    Found out by building the method and seeing what is read. A method that is a function of the user's own may read fields in
-    ways that are not seen: then nothing is said.
+    The method is built, and the fields that it reads are noted. A method that is the user's own function may read fields in
+    ways that are not seen; for it the list is empty.
+
+    Args:
+      among: the fields to look at; by default those that differ from their default.
     """
     if callable(config.method):
         return []
-    default, watched = default_config(), _Watched(config)
-    untrained = isinstance(build_method(watched), Baseline)
+    default, read = default_config(), set()
+    untrained = isinstance(build_method(_Watched(config, read)), Baseline)
     if among is None:
         among = [field for field in _FIELDS if config[field] != default[field]]
-    idle = lambda field: field not in watched.read and (field in _FIELDS or untrained)
+    idle = lambda field: field not in read and (field in _FIELDS or untrained)
     return [field for field in among if idle(field) and not field.startswith("options.")]

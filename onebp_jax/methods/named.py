@@ -1,11 +1,11 @@
 """Every named method as a composition of encoder, sampler, loss and two updaters: the papers on one page.
 
-`--config.method=NAME` calls the function of that name with the run's config; its keyword-only arguments are the method's options,
-`--config.options.OPTION=VALUE`. A config may also hold a function of your own: it takes the config and returns a `Method`.
+`config.method = NAME` calls the function of that name with the run's config. Its keyword-only arguments are the method's
+options, `config.options.OPTION`. A config may also hold your own function, which takes the config and returns a `Method`.
 
-What a function here does not name is as in `twobp`: an embedding table per tower, uniform negatives (each row's own, or
-shared by the batch), InfoNCE, and for both towers the gradient steps of `config.transform` (Adam unless said otherwise) over
-the whole table (`optimizer="dense"`, the paper's) or on the rows of the batch (`"rowwise"`).
+Parts that a function does not name are those of `twobp`: an embedding table per tower, uniform negatives (per row, or
+shared by the batch), InfoNCE, and for both towers gradient steps of `config.transform` (Adam by default) over the whole
+table (`optimizer="dense"`, the paper's) or on the rows of the batch (`"rowwise"`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from onebp_jax.types import Method
 
 
 def onebp(config) -> Method:
-    """OneBP: the item tower learns by gradients, a user is a moving average of the items he touched (arXiv 2403.18227)."""
+    """OneBP: the item tower learns by gradients, each user is a moving average of the items they touched (arXiv 2403.18227)."""
     return compose(config, user=average(config))
 
 
 def twobp(config) -> Method:
-    """Both towers learn by gradients: matrix factorisation as everyone trains it ("MF" in Table 2)."""
+    """Both towers learn by gradients: the usual matrix factorisation ("MF" in Table 2)."""
     return compose(config)
 
 
 def user_only(config) -> Method:
-    """The flip: the user tower learns by gradients, an item is a moving average of the users who touched it (Table 3)."""
+    """The reverse: the user tower learns by gradients, each item is a moving average of its users (Table 3)."""
     return compose(config, item=average(config))
 
 
@@ -47,17 +47,17 @@ def ngcf(config, *, num_layers: int = 2, form: str = "paper", dropout: float = 0
 
 
 def onebp_lightgcn(config, *, num_layers: int = 2, reading: str = "layer0") -> Method:
-    """OneBP in front of LightGCN: it owns the users' input table (our readings of section 5.3): layer0, output or prestep."""
+    """OneBP in front of LightGCN (our readings of section 5.3); reading: layer0, output or prestep."""
     return in_front(config, encoders.lightgcn(config.dim, num_layers, config.normalize), reading)
 
 
 def onebp_ngcf(config, *, num_layers: int = 2, dropout: float = 0.1, reading: str = "layer0") -> Method:
-    """OneBP in front of NGCF in the paper's form, as onebp_lightgcn."""
+    """OneBP in front of NGCF in the paper's form, like onebp_lightgcn."""
     return in_front(config, encoders.ngcf(config.dim, num_layers, dropout=dropout), reading)
 
 
 def onebp_features(config, *, hidden: str = "64", ids: bool = True, towers: str = "item") -> Method:
-    """OneBP with a Flax tower over side information (item_features, user_features): a new item has a vector at once."""
+    """OneBP with a Flax tower over side information (item_features, user_features); a new item has a vector at once."""
     return feature_towers(config, hidden, ids, towers)
 
 
@@ -80,7 +80,7 @@ def hars(config, *, num_candidates: int = 10) -> Method:
 
 
 def two_stage(config, *, num_candidates: int = 300, gamma: float = 1.0) -> Method:
-    """Two stages: candidates by popularity for the batch, then by their likeness to the positive (Tran et al. 2019)."""
+    """Two stages: popular candidates for the batch, then those similar to the positive (Tran et al. 2019)."""
     return compose(config, sampler=samplers.two_stage(config.num_negatives, num_candidates, gamma))
 
 
@@ -102,7 +102,7 @@ def cbns(
 
 
 def mns(config, *, num_uniform: int = 1024, correct_positive: bool = True, mask_known: bool = False) -> Method:
-    """Mixed negatives: those of the batch and num_uniform uniform ones for all (Yang et al. 2020)."""
+    """Mixed negatives: the other positives of the batch and num_uniform shared uniform items (Yang et al. 2020)."""
     return compose(config, sampler=samplers.mixed(num_uniform, correct_positive, mask_known))
 
 
@@ -115,13 +115,13 @@ def auc_ns(
     prior: float = 0.025,
     gamma: float = 0.006,
 ) -> Method:
-    """The candidate that raises the AUC most as the one negative of BPR (arXiv 2306.01348); prior is the authors' beta."""
+    """BPR with one negative, the candidate that raises the AUC most (arXiv 2306.01348); prior is the authors' beta."""
     sampler = samplers.auc_optimal(1, num_candidates, extra, alpha, prior, gamma)
     return compose(config, sampler=sampler, loss=losses.bpr(config.temperature))
 
 
 def bns(config, *, num_candidates: int = 5, weight: float = 5.0, form: str = "user_negatives") -> Method:
-    """The candidate of least Bayesian risk as the one negative of BPR (Liu and Wang 2023); form: user_negatives or all_items."""
+    """BPR with one negative, the candidate of least Bayesian risk (Liu and Wang 2023); form: user_negatives or all_items."""
     sampler = samplers.bayesian(1, num_candidates, weight, form)
     return compose(config, sampler=sampler, loss=losses.bpr(config.temperature))
 
@@ -130,7 +130,7 @@ def bns(config, *, num_candidates: int = 5, weight: float = 5.0, form: str = "us
 
 
 def cml(config, *, margin: float = 1.5, rank_weight: bool = True, covariance: float = 0.0) -> Method:
-    """Collaborative metric learning in the unit ball, closest negative, weighed by rank (Hsieh et al. 2017)."""
+    """Collaborative metric learning in the unit ball: the closest negative, weighted by rank (Hsieh et al. 2017)."""
     penalty = updaters.covariance(checked_weight("covariance", covariance)) if covariance else None
     return compose(
         config,
@@ -142,7 +142,7 @@ def cml(config, *, margin: float = 1.5, rank_weight: bool = True, covariance: fl
 
 
 def sfcml(config, *, margin: float = 2.0) -> Method:
-    """Metric learning without sampling: a user's items against all others, unit vectors, batches of users (Bao et al. 2022)."""
+    """Metric learning without sampling: each user's items against all others, on unit vectors (Bao et al. 2022)."""
     return compose(
         config,
         encoder=encoders.embedding(config.dim, normalize=True),
@@ -157,7 +157,7 @@ def sfcml(config, *, margin: float = 2.0) -> Method:
 def dpcml(
     config, *, margin: float = 1.0, num_interests: int = 3, hardest: bool = True, diversity: float = 10.0
 ) -> Method:
-    """Metric learning with several vectors a user, kept apart by a penalty of weight diversity (Bao et al. 2022)."""
+    """Metric learning with several vectors per user, kept apart by a penalty of weight diversity (Bao et al. 2022)."""
     weight = checked_weight("diversity", diversity) / config.batch_size
     penalty = updaters.dcrs(weight, 0.05, 0.25) if weight and num_interests > 1 else None
     return compose(
@@ -170,7 +170,7 @@ def dpcml(
 
 
 def dcl(config, *, tau_plus: float = 0.07) -> Method:
-    """Debiased contrastive loss: negatives may be liked, by chance tau_plus (Chuang et al. 2020)."""
+    """Debiased contrastive loss: a negative is liked with probability tau_plus (Chuang et al. 2020)."""
     return compose(config, loss=losses.dcl(tau_plus, config.temperature))
 
 
@@ -208,7 +208,7 @@ def directau(config, *, gamma: float = 1.0) -> Method:
 
 
 def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 0.0) -> Method:
-    """Several user towers, the best counts in training as in use, repelled from each other (our reading of arXiv 2403.05122)."""
+    """Several vectors per user that repel each other; the best one counts (our reading of arXiv 2403.05122)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
     return compose(
         config,
@@ -220,7 +220,7 @@ def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 
 def onebp_k(
     config, *, num_interests: int = 4, usage_bonus: float = 0.0, repel: float = 0.0, cosine: bool = False
 ) -> Method:
-    """OneBP with several vectors a user: each item moves the nearest one (our own proposal, in no paper)."""
+    """OneBP with several vectors per user: each item moves the nearest vector (our own proposal, in no paper)."""
     encoder = encoders.multi_interest(config.dim, num_interests, config.normalize)
     repel = checked_weight("repel", repel) * (1 - config.beta)
     nearest = updaters.nearest_interest(average(config), usage_bonus, repel, cosine=cosine)
@@ -231,7 +231,7 @@ def onebp_k(
 
 
 def popularity(config) -> Baseline:
-    """Items by their number of training users, the same list for everyone: the floor under any method; no training."""
+    """Items by their number of training users, the same list for each user; the lower bound for any method; no training."""
     del config
     return baselines.popularity()
 
@@ -239,13 +239,13 @@ def popularity(config) -> Baseline:
 def itemknn(
     config, *, num_neighbours: int = 100, shrink: float = 10.0, similarity: str = "cosine", max_bytes: int = MAX_BYTES
 ) -> Baseline:
-    """Item-based nearest neighbours: a user's items vote for those that share their users (Sarwar et al. 2001); no training."""
+    """Item-based nearest neighbours: a user's items vote for items with the same users (Sarwar et al. 2001); no training."""
     del config
     return baselines.item_knn(num_neighbours, shrink, similarity, max_bytes)
 
 
 def ease(config, *, ease_l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
-    """EASE^R: a user's items from his other items by one ridge regression (Steck 2019); closed form, no training."""
+    """EASE^R: each user's items from their other items by one ridge regression (Steck 2019); closed form, no training."""
     del config
     return baselines.ease(ease_l2, max_bytes)
 

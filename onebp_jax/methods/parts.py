@@ -1,7 +1,7 @@
-"""The parts that a configuration names, made from its fields: what `methods` composes, and what a run may exchange.
+"""The parts that a configuration names, made from its fields. Methods are composed of them, and a run may exchange them.
 
-`--config.sampler=NAME` (`encoder`, `loss`, `user_updater`, `item_updater`) exchanges a part of a method; a config file may
-hold a function of its own instead, which takes the config and returns the part (for the loss, the `Loss` itself).
+`config.sampler = NAME` (likewise `encoder`, `loss`, `user_updater`, `item_updater`) exchanges a part of a method. A config file
+may also hold a function that takes the config and returns the part; for the loss it holds the `Loss` itself.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ def compose(
     item: Updater | None = None,
     **more,
 ) -> Method:
-    """A method of the given parts; a part that is not given is the plain one: embedding, uniform, InfoNCE, gradient steps.
+    """A method of the given parts. The defaults are: embedding tables, uniform negatives, InfoNCE, gradient steps.
+
+    Args:
+      more: further fields of `Method`.
 
     Raises:
-      UserError: fields of the configuration that would have no effect on the parts given.
+      UserError: fields of the configuration that would have no effect on the given parts.
     """
     if encoder is not None and config.table_dtype != "float32":
         raise UserError(f"table_dtype={config.table_dtype!r} is for methods of plain embedding tables")
     if sampler is not None and config.shared_negatives:
-        raise UserError(
-            f"shared_negatives={config.shared_negatives}: this method draws its negatives in a way of its own"
-        )
+        raise UserError(f"shared_negatives={config.shared_negatives}: this method draws its negatives in its own way")
     return Method(
         encoder or ENCODERS["embedding"](config),
         sampler or own_or_shared(config),
@@ -62,7 +63,7 @@ def compose(
 
 
 def own_or_shared(config) -> Sampler:
-    """Uniform negatives of each row; with `shared_negatives`, so many for the batch from `popularity ^ negative_alpha`."""
+    """Uniform negatives per row, or `shared_negatives` for the whole batch, drawn from `popularity ^ negative_alpha`."""
     if config.shared_negatives:
         return samplers.shared(config.shared_negatives, config.negative_alpha, config.hide_touched)
     for field in ("negative_alpha", "hide_touched"):
@@ -80,13 +81,13 @@ def transform(config):
 
 
 def parameter_transform(config):
-    """`transform` for an encoder's parameters; None where it keeps a moment a row of a table, which they are not."""
+    """`transform` for an encoder's parameters; None if it keeps one moment per row, because parameters are no table."""
     is_for_rows = not callable(config.transform) and config.transform.startswith("row_")
     return None if is_for_rows else transform(config)
 
 
 def by_gradient(config, penalty: Callable | None = None) -> Updater:
-    """`gradient(tx)` or `rowwise(tx)`, as `config.optimizer` says; a penalty on a whole table needs the dense one."""
+    """`gradient(tx)` or `rowwise(tx)`, as `config.optimizer` says. A penalty on a whole table needs the dense one."""
     if config.optimizer == "rowwise":
         if penalty is not None:
             raise UserError(
@@ -99,7 +100,7 @@ def by_gradient(config, penalty: Callable | None = None) -> Updater:
 
 
 def projected(config, project: Callable, penalty: Callable | None = None) -> Updater:
-    """Gradient steps, after each of which the rows that moved are projected (into the ball, onto the sphere)."""
+    """Gradient steps; after each step the rows that moved are projected (into the ball, onto the sphere)."""
     return constrained(by_gradient(config, penalty), project, "touched" if config.optimizer == "rowwise" else "all")
 
 
@@ -119,11 +120,12 @@ READINGS = ("layer0", "output", "prestep")
 
 
 def in_front(config, encoder: Encoder, reading: str) -> Method:
-    """OneBP before an encoder: its moving average owns the users' input table, which no gradient reaches.
+    """OneBP in front of an encoder: the moving average owns the users' input table, which no gradient reaches.
 
     Args:
-      reading: "layer0": gradients to the items' inputs and the parameters through both towers' outputs; "output": not through the
-        users' outputs; "prestep": a whole step of OneBP on the inputs first, then the encoder's own two-sided step.
+      reading: "layer0": gradients flow to the items' inputs and to the parameters through the outputs of both towers.
+        "output": they do not flow through the users' outputs. "prestep": a whole step of OneBP on the inputs comes first, then
+        the encoder's own step with gradients for both towers.
     """
     if reading == "prestep":
         return compose(config, encoder=encoder, pre_step=compose(config, user=average(config)))
@@ -140,9 +142,9 @@ def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
     """OneBP over towers of side information.
 
     Args:
-      hidden: widths of a tower's hidden layers, separated by commas; "" for a linear one.
-      ids: whether an item that was trained on has a row of its own beside what the tower makes of its features.
-      towers: which tower reads features: "item", "user" or "both". A user always has his moving average.
+      hidden: widths of a tower's hidden layers, separated by commas; "" for a linear tower.
+      ids: whether a trained item has its own row beside the vector that the tower makes of its features.
+      towers: which tower reads features: "item", "user" or "both". Users always have their moving average.
     """
     known = ("item", "user", "both")
     if towers not in known:
@@ -156,9 +158,9 @@ def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
     item_tower, user_tower = (tower if towers in (name, "both") else None for name in ("item", "user"))
     own = True if ids else "user"
     encoder = encoders.features(config.dim, item_tower, user_tower, own, config.normalize, config.table_dtype)
-    # What only negatives reach would learn nothing but to be one.
+    # An item that is only ever a negative would learn nothing but to be one.
     sampler = samplers.exclude_cold_items(own_or_shared(config)) if item_tower else own_or_shared(config)
-    # Without rows of their own, the items' table is left alone: no decay, and no backward pass to it.
+    # Without own rows the items' table stays as it is: no decay, and no backward pass to it.
     item = by_gradient(config) if ids else chain()
     return Method(
         encoder, sampler, losses.infonce(config.temperature), average(config), item, parameter_transform(config)
@@ -216,7 +218,7 @@ KNOWN = {"encoder": ENCODERS, "sampler": SAMPLERS, "loss": LOSSES, "user_updater
 
 
 def named(field: str, name: str, known: dict[str, Callable]) -> Callable:
-    """What is `known` under a name; raises `UserError`, naming the field, for another name or what is none."""
+    """The `known` function of a name; raises `UserError`, naming the field, for another name or another kind of value."""
     if not isinstance(name, str):
         raise no_name(field, name, f"one of {', '.join(known)}")
     if name not in known:
@@ -225,7 +227,7 @@ def named(field: str, name: str, known: dict[str, Callable]) -> Callable:
 
 
 def no_name(field: str, value: object, names: str) -> UserError:
-    """What to say where a field holds neither a name nor a function: a part that is made already, for one."""
+    """The error for a field that holds neither a name nor a function, but, say, a finished part."""
     given = f"{field} is a {type(value).__name__}" if isinstance(value, tuple) else f"{field}={value!r:.80}"
     returned = (
         "that is the loss"

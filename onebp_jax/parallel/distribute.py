@@ -10,7 +10,7 @@ Under `pmap` and `shard_map` each device runs the body, and the body says what i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,9 +55,9 @@ class Layout(NamedTuple):
 
 
 def make_layout(
-    driver: str = "pmap", devices: Sequence[jax.Device] | None = None, tables: str = "replicated"
+    driver: str = "pmap", devices: Sequence[Any] | None = None, tables: str = "replicated"
 ) -> Layout:
-    """A layout over `devices`, by default all of them.
+    """A layout over `devices` (`jax.Device`), by default all of them.
 
     Raises:
       ValueError: an unknown driver, or another value of `tables` than those of `TABLES`.
@@ -235,7 +235,7 @@ def replicate(tree: Tree, layout: Layout) -> Tree:
     return jax.tree.map(lambda leaf: _put(leaf, layout.sharding()), tree)
 
 
-def _put(leaf: Array, sharding: NamedSharding) -> Array:
+def _put(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         # Typed keys cannot be put on devices of other processes as they are.
         return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))

@@ -1,8 +1,8 @@
-"""Checkpoints through orbax: atomic, the newest two kept, each whole in itself (the state, the best vectors, progress).
+"""Checkpoints through orbax: written atomically, the newest two kept. Each holds the state, the best vectors and the progress.
 
-Every process writes the rows that its devices hold, and reads those that they shall hold: as many as before or others. So the
-folder must be one that all processes see. Damage on disk is found by a checksum over everything that was saved; a damaged newest
-checkpoint is set aside with a warning that names it, and the one before is used.
+Every process writes the rows that its devices hold, and reads the rows that its devices need, which may be others than before.
+So all processes must see the folder. A checksum over everything that was saved finds damage on disk. A damaged checkpoint is
+set aside with a warning that names it, and the one before is used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SAVED_AS = {"pre_step": "before"}  # the name that 0.1.0 gave it
 
 
 def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
-    """The storage layer's manager; `alone`, it waits for no other process."""
+    """The manager of orbax. If `alone`, it waits for no other process."""
     options = ocp.options.MultiprocessingOptions()
     if alone:
         me = jax.process_index()
@@ -50,7 +50,7 @@ def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
 
 
 def _arrays(run: Run) -> dict:
-    """What of a run is saved as arrays: all but the data and the root key, which the command gives again."""
+    """The arrays of a run that are saved: all but the root key, which the configuration gives again."""
     more = [name for name in _OPTIONAL if jax.tree.leaves(getattr(run.state, name))]
     return {_SAVED_AS.get(name, name): getattr(run.state, name) for name in (*_FIELDS, *more)} | {
         "best": list(run.best)
@@ -59,9 +59,9 @@ def _arrays(run: Run) -> dict:
 
 @jax.jit
 def _sums(arrays: list[Array]) -> Array:
-    """`u32[arrays]`, a checksum each: the bits of its numbers times odd weights that differ by place, summed modulo `2**32`.
+    """`u32[arrays]`, one checksum per array: the bits of each number times an odd weight of its place, summed modulo `2**32`.
 
-    The order of the sum does not matter, nor do zeros: arrays in parts, padded or not, have the sum of the whole one.
+    Neither the order of the sum nor zeros matter. So an array has the same checksum whether it is sharded, padded or neither.
     """
 
     def of(array: Array) -> Array:
@@ -83,10 +83,10 @@ def _digest(arrays: Tree, progress: dict) -> list[int]:
 
 
 def save(folder: Path, run: Run) -> None:
-    """Writes one checkpoint under the run's step; it appears under that name only when it is complete. All processes call it.
+    """Writes one checkpoint, named by the run's step. The name appears only when it is complete. All processes call it.
 
     Raises:
-      OSError: no space left, or the folder cannot be written; earlier checkpoints are as they were.
+      OSError: no space left, or the folder cannot be written. Earlier checkpoints stay as they are.
     """
     arrays = _arrays(run)
     progress = run.progress.to_json()
@@ -100,35 +100,38 @@ def save(folder: Path, run: Run) -> None:
     except OSError:
         raise
     except Exception as error:
-        # The storage layer reports a full disk as an error of its own.
+        # orbax reports a full disk as an error of its own.
         if "No space left" in str(error):
             raise OSError(errno.ENOSPC, "No space left on device", str(folder)) from error
         raise
 
 
 def restore(folder: Path, run: Run) -> Run:
-    """The newest sound checkpoint in the structure of `run`, a fresh one, and where the arrays of that lie, which are given
-    up; `run` itself where there is none. All processes call it.
+    """The newest sound checkpoint, or `run` itself if there is none. All processes call it.
+
+    Args:
+      run: a fresh run. It gives the structure of the result and the devices of its arrays; its own arrays are deleted.
 
     Raises:
-      RunFailed: there are checkpoints, and every one of them is damaged.
+      RunFailed: there are checkpoints, and all of them are damaged.
     """
     steps = processes.lead_does(lambda: _steps(folder))
     form = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
     forms = jax.tree.map(form, _arrays(run))
     if steps:
-        # There may be no room for both.
+        # The devices may have no room for both.
         jax.tree.map(lambda leaf: leaf.delete(), _arrays(run))
     for step in steps:
-        found, reason = None, ""
+        found: tuple[dict, dict] | None = None
+        reason = ""
         with _without_complaints():
             try:
                 found = _read(folder, step, forms)
-            except Exception as error:  # whatever a damaged file makes the storage layer raise
+            except Exception as error:  # orbax raises many kinds of errors for a damaged file
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             if reason:
                 gc.collect()
-        if not processes.any_of(bool(reason)):
+        if not processes.any_of(bool(reason)) and found is not None:
             arrays, note = found
             if _digest(arrays, note["progress"]) == note["digest"]:
                 best = tuple(arrays.pop("best"))
@@ -138,14 +141,14 @@ def restore(folder: Path, run: Run) -> Run:
                 return Run(run.state._replace(**arrays), best, Progress.from_json(note["progress"]))
             reason = "its checksum does not match"
         processes.lead_does(lambda step=step, reason=reason: _set_aside(folder, step, reason))
-    # Those set aside by an earlier call count: the run must not begin anew as if it had never been.
+    # Checkpoints that an earlier call set aside count too: the run must not silently begin again.
     if steps or processes.lead_does(lambda: any(folder.glob("damaged-*"))):
-        raise RunFailed(f"every checkpoint in {folder} is damaged: start again in another --workdir")
+        raise RunFailed(f"every checkpoint in {folder} is damaged: start again in another run folder")
     return run
 
 
 def _steps(folder: Path) -> list[int]:
-    """Steps of the checkpoints in a folder, the newest first."""
+    """The steps of the checkpoints in a folder, newest first."""
     if not folder.is_dir():
         return []
     with _manager(folder, alone=True) as manager:
@@ -162,8 +165,8 @@ def _set_aside(folder: Path, step: int, reason: str) -> None:
 
 @contextlib.contextmanager
 def _without_complaints() -> Iterator[None]:
-    """Where one file cannot be read, the storage layer leaves other reads half done: what Python says of them is of no use."""
-    _pass_over_half_done_reads()
+    """Silences what Python says about the reads that orbax leaves half done when one file cannot be read."""
+    _silence_half_done_reads()
     logger = stdlib_logging.getLogger("asyncio")
     logger.disabled = True
     try:
@@ -175,8 +178,8 @@ def _without_complaints() -> Iterator[None]:
 
 
 @functools.cache
-def _pass_over_half_done_reads() -> None:
-    """For good, because their answers come late and from another thread."""
+def _silence_half_done_reads() -> None:
+    """For the rest of the process, because these errors come late and from another thread."""
     hook = sys.unraisablehook
 
     def of_others(found) -> None:
@@ -188,8 +191,8 @@ def _pass_over_half_done_reads() -> None:
 
 
 def _read(folder: Path, step: int, forms: Tree) -> tuple[dict, dict]:
-    """The arrays of a checkpoint and what was noted beside them, without waiting for other processes."""
-    # A table in parts has rows of zeros at its end, as many as the devices need: here perhaps more or fewer than were saved.
+    """The arrays of a checkpoint and the note beside them, without waiting for other processes."""
+    # A sharded table ends with rows of zeros. Their number depends on the devices and may differ from what was saved.
     place = lambda form: ocp.ArrayRestoreArgs(
         sharding=form.sharding, global_shape=form.shape, dtype=form.dtype, strict=False
     )

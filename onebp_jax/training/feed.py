@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,17 +118,21 @@ def _streamed(config, epoch_unit: str, dataset: StreamedDataset, layout: Layout 
 
 def _interactions(dataset: StreamedDataset) -> Interactions:
     """What is known of a stream: what users touched, or, if that is too large, how often each item occurs."""
-    shape, none = (dataset.num_users, dataset.num_items), np.zeros(0, np.int32)
+    none = np.zeros(0, np.int32)
+    known: dict[str, Any] = {"user_ids": none, "item_ids": none}
+    known |= {"num_users": dataset.num_users, "num_items": dataset.num_items}
     if dataset.touched is not None:
         starts, items = (np.asarray(x, np.int32) for x in (dataset.touched.row_starts, dataset.touched.sorted_items))
-        return Interactions(none, none, starts, items, *shape, int(np.diff(starts).max()))
+        return Interactions(
+            **known | {"row_starts": starts, "sorted_items": items, "max_row": int(np.diff(starts).max())}
+        )
     logging.warning(
         "%s: what users touched does not fit in membership_bytes=%d: negatives may be items that their user touched",
         *(dataset.name, dataset.most_bytes),
     )
     counts = np.minimum(dataset.item_counts, np.iinfo(np.int32).max).astype(np.int32)
-    starts, items = np.zeros(shape[0] + 1, np.int32), np.zeros(1, np.int32)
-    return Interactions(none, none, starts, items, *shape, 0, item_counts=counts)
+    known |= {"row_starts": np.zeros(dataset.num_users + 1, np.int32), "sorted_items": np.zeros(1, np.int32)}
+    return Interactions(**known | {"max_row": 0, "item_counts": counts})
 
 
 def _sharding(layout: Layout | None):
@@ -137,7 +141,7 @@ def _sharding(layout: Layout | None):
 
 def _batch_form(config, layout: Layout | None) -> Callable[[int], Batch]:
     def form(length: int) -> Batch:
-        ids = jax.ShapeDtypeStruct((length, config.batch_size), jnp.int32, sharding=_sharding(layout))
+        ids: Any = jax.ShapeDtypeStruct((length, config.batch_size), jnp.int32, sharding=_sharding(layout))
         return Batch(ids, ids)
 
     return form

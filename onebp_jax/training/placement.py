@@ -32,13 +32,14 @@ def place(method: Method, key: Array, data: Interactions, layout: Layout | None)
 
 def vectors_of(method: Method, data: Interactions, layout: Layout | None) -> Callable[[State], tuple[Array, Array]]:
     """`vectors(state) -> (user, item)`, to rank and to keep. Those of sharded tables are sharded too."""
-    where = {}
-    if layout is not None:
-        where = {"out_shardings": layout.rows if layout.sharded else layout.sharding()}
-    compute = jax.jit(method.encoder.vectors, **where)
+    if layout is None:
+        compute = jax.jit(method.encoder.vectors)
+    else:
+        compute = jax.jit(method.encoder.vectors, out_shardings=layout.rows if layout.sharded else layout.sharding())
     return lambda state: compute(state.tables, data)
 
 
-def to_host(vectors: tuple[Array, Array], shape: tuple[int, int]) -> tuple[np.ndarray | None, ...]:
-    """`(user [M, ...], item [N, ...])` in host memory, without padding. All processes call it; only the lead gets arrays."""
-    return tuple(gather_to_host(table, rows) for table, rows in zip(vectors, shape, strict=True))
+def to_host(vectors: tuple[Array, Array], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """`(user [M, ...], item [N, ...])` in the lead's memory, without padding; None in other processes. All call it."""
+    user, item = (gather_to_host(table, rows) for table, rows in zip(vectors, shape, strict=True))
+    return None if user is None or item is None else (user, item)

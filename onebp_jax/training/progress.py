@@ -1,4 +1,4 @@
-"""What a run says while it runs, on standard error: a bar on a terminal, plain lines elsewhere."""
+"""What a run prints on standard error while it runs: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Say = Callable[[int, float, str], None]
 
 
 def duration(seconds: float) -> str:
-    """A time to read: `0.52 -> "0.5s"`, `75 -> "1m15s"`, `7380 -> "2h03m"`."""
+    """A time in words: `0.52 -> "0.5s"`, `75 -> "1m15s"`, `7380 -> "2h03m"`."""
     if seconds < 10:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress(epochs: int, epoch_steps: int, step: int, every: float = 5.0) -> Iterator[Say]:
-    """Yields `say(step, loss, note)`; off a terminal it prints at most one line in `every` seconds, and the last one."""
+    """Yields `say(step, loss, note)`. Off a terminal it prints at most one line in `every` seconds, and the last line."""
     total = epochs * epoch_steps
     if sys.stderr.isatty():
         with tqdm(total=total, initial=step, unit="step", file=sys.stderr, dynamic_ncols=True) as bar:

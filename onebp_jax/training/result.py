@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,41 +21,41 @@ from onebp_jax.training import run_folder
 from onebp_jax.training.placement import to_host
 from onebp_jax.training.runner import Progress
 from onebp_jax.training.versions import versions
-from onebp_jax.types import Array
 
 
 class Outcome(NamedTuple):
     """What a run came to.
 
     Attributes:
-      tables: the chosen vectors, `(user [M, e], item [N, e])`; on devices they may be sharded and padded.
+      tables: the chosen vectors, `(user [M, e], item [N, e])`: NumPy arrays of a method without training, else arrays on the
+        devices, which may be sharded and padded.
       progress: of the run. epochs_done: 0 for a method without training.
-      on_devices: whether the tables lie on devices. rank: see `runner.Job`.
+      rank: see `runner.Job`.
     """
 
-    tables: tuple[Array | np.ndarray, Array | np.ndarray]
+    tables: tuple[Any, Any]
     progress: Progress = Progress(protocols.start())
     epochs_done: int = 0
-    on_devices: bool = False
     rank: Callable | None = None
 
 
 def write_result(config, dataset: Dataset | StreamedDataset, workdir: Path, outcome: Outcome) -> dict:
-    """Measures the chosen vectors on the test set (a trial does not), writes the files of the end, and returns the result."""
+    """Measures the chosen vectors on the test set (a trial does not), writes the last files, and returns the result."""
     seen, test = split_of(config, dataset, "test")
     metrics = {}
     if config.read_test and len(test):
         metrics = processes.plain_from_lead(measure(dataset, seen, test, *outcome.tables, outcome.rank))
     result = _result(config, dataset, outcome, metrics, test)
-    user, item = outcome.tables
-    if outcome.on_devices:
-        user, item = to_host((user, item), (dataset.num_users, dataset.num_items))
-    if not processes.is_lead():
+    tables = outcome.tables
+    if not isinstance(tables[0], np.ndarray):
+        tables = to_host(tables, (dataset.num_users, dataset.num_items))
+    if tables is None or not processes.is_lead():
         return result
+    user, item = tables
     if user.ndim == 3 and user.shape[1] > 1 and len(seen):
         result["interest_usage"] = interest_usage(user, item, seen)
-    ids = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
-    run_folder.write_atomically(workdir / "embeddings.npz", lambda file: np.savez(file, user=user, item=item, **ids))
+    arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+    run_folder.write_npz(workdir / "embeddings.npz", arrays)
     run_folder.write_json(workdir / "result.json", result)
     return result
 
@@ -63,8 +63,8 @@ def write_result(config, dataset: Dataset | StreamedDataset, workdir: Path, outc
 def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metrics: dict, test: np.ndarray) -> dict:
     """What `result.json` holds."""
     plain, selection, seconds = as_plain(config), outcome.progress.selection, outcome.progress.seconds
-    streamed, epochs_done = isinstance(dataset, StreamedDataset), outcome.epochs_done
-    chosen = not streamed or len(dataset.validation) > 0
+    epochs_done = outcome.epochs_done
+    chosen = not isinstance(dataset, StreamedDataset) or len(dataset.validation) > 0
     result = {
         "method": plain["method"],
         "dataset": config.dataset,
@@ -86,7 +86,7 @@ def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metric
         "seconds": seconds._asdict() | {"per_epoch": seconds.train / max(1, epochs_done)},
         "versions": versions(),
     }
-    if streamed:
+    if isinstance(dataset, StreamedDataset):
         result["stream"] = {"window": config.stream_window, "touched_items_known": dataset.touched is not None}
     if config.protocol == "paper_oracle" and selection.oracle:
         result |= _oracle(selection, metrics)

@@ -1,4 +1,4 @@
-"""The files of a run: what `train` writes, and what the other programs read back.
+"""The files of a run: `train` writes them, the other programs read them.
 
     config.json      the configuration, and what data it met
     metrics.jsonl    one line per evaluation
@@ -6,7 +6,7 @@
     result.json      at the end: the metrics of the chosen epoch
     embeddings.npz   at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
 
-Every file is written beside its name and moved into place, so that a crash leaves the old one or the new one, never half.
+Every file is written under a temporary name and moved into place. A crash leaves the old file or the new one, never a half.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from onebp_jax.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: then two runs in one folder are not kept apart
+except ImportError:  # not a POSIX system: there nothing keeps two runs out of one folder
     fcntl = None
 
 OURS = ("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz")
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Writes a file under a temporary name and moves it into place; an error leaves what was there before."""
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file under a temporary name and moves it into place. An error leaves the file that was there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(temporary, "wb") as file:
@@ -49,62 +49,75 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 
 def write_json(path: Path, value: dict | list) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     text = json.dumps(value, indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes an npz file atomically."""
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+
 def read_json(path: Path) -> dict:
-    """Reads a JSON file that holds an object; raises `UserError` if it cannot be."""
+    """Reads a JSON file that holds an object; raises `UserError` if it does not, or cannot be read."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} ({error}): restore it, or start again in another --workdir") from error
+        raise UserError(f"cannot read {path} ({error}): restore it, or start again in another run folder") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} is not a file of a run: restore it, or start again in another --workdir")
+        raise UserError(f"{path} is not a file of a run: restore it, or start again in another run folder")
     return value
 
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Makes a run folder if it is missing, and holds it alone; raises `UserError` if another process has it.
+    """Makes a run folder if it is missing, and locks it; raises `UserError` if another process holds it.
 
-    A folder made for a run that was refused before anything was written goes again.
+    At the end an empty folder that was made here is removed: its run was refused before anything was written.
     """
     found = workdir.exists()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {workdir}: {error.strerror or error}") from error
-    folder = os.open(workdir, os.O_RDONLY) if fcntl else None
-    try:
-        if fcntl:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"another process is running in {workdir}: use another --workdir") from error
+    with _exclusive(workdir):
         try:
             yield
         finally:
             if not found:
                 with contextlib.suppress(OSError):
-                    workdir.rmdir()  # only where it is empty
+                    workdir.rmdir()  # fails unless it is empty
+
+
+@contextlib.contextmanager
+def _exclusive(workdir: Path) -> Iterator[None]:
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(workdir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise UserError(f"another process is running in {workdir}: use another run folder") from error
+    try:
+        yield
     finally:
-        if fcntl:
-            os.close(folder)
+        os.close(folder)
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
-    """Raises `UserError` if a folder holds a run of another configuration or on other data, or files that are no run's."""
+    """Raises `UserError` if a folder holds a run of another configuration, a run on other data, or files of no run."""
     if not (workdir / "config.json").exists():
         found = [name for name in OURS if (workdir / name).exists()]
         if found:
             raise UserError(
-                f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another --workdir"
+                f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another run folder"
             )
         return
     theirs = _origin(workdir)
-    # A run that is older than a field was made with the field's default.
+    # A run made before a field existed was made with the field's default.
     plain = as_plain(default_config()) | theirs["config"]
     _same(
         workdir,
@@ -117,18 +130,18 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
 
 
 def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
-    """Writes `config.json`: from here on the folder belongs to this run."""
+    """Writes `config.json`. From then on the folder belongs to this run."""
     if not (workdir / "config.json").exists():
         write_json(workdir / "config.json", {"config": as_plain(config), "data": data})
 
 
 def read_result(workdir: Path) -> dict:
-    """What `result.json` holds; raises `UserError` if it is not the result of a run."""
+    """The contents of `result.json`; raises `UserError` if it is not the result of a run."""
     path = workdir / "result.json"
     result = read_json(path)
     if missing := {"method", "dataset", "epoch", "metrics", "seconds"} - set(result):
         raise UserError(
-            f"{path} is damaged: it has no {sorted(missing)[0]!r}; restore it, or start again in another --workdir"
+            f"{path} is damaged: it has no {sorted(missing)[0]!r}; restore it, or start again in another run folder"
         )
     return result
 
@@ -144,11 +157,11 @@ def _of_today(value):
 
 
 def _origin(workdir: Path) -> dict:
-    """What `config.json` holds; raises `UserError` if another program wrote it."""
+    """The contents of `config.json`; raises `UserError` if another program wrote it."""
     path = workdir / "config.json"
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in ("config", "data")):
-        raise UserError(f"{path} is not the config.json of a run: nothing was touched, use another --workdir")
+        raise UserError(f"{path} is not the config.json of a run: nothing was touched, use another run folder")
     return found
 
 
@@ -159,7 +172,7 @@ def _same(workdir: Path, what: str, mine: dict, theirs: dict, ignored: tuple[str
         if field not in ignored and mine.get(field) != theirs.get(field):
             raise UserError(
                 f"{workdir} holds a run with other {what}: {field} is {theirs.get(field)!r} there and "
-                f"{mine.get(field)!r} here; nothing was touched, use another --workdir"
+                f"{mine.get(field)!r} here; nothing was touched, use another run folder"
             )
 
 
@@ -173,7 +186,7 @@ def append_line(path: Path, record: dict) -> None:
 
 
 def cut_lines(path: Path, step: int) -> None:
-    """Drops the lines after `step` (and a half-written last one): they will be made again."""
+    """Drops the lines after `step`, and a half-written last line. They will be made again."""
     if not path.exists():
         return
     kept = []
@@ -185,7 +198,7 @@ def cut_lines(path: Path, step: int) -> None:
 
 
 class Trained(NamedTuple):
-    """A finished run, read back: its config, result, and the chosen tables with the original ids of their rows."""
+    """A finished run, read back: its config and result, and the chosen tables with the original ids of their rows."""
 
     config: ml_collections.ConfigDict
     result: dict
@@ -196,7 +209,7 @@ class Trained(NamedTuple):
 
 
 def read_run(workdir: str | Path) -> Trained:
-    """Reads a finished run folder; raises `UserError` if it is none or the run has not ended."""
+    """Reads the folder of a finished run; raises `UserError` if it is no run folder or the run has not ended."""
     workdir = Path(workdir)
     if not (workdir / "config.json").exists():
         raise UserError(f"{workdir} is not a run folder: it has no config.json")
@@ -212,6 +225,6 @@ def read_run(workdir: str | Path) -> Trained:
             if damaged := tables.zip.testzip():
                 raise ValueError(f"the checksum of {damaged} does not match")
             arrays = [tables[name] for name in ("user", "item", "user_ids", "item_ids")]
-    except Exception as error:  # whatever a damaged file makes NumPy and zipfile raise
+    except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
         raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
     return Trained(config, read_result(workdir), *arrays)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +96,7 @@ class Job(NamedTuple):
       rank: what makes the `top_k` of vectors that lie on several devices, see `evaluator`; None for one device.
     """
 
-    config: object
+    config: Any
     data: Interactions
     watched: str
     epoch_steps: int

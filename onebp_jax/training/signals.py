@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted, so that it can save itself first."""
+"""Signals that ask a run to stop. They are noted, so that the run can save itself first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and Ctrl-C instead of dying at once; a second one acts as usual."""
+    """Collects SIGTERM and Ctrl-C instead of ending at once. A second one acts as usual."""
     caught, previous = [], {}
 
     def note(number, frame):
@@ -17,7 +17,7 @@ def caught_signals() -> Iterator[list[int]]:
         caught.append(number)
         signal.signal(number, previous[number])
 
-    # Outside the main thread signals belong to somebody else.
+    # Signals can be set in the main thread only.
     with contextlib.suppress(ValueError):
         for number in (signal.SIGTERM, signal.SIGINT):
             previous[number] = signal.signal(number, note)

@@ -78,9 +78,9 @@ def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layou
 
 
 def _closed_form(config, method: Baseline, dataset: Dataset | StreamedDataset) -> Outcome:
-    """The tables of a method without training; a trial keeps the validation pairs from it."""
+    """The tables of a method without training. In a trial it does not see the validation pairs."""
     shape = dataset.num_users, dataset.num_items
-    if config.read_test:
+    if config.read_test or isinstance(dataset, StreamedDataset):
         return Outcome(method.tables(dataset.train, *shape))
     kept, held_out = hold_out(config, dataset)
     tables = method.tables(kept, *shape)
@@ -120,7 +120,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Outcome:
             say(run.step, runner.mean_loss(run), note)
             now, done = time.monotonic(), runner.is_done(job, run)
             stop = processes.largest(caught[0] if caught else 0)
-            if processes.any_of(stop or done or now - saved >= pause):
+            if processes.any_of(bool(stop) or done or now - saved >= pause):
                 if not runner.is_finite(run):
                     raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
                 checkpoint.save(folder, run)
@@ -130,7 +130,7 @@ def _loop(job: Job, run: Run, workdir: Path) -> Outcome:
             if stop and not done:
                 name = signal.Signals(stop).name
                 raise Interrupted(stop, f"stopped by {name} after step {run.step}, saved: the same command goes on")
-    return Outcome(run.best, run.progress, run.step // job.epoch_steps, on_devices=True, rank=job.rank)
+    return Outcome(run.best, run.progress, run.step // job.epoch_steps, job.rank)
 
 
 def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:

@@ -331,7 +331,7 @@ def test_parts_are_exchanged_by_name_and_by_function():
 
 
 def test_fields_without_effect_on_a_method_are_refused():
-    with pytest.raises(UserError, match="draws its negatives in a way of its own"):
+    with pytest.raises(UserError, match="draws its negatives in its own way"):
         build_method(config_of("dns", shared_negatives=4))
     with pytest.raises(UserError, match="table_dtype='bfloat16' is for methods of plain embedding tables"):
         build_method(config_of("lightgcn", table_dtype="bfloat16"))

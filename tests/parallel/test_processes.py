@@ -12,7 +12,7 @@ import pytest
 
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
-from tests.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
+from support.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
 
 RUN = (
     *SMALL,

@@ -136,7 +136,7 @@ def test_json_comes_back_as_it_was(tmp_path):
 def test_json_that_cannot_be_read_is_named(tmp_path, text):
     (tmp_path / "file").write_bytes(text)
     for name in ("file", "missing"):
-        with pytest.raises(UserError, match=rf"cannot read .*{name} \(.*another --workdir"):
+        with pytest.raises(UserError, match=rf"cannot read .*{name} \(.*another run folder"):
             run_folder.read_json(tmp_path / name)
 
 
