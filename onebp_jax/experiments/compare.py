@@ -68,10 +68,13 @@ def check_runs(
     dataset: Dataset | StreamedDataset,
     layout: Layout | None = None,
 ) -> None:
-    """Raises `UserError` for the first of some runs, `(name, config, folder)`, that the data or the devices do not allow.
+    """Raises `UserError` for the first run that the data or the devices do not allow, before any run begins.
 
-    So that it is told before the first is trained and before there is a folder. Nothing is compiled but for sharded tables, and
-    the pairs are gone through once for runs that hold out the same ones. A run that has ended is not looked at.
+    Nothing is compiled, except for sharded tables. Runs that hold out the same pairs share one pass over the data. A run that
+    has ended is not checked.
+
+    Args:
+      runs: `(name, config, folder)` of each.
     """
     seen = {}
     for name, config, folder in runs:
@@ -80,7 +83,7 @@ def check_runs(
         try:
             method = build_method(config)
             if isinstance(method, Baseline):
-                _ = dataset.train  # a stream has none, and says so
+                _ = dataset.train  # raises for a stream, which has none
                 continue
             held_out = (
                 config[field] for field in ("protocol", "seed", "validation_fraction", "eval_users", "read_test")
