@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
-from onebp_jax.ops.rows import DTYPES, NARROW, row_sums, to_float32
+from onebp_jax.ops.geometry import unit_fast_gradient
+from onebp_jax.ops.rows import DTYPES, NARROW, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
@@ -18,33 +18,6 @@ def normal(key: Array, shape: tuple[int, ...], std: float) -> Array:
 def xavier_normal(key: Array, rows: int, dim: int) -> Array:
     """`f32[rows, dim]`, normal with standard deviation `sqrt(2 / (rows + dim))` (Glorot and Bengio 2010)."""
     return normal(key, (rows, dim), (2.0 / (rows + dim)) ** 0.5)
-
-
-@jax.custom_vjp
-def unit_norm(vectors: Array) -> Array:
-    """`f32[n, d]`, every row divided by its Euclidean length (a row of zeros stays one)."""
-    return vectors * _inverse_length(vectors)
-
-
-def _inverse_length(vectors: Array) -> Array:
-    return jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
-
-
-def _unit_norm_forward(vectors: Array) -> tuple[Array, tuple[Array, Array]]:
-    inverse = _inverse_length(vectors)
-    return vectors * inverse, (vectors, inverse)
-
-
-def _unit_norm_backward(kept: tuple[Array, Array], grads: Array) -> tuple[Array]:
-    # By hand, because the automatic one would sum rows number by number.
-    vectors, inverse = kept
-    unit = vectors * inverse
-    # A row shorter than the smallest length is scaled by a constant.
-    long = inverse < 1e12
-    return (inverse * (grads - jnp.where(long, unit * row_sums(grads * unit), 0)),)
-
-
-unit_norm.defvjp(_unit_norm_forward, _unit_norm_backward)
 
 
 def check_whole(name: str, value: int) -> None:
@@ -68,7 +41,7 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
     check_whole("dim", dim)
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    form = unit_norm if normalize else lambda rows: rows
+    form = unit_fast_gradient if normalize else lambda rows: rows
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)

@@ -7,8 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.encoders.embedding import check_whole, normal, unit_norm
-from onebp_jax.ops.geometry import ranked_by_dot
+from onebp_jax.encoders.embedding import check_whole, normal
+from onebp_jax.ops.geometry import ranked_by_dot, unit
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 STARTS = ("free", "ball", "sphere")
@@ -45,7 +45,7 @@ def euclidean(
         if start == "free":
             return rows
         short = jnp.sum(rows * rows, -1, keepdims=True) <= 1
-        return jnp.where(short, rows, unit_norm(rows)) if start == "ball" else unit_norm(rows)
+        return jnp.where(short, rows, unit(rows)) if start == "ball" else unit(rows)
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.encoders.embedding import embedding, unit_norm
+from onebp_jax.encoders.embedding import embedding
+from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
@@ -89,7 +90,7 @@ def features(
     if ids not in (True, False, *TOWERS):
         raise ValueError(f"ids must be True, False, 'user' or 'item', got {ids!r}")
     plain = embedding(dim, normalize, dtype)
-    form = unit_norm if normalize else lambda vectors: vectors
+    form = unit_fast_gradient if normalize else lambda vectors: vectors
 
     def prepare(data: Interactions) -> Tree:
         for tower in TOWERS:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import jax
 
-from onebp_jax.encoders.embedding import check_whole, normal, unit_norm, xavier_normal
+from onebp_jax.encoders.embedding import check_whole, normal, xavier_normal
+from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
@@ -20,7 +21,7 @@ def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Enc
     """
     check_whole("dim", dim)
     check_whole("num_interests", num_interests)
-    form = unit_norm if normalize else lambda rows: rows
+    form = unit_fast_gradient if normalize else lambda rows: rows
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.encoders.embedding import embedding, unit_norm, xavier_normal
+from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.graph import Graph, bipartite, check_layers, neighbour_means, neighbour_sums, rows_of
+from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.ops.random import random_words
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -88,12 +89,12 @@ def ngcf(
                 keys = jax.random.split(jax.random.fold_in(key, number))
                 pair = tuple(drop(one, table, dropout) for one, table in zip(keys, pair, strict=True))
             if form == "recbole":
-                pair = tuple(map(unit_norm, pair))
+                pair = tuple(map(unit_fast_gradient, pair))
             found.append(pair)
         return found
 
     def joined(parts: list[Array]) -> Array:
-        return jnp.concatenate([parts[0], *map(unit_norm, parts[1:])], axis=1)
+        return jnp.concatenate([parts[0], *map(unit_fast_gradient, parts[1:])], axis=1)
 
     def encode(tables: Tables, user_ids: Array, item_ids: Array, data: Interactions, key=None) -> Pair:
         user, item = zip(*blocks(tables, data, key), strict=True)

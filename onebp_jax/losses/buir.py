@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import compares, unit
+from onebp_jax.losses.scores import compares
+from onebp_jax.ops.geometry import unit
 from onebp_jax.types import Array, Loss
 
 

@@ -7,8 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, compares, unit
-from onebp_jax.ops.geometry import dots, paired_dots
+from onebp_jax.losses.scores import check_negatives, compares
+from onebp_jax.ops.geometry import dots, paired_dots, unit
 from onebp_jax.types import Array, Loss
 
 

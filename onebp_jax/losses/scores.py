@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from onebp_jax.ops.geometry import dots, paired_dots
-from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array, Loss
 
 # A score that never counts: so low that its exponential is zero, yet finite, so that gradients are.
@@ -36,11 +34,6 @@ def check_negatives(negatives: Array, name: str) -> None:
     """Raises ValueError where a loss that needs negatives has none."""
     if negatives.shape[-2] == 0:
         raise ValueError(f"{name} compares a positive with negatives, and this sampler draws none: use another sampler")
-
-
-def unit(vectors: Array) -> Array:
-    """`f32[..., d]`, every vector divided by its Euclidean length (a vector of zeros stays one)."""
-    return vectors * jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
 
 
 def scores(

@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import unit
+from onebp_jax.ops.geometry import unit
 from onebp_jax.types import Array, Loss
 
 FORMS = ("hinge", "square")

@@ -11,9 +11,45 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array
 
 _EXACT = jax.lax.Precision.HIGHEST
+
+
+def inverse_length(vectors: Array) -> Array:
+    """`f32[..., 1]`: one over the Euclidean length of each vector, at most `1e12`."""
+    return jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
+
+
+def unit(vectors: Array) -> Array:
+    """`f32[..., d]`: every vector divided by its Euclidean length; a vector of zeros stays zero."""
+    return vectors * inverse_length(vectors)
+
+
+@jax.custom_vjp
+def unit_fast_gradient(vectors: Array) -> Array:
+    """`unit` with a backward pass by hand, for the tables of encoders; the automatic one sums rows number by number.
+
+    Its gradients differ from those of `unit` in the last bits, so losses and penalties stay with `unit`.
+    """
+    return unit(vectors)
+
+
+def _unit_forward(vectors: Array) -> tuple[Array, tuple[Array, Array]]:
+    inverse = inverse_length(vectors)
+    return vectors * inverse, (vectors, inverse)
+
+
+def _unit_backward(kept: tuple[Array, Array], grads: Array) -> tuple[Array]:
+    vectors, inverse = kept
+    of_length_one = vectors * inverse
+    # A vector shorter than the smallest length is scaled by a constant.
+    long = inverse < 1e12
+    return (inverse * (grads - jnp.where(long, of_length_one * row_sums(grads * of_length_one), 0)),)
+
+
+unit_fast_gradient.defvjp(_unit_forward, _unit_backward)
 
 
 def _products(user: Array, items: Array) -> Array:

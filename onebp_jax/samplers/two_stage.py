@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.geometry import unit
 from onebp_jax.ops.random import gumbel, hash_words, random_words
-from onebp_jax.ops.rows import row_sums
 from onebp_jax.samplers.common import check_count, item_counts, largest, rows_of
 from onebp_jax.samplers.membership import touched
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
@@ -91,6 +91,5 @@ def _similarities(view: ModelView, batch: Batch, ids: Array) -> tuple[Array, int
         raise ValueError(
             f"two_stage compares items by one vector an item, and this encoder makes {item.shape[1:]} of each"
         )
-    unit = item * jax.lax.rsqrt(jnp.maximum(row_sums(item * item), 1e-24))
-    positive, candidate = jnp.split(unit, [batch.user_ids.shape[0]])
+    positive, candidate = jnp.split(unit(item), [batch.user_ids.shape[0]])
     return jnp.matmul(candidate, positive.T, precision=jax.lax.Precision.HIGHEST), item.shape[1]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.geometry import inverse_length
 from onebp_jax.ops.rows import row_sums, take, to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import to_storage
@@ -29,7 +30,7 @@ def ball(radius: float = 1.0) -> Callable[[Array], Array]:
 def sphere(radius: float = 1.0) -> Callable[[Array], Array]:
     """`project(rows [.., d])`: every vector is rescaled to length `radius` (a vector of zeros stays one)."""
     _check_radius(radius)
-    return lambda rows: rows * (radius * jax.lax.rsqrt(jnp.maximum(row_sums(rows * rows), 1e-24)))
+    return lambda rows: rows * (radius * inverse_length(rows))
 
 
 def _check_radius(radius: float) -> None:

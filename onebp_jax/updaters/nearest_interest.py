@@ -14,7 +14,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.ops.rows import row_sums, take
+from onebp_jax.ops.geometry import unit
+from onebp_jax.ops.rows import take
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import to_storage
 
@@ -57,7 +58,7 @@ def nearest_interest(
 
     def choose(own: Array, partners: Array, counts: Array | tuple, ids: Array) -> Array:
         """`i32[m]`: the vector of `own [m, K, d]` that is nearest to each of `partners [m, d]`."""
-        score = jnp.einsum("mkd,md->mk", _unit(own) if cosine else own, partners, precision=_EXACT)
+        score = jnp.einsum("mkd,md->mk", unit(own) if cosine else own, partners, precision=_EXACT)
         if usage_bonus:
             score -= usage_bonus * jnp.log1p(counts.at[ids].get(mode="clip"))
         return jnp.argmax(score, 1).astype(jnp.int32)
@@ -93,14 +94,10 @@ def _flat(table: Array) -> Array:
     return table.reshape(-1, *table.shape[2:])
 
 
-def _unit(vectors: Array) -> Array:
-    return vectors * jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
-
-
 def _crowding(vectors: Array, margin: float) -> Array:
     """`f32[]`: half the sum of the squares of how much the cosines of the pairs of each row `[m, K, d]` exceed the margin."""
     several = vectors.shape[1]
-    unit = _unit(vectors)
-    cosines = jnp.einsum("mkd,mld->klm", unit, unit, precision=_EXACT)
+    vectors = unit(vectors)
+    cosines = jnp.einsum("mkd,mld->klm", vectors, vectors, precision=_EXACT)
     excess = jax.nn.relu(cosines[jnp.triu_indices(several, 1)] - margin)
     return jnp.sum(excess**2) / 2
