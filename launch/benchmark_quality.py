@@ -1,17 +1,17 @@
-"""Wall time against test NDCG@20: OneBP and TwoBP beside implicit's ALS and BPR, on the same cores in one run.
+"""Measures wall time against test NDCG@20: OneBP and TwoBP beside implicit's ALS and BPR, on the same cores in one run.
 
     python -m launch.benchmark_quality --config=configs/gowalla.py --method=onebp,twobp --out=quality.json --plot=quality.png
     python -m launch.benchmark_quality --config=configs/gowalla.py --config.epochs=20 --als=64:100:40,256:100:40 --bpr=64:0.02:300
 
 Our rows are those of --method (NAME or NAME:FIELD=VALUE); --als takes FACTORS:REGULARIZATION:ALPHA, --bpr takes
-FACTORS:LEARNING_RATE:EPOCHS. Every curve is measured on the test set; the best point of each is chosen there, for all alike.
+FACTORS:LEARNING_RATE:EPOCHS. Every curve is measured on the test set, and the best point of each is chosen there.
 Needs the extra `bench`. Exit status: 0 done, 2 bad flags, config or data.
 """
 
 import math
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit's own advice; before NumPy is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as implicit advises; must come before NumPy is loaded
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from onebp_jax.experiments.compare import variant
 from onebp_jax.training import run_folder
 from onebp_jax.training.versions import versions
 
-_METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE.")
+_METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE, comma separated.")
 _ALS = flags.DEFINE_list("als", "64:100:40,256:100:40", "implicit ALS: FACTORS:REGULARIZATION:ALPHA.")
 _BPR = flags.DEFINE_list("bpr", "64:0.02:300", "implicit BPR: FACTORS:LEARNING_RATE:EPOCHS.")
 _OUT = flags.DEFINE_string("out", None, "Also write every point to this JSON file.")
@@ -86,7 +86,7 @@ def main() -> None:
     if _OUT.value:
         made_by = {"machine": machine(), "versions": versions()}
         shared = {"dataset": dataset.name, "split": dataset.split, "config": as_plain(config)}
-        shared |= {"devices": layout.count, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
+        shared |= {"devices": layout.num_devices, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
         names = ("epoch", "train_s", CRITERION)
         value = [
             {"label": curve.label, "compile_s": curve.compile_s}

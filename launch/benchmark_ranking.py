@@ -3,14 +3,14 @@
     python -m launch.benchmark_ranking --dataset=gowalla
     python -m launch.benchmark_ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
 
-Random vectors; each user's training pairs are left out; medians of calls in turn, compile time apart; ratio = seconds /
-peer_seconds. What the columns mean: onebp_jax/benchmarks/ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
+The vectors are random, and each user's training pairs are left out. Times are medians of calls in turn, without compile time;
+ratio = seconds / peer_seconds. The columns: onebp_jax/benchmarks/ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
 Exit status: 0 done, 2 bad flags or data, or a peer that is not installed.
 """
 
 import os
 
-# Before NumPy is loaded. implicit has threads of its own, and is slow where BLAS adds more; XLA takes all cores.
+# These must be set before NumPy is loaded. implicit has its own threads and is slow if BLAS adds more; XLA takes all cores.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ.setdefault("NPROC", str(os.cpu_count()))
 
@@ -24,7 +24,7 @@ from onebp_jax.benchmarks.ranking import PEERS, benchmark_ranking  # noqa: E402
 from onebp_jax.cli import devices, program  # noqa: E402
 from onebp_jax.experiments import report  # noqa: E402
 from onebp_jax.training import run_folder  # noqa: E402
-from onebp_jax.training.train import versions  # noqa: E402
+from onebp_jax.training.versions import versions  # noqa: E402
 
 _DATASET = flags.DEFINE_string("dataset", None, 'A name of the catalogue, "synthetic", or a path.')
 _DIM = flags.DEFINE_integer("dim", 64, "Width of the random vectors.", lower_bound=1)
@@ -46,7 +46,7 @@ def main() -> None:
     if _OUT.value:
         shape = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
         asked = {"dim": _DIM.value, "k": _K.value, "peer": _PEER.value, "repeats": _REPEATS.value}
-        asked |= {"devices": layout.count, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
+        asked |= {"devices": layout.num_devices, "tables": flags.FLAGS.tables} if layout else {"devices": 1}
         value = [{**shape, **asked, **row, "versions": versions(), "machine": machine()}]
         run_folder.write_json(Path(_OUT.value), value)
 

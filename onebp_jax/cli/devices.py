@@ -67,7 +67,7 @@ def layout() -> Layout | None:
     logging.info(
         "process %d of %d, devices %s of %s, driver %s, tables %s",
         *(jax.process_index(), jax.process_count(), [device.id for device in jax.local_devices()]),
-        *(f"{layout.count} ({found[0].device_kind})", driver, asked.tables),
+        *(f"{layout.num_devices} ({found[0].device_kind})", driver, asked.tables),
     )
     return layout
 

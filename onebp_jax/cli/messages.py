@@ -13,7 +13,7 @@ _ROOM = __name__.rpartition(".")[0]
 # The flag of an argument that has another name.
 _FLAG_OF = {"driver": "parallel"}
 # The beginning of a message, and what it advises. Elsewhere a message may quote text that only looks like a flag.
-_NAMED = re.compile(r"(^|\b(?:use|or|give|expected) )([a-z_]\w*)((?:\.\w+)?=)")
+_NAMED = re.compile(r"(^|\b(?:use|or|give|set|expected) )([a-z_]\w*)((?:\.\w+)?=)")
 
 
 def own_flags(room: str = _ROOM) -> dict[str, flags.Flag]:

@@ -36,6 +36,7 @@ def define(monkeypatch):
         ("dataset=x: no such set", "--dataset=x: no such set"),
         # Advice is translated too, also where the flag has another name than the argument.
         ("a device has its own rows only: use driver=jit", "a device has its own rows only: use --parallel=jit"),
+        ("a stream has pairs: set stream_window=0", "a stream has pairs: set --config.stream_window=0"),
         (
             "read_test=False: expected protocol='honest', or dim=3",
             "{}read_test=False: expected {}protocol='honest', or {}dim=3",
