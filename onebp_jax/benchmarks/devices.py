@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 
-import jax
-
 from onebp_jax.benchmarks.step import median_seconds, prepared, timed_steps
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.engine.step import make_step

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import on_host, one_pair_a_user, steps_per_epoch
+from onebp_jax.data.device import on_host, one_pair_a_user
 from onebp_jax.engine.backward import view_of
+from onebp_jax.engine.batches import steps_per_epoch
 from onebp_jax.engine.step import make_step
 from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method, user_error_context

@@ -1,23 +1,12 @@
-"""Interactions on the device, and the shuffled mini-batches made there.
-
-An epoch visits every pair once in a pseudo-random order that is a *function*, not an array: position `p` of epoch `e` holds
-pair `order(key, e, p)`. The function is a Feistel network over a grid of about `sqrt(P) x sqrt(P)` cells, walked on until
-it lands inside `0 .. P-1` (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). It needs no sort and no
-memory, and any batch of any epoch can be made alone, which is what makes an interrupted run resumable at any step.
-"""
+"""Interactions as arrays: on the host for everything that is computed before training, and their upload to the device."""
 
 from __future__ import annotations
-
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.ops.random import hash_words
-from onebp_jax.types import Array, Batch, Interactions, Purpose, Tree, step_key
-
-_ROUNDS = 8
+from onebp_jax.types import Interactions, Tree
 
 
 def on_host(
@@ -64,42 +53,3 @@ def one_pair_a_user(data: Interactions) -> Interactions:
     starts = np.asarray(data.row_starts)
     users = np.flatnonzero(np.diff(starts)).astype(np.int32)
     return data.replace(user_ids=users, item_ids=np.asarray(data.sorted_items)[starts[users]])
-
-
-def steps_per_epoch(num_pairs: int, batch_size: int, drop_last: bool) -> int:
-    """Batches in an epoch: the last partial one counts unless it is dropped (a set smaller than a batch never is)."""
-    whole = num_pairs // batch_size
-    return whole if drop_last and whole else math.ceil(num_pairs / batch_size)
-
-
-def shuffled(key: Array, positions: Array, size: int) -> Array:
-    """A pseudo-random permutation of `0 .. size-1` chosen by `key`, evaluated at `positions i32[n]`."""
-    left_size = max(2, math.isqrt(size - 1) + 1)
-    right_size = max(2, -(-size // left_size))
-    round_keys = jax.random.bits(key, (_ROUNDS,))
-
-    def encrypt(index: Array) -> Array:
-        left, right = index // right_size, index % right_size
-        for i in range(_ROUNDS):
-            if i % 2 == 0:
-                left = (left + hash_words(right ^ round_keys[i]) % left_size) % left_size
-            else:
-                right = (right + hash_words(left ^ round_keys[i]) % right_size) % right_size
-        return left * right_size + right
-
-    def walk(index: Array) -> Array:
-        return jnp.where(index < size, index, encrypt(index))
-
-    first = encrypt(positions.astype(jnp.uint32))
-    return jax.lax.while_loop(lambda index: jnp.any(index >= size), walk, first).astype(jnp.int32)
-
-
-def batch_at(key: Array, step: Array, data: Interactions, batch_size: int, drop_last: bool = False) -> Batch:
-    """The batch of one global step: `batch_size` rows, the tail of an epoch padded with out-of-range ids."""
-    epoch, position = jnp.divmod(step, steps_per_epoch(data.num_pairs, batch_size, drop_last))
-    places = position * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-    inside = places < data.num_pairs
-    pairs = shuffled(step_key(key, Purpose.SHUFFLE, epoch), jnp.where(inside, places, 0), data.num_pairs)
-    users = data.user_ids.at[pairs].get(mode="promise_in_bounds")
-    items = data.item_ids.at[pairs].get(mode="promise_in_bounds")
-    return Batch(jnp.where(inside, users, data.num_users), jnp.where(inside, items, data.num_items))

@@ -22,12 +22,13 @@ from absl import logging
 from jax.sharding import PartitionSpec
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import on_host, one_pair_a_user, steps_per_epoch
+from onebp_jax.data.device import on_host, one_pair_a_user
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
 from onebp_jax.data.pairs import item_counts
 from onebp_jax.data.splits import of_some_users
 from onebp_jax.data.stream import epoch_batches
 from onebp_jax.data.streamed import StreamedDataset, check_fits
+from onebp_jax.engine.batches import steps_per_epoch
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import Layout, process_slice
 from onebp_jax.types import Batch, Interactions

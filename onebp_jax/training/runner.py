@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import batch_at
 from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.engine.batches import batch_at
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.engine.step import Step, first_tables, make_step, prepare_data
 from onebp_jax.errors import RunFailed

@@ -15,8 +15,9 @@ from support.programs import ROOT
 
 from onebp_jax import losses
 from onebp_jax.data import generate
-from onebp_jax.data.device import batch_at, on_host
+from onebp_jax.data.device import on_host
 from onebp_jax.encoders import embedding
+from onebp_jax.engine.batches import batch_at
 from onebp_jax.engine.step import make_step
 from onebp_jax.samplers import uniform
 from onebp_jax.types import Method

@@ -11,8 +11,9 @@ from support import oracle
 from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
-from onebp_jax.data.device import steps_per_epoch, to_device
+from onebp_jax.data.device import to_device
 from onebp_jax.encoders import buir, embedding, euclidean, multi_interest
+from onebp_jax.engine.batches import steps_per_epoch
 from onebp_jax.engine.step import make_step
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.samplers import full_catalogue, none, shared, uniform

@@ -12,8 +12,9 @@ from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
 
 from onebp_jax import losses
 from onebp_jax.config import default_config
-from onebp_jax.data.device import batch_at, to_device
+from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
+from onebp_jax.engine.batches import batch_at
 from onebp_jax.engine.step import make_step
 from onebp_jax.methods.build import build_method
 from onebp_jax.samplers import uniform

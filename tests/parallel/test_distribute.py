@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from onebp_jax.config import default_config
-from onebp_jax.data.device import batch_at, to_device
+from onebp_jax.data.device import to_device
+from onebp_jax.engine.batches import batch_at
 from onebp_jax.engine.step import first_tables, make_step
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import (

@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from support.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
 
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
-from support.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
 
 RUN = (
     *SMALL,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from onebp_jax.data import device
-from onebp_jax.data.device import batch_at, shuffled, steps_per_epoch, to_device
+from onebp_jax.data.device import to_device
+from onebp_jax.engine.batches import batch_at, shuffled, steps_per_epoch
 from onebp_jax.types import Purpose, step_key
 
 
