@@ -1,7 +1,7 @@
 """The same step on more and more devices: its time, what it sends, and what a device holds.
 
-Devices that a CPU plays (`jax_num_cpu_devices`) share its cores: their times say what the spreading costs, never how much
-faster several machines would be. What is sent and what is held are those of real devices.
+Simulated devices (`jax_num_cpu_devices`) share the cores of one CPU. Their times say what the distribution costs, never how much
+faster several machines would be. The bytes that are sent and held are those of real devices.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def benchmark_devices(config, dataset: Dataset, layout: Layout, repeats: int = 7
 
 
 def with_scaling(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The rows with `scaling`: examples a second over those of the first row."""
+    """The rows with `scaling`: examples per second, divided by those of the first row."""
     return [row | {"scaling": row["examples_per_s"] / rows[0]["examples_per_s"]} for row in rows]
 
 
 def shared_cores(devices: list) -> bool:
-    """Whether these are devices that one CPU plays."""
+    """Whether these are several devices simulated by one CPU."""
     return len(devices) > 1 and all(device.platform == "cpu" for device in devices)

@@ -1,9 +1,9 @@
-"""How long a training step takes, and how far that is from moving its data and nothing else.
+"""How long a training step takes, and how near it is to only moving its data.
 
-The floor is measured, not computed: a program that reads and writes the same arrays as the step, as many rows of them and
-drawn alike, and does no other work (`x + 1`). A dense optimiser passes its tables whole; a row-wise one and a moving average
-pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic. Tables and
-their slots are all that is counted: an encoder that reads a graph or has parameters must move more than its floor says.
+The floor is measured, not computed: a program reads and writes the same arrays as the step, as many rows of them, drawn in the
+same way, and does no other work (`x + 1`). A dense optimiser passes whole tables; a row-wise optimiser and a moving average
+pass the rows of the batch. `floor_fraction = floor / step` would be 1 for a step that costs nothing but its traffic. Only tables
+and their optimiser slots are counted: an encoder that reads a graph or has parameters must move more than its floor says.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from onebp_jax.methods.build import build_method, user_error_context
 from onebp_jax.training.runner import make_scan
 from onebp_jax.types import Array, Batch, Interactions, Method, State, Updater
 
-LONGEST = 100  # steps in a timed call
+LONGEST = 100  # most steps in a timed call
 
 
 def touched_rows(method: Method, config, state: State, data: Interactions) -> dict[str, int]:
-    """Rows of each table that one step updates (0 = all of them, by a dense optimiser or a graph), repeats counted."""
+    """Rows of each table that one step updates, repeats included; 0 for all rows (a dense optimiser or a graph)."""
     view = view_of(method.encoder, state.tables, data)
     batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
     drawn, _ = jax.eval_shape(lambda: method.sampler.sample(state.key, state.sampler, batch, data, view))
@@ -48,7 +48,7 @@ def touched_rows(method: Method, config, state: State, data: Interactions) -> di
 
 
 def _floor_arrays(state: State) -> dict[str, list[Array]]:
-    """Per tower the table and all that its updater keeps of the same number of rows, the scratch of `group` left out."""
+    """Per tower the table and its updater's arrays of as many rows, without the scratch of `group`."""
     found = {}
     for tower, table, opt in (("user", state.user, state.user_opt), ("item", state.item, state.item_opt)):
         slots = [leaf for leaf in jax.tree.leaves(opt) if leaf.shape[:1] == table.shape[:1] and leaf.dtype != jnp.int32]
@@ -57,7 +57,7 @@ def _floor_arrays(state: State) -> dict[str, list[Array]]:
 
 
 def bytes_per_step(arrays: dict[str, list[Array]], rows: dict[str, int]) -> int:
-    """Bytes that a step reads and writes at least: every updated row of every array, once each way."""
+    """The least bytes that a step reads and writes: every updated row of every array, once each way."""
     total = 0
     for tower, group in arrays.items():
         for array in group:
@@ -68,7 +68,7 @@ def bytes_per_step(arrays: dict[str, list[Array]], rows: dict[str, int]) -> int:
 
 
 def _draw_ids(data: Interactions, rows: dict[str, int], length: int) -> dict[str, Array]:
-    """`i32[length, rows]` a tower: the users and items of random pairs, and items drawn alike for the negatives."""
+    """Per tower `i32[length, rows]`: users and items of random pairs, and uniform items for the negatives."""
     random = np.random.default_rng(0)
     users, items = np.asarray(data.user_ids), np.asarray(data.item_ids)
     pairs = random.integers(0, len(users), (length, min(rows.values()) or max(1, *rows.values())))
@@ -80,7 +80,7 @@ def _draw_ids(data: Interactions, rows: dict[str, int], length: int) -> dict[str
 
 
 def floor_program(rows: dict[str, int]) -> Callable:
-    """`touch(arrays, ids) -> arrays`: one pass over the arrays of a step, by rows or whole, as a scan over `ids`."""
+    """`touch(arrays, ids) -> arrays`: one pass over the arrays of a step, by rows or whole tables, as a scan over `ids`."""
 
     def body(arrays, ids):
         def touch(tower, array):
@@ -94,7 +94,7 @@ def floor_program(rows: dict[str, int]) -> Callable:
 
 
 def median_seconds(calls: list[Callable], carries: list, repeats: int) -> list[float]:
-    """Runs `carry = call(carry)` of every call once to warm up, then `repeats` times in turn; the median seconds of each."""
+    """The median seconds of `carry = call(carry)` for each call: once to warm up, then `repeats` times, all calls in turn."""
     carries = [jax.block_until_ready(call(carry)) for call, carry in zip(calls, carries, strict=True)]
     times = [[] for _ in calls]
     for _ in range(repeats):
@@ -120,7 +120,7 @@ def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
 
 
 def timed_steps(config, data: Interactions) -> tuple[int, int]:
-    """`(epoch, length)`: steps of an epoch, and of one timed call."""
+    """`(epoch, length)`: steps in an epoch, and in one timed call."""
     epoch = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     return epoch, min(epoch, LONGEST)
 
