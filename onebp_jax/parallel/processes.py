@@ -25,6 +25,8 @@ from jax.experimental import multihost_utils
 
 from onebp_jax.errors import UserError
 
+Value = TypeVar("Value")
+
 # How long the processes wait for each other at the start.
 WAIT_SECONDS = 300
 # How long it takes to notice that a process died; then the others are stopped.
@@ -147,16 +149,16 @@ def any_of(flag: bool) -> bool:
     return bool(largest(flag))
 
 
-def each_does(function: Callable):
+def each_does(function: Callable[[], Value]) -> Value:
     """`function()` of this process. If it raises `UserError` in some process, all processes raise one."""
-    value, error = None, None
+    values, error = [], None
     try:
-        value = function()
+        values.append(function())
     except UserError as found:
         error = found
     if any_of(error is not None):
         raise error or UserError("another process of this run cannot go on; its own line says why")
-    return value
+    return values[0]
 
 
 def plain_from_lead(value):
