@@ -82,6 +82,7 @@ class Interactions(struct.PyTreeNode):
 
     @property
     def num_pairs(self) -> int:
+        """`P`, the pairs that an epoch goes through."""
         return self.user_ids.shape[-1]
 
 
@@ -285,6 +286,7 @@ class State(NamedTuple):
 
     @property
     def tables(self) -> Tables:
+        """What is learned."""
         return Tables(self.user, self.item, self.params)
 
 

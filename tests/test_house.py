@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import re
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ import pytest
 from support import imports
 from support.programs import ROOT
 
-from onebp_jax.config import check_config, default_config
+from onebp_jax.config import check_config
 from onebp_jax.data import generate
 from onebp_jax.methods.build import build_method
 from onebp_jax.training import runner
@@ -120,20 +119,3 @@ def test_every_config_parses_trains_and_says_what_to_expect(path):
     job, run = runner.prepare(config, build_method(config), generate(num_users=40, num_items=50, seed=1))
     run = job.advance(run, 2)
     assert run.step == 2 and runner.is_finite(run)
-
-
-def test_the_readme_names_programs_configs_and_flags_that_exist():
-    text = (ROOT / "README.md").read_text()
-    for program in set(re.findall(r"launch\.(\w+)", text)):
-        assert (ROOT / "launch" / f"{program}.py").exists(), program
-    for config in set(re.findall(r"configs/(\w+)\.py", text)):
-        assert (ROOT / "configs" / f"{config}.py").exists(), config
-    for name in set(re.findall(r"--config\.(\w+)", text)) - {"FIELD"}:
-        assert name in default_config(), name
-
-
-def test_the_python_of_the_readme_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})

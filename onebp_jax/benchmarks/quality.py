@@ -34,6 +34,7 @@ class Curve(NamedTuple):
 
     @property
     def best(self) -> tuple[int, float, float]:
+        """The point of the highest NDCG@20, chosen on the test set."""
         return max(self.points, key=lambda point: point[2])
 
     def seconds_to(self, quality: float) -> float | None:

@@ -43,6 +43,7 @@ class Layout(NamedTuple):
 
     @property
     def num_devices(self) -> int:
+        """The number of devices."""
         return self.mesh.size
 
     @property
@@ -51,12 +52,11 @@ class Layout(NamedTuple):
         return self.sharding(_ROWS)
 
     def sharding(self, spec: PartitionSpec = _WHOLE) -> NamedSharding:
+        """The sharding of an array by a specification; by default a copy on each device."""
         return NamedSharding(self.mesh, spec)
 
 
-def make_layout(
-    driver: str = "pmap", devices: Sequence[Any] | None = None, tables: str = "replicated"
-) -> Layout:
+def make_layout(driver: str = "pmap", devices: Sequence[Any] | None = None, tables: str = "replicated") -> Layout:
     """A layout over `devices` (`jax.Device`), by default all of them.
 
     Raises:

@@ -78,6 +78,7 @@ class Run(NamedTuple):
 
     @property
     def step(self) -> int:
+        """Steps done."""
         return int(self.state.step)
 
 
