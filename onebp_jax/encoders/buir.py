@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.encoders.embedding import check_whole, xavier_normal
+from onebp_jax.encoders.embedding import xavier_normal
+from onebp_jax.ops.checks import check_count
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
@@ -24,7 +25,7 @@ def buir(dim: int) -> Encoder:
 
     Source: Lee et al. 2021, Bootstrapping User and Item Representations for One-Class Collaborative Filtering (BUIR_id).
     """
-    check_whole("dim", dim)
+    check_count("dim", dim)
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key, weight_key, bias_key = jax.random.split(key, 4)

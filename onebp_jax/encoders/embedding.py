@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 
+from onebp_jax.ops.checks import check_choice, check_count
 from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.ops.rows import DTYPES, NARROW, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
@@ -20,12 +21,6 @@ def xavier_normal(key: Array, rows: int, dim: int) -> Array:
     return normal(key, (rows, dim), (2.0 / (rows + dim)) ** 0.5)
 
 
-def check_whole(name: str, value: int) -> None:
-    """Raises ValueError for a width or a number of vectors that is no positive whole number."""
-    if int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a positive whole number, got {value}")
-
-
 def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Encoder:
     """Two embedding tables of width `dim`, Xavier-normal as in the paper's code; the score is the dot product.
 
@@ -38,9 +33,8 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
     Raises:
       ValueError: a width that is no positive whole number, or another dtype.
     """
-    check_whole("dim", dim)
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    check_count("dim", dim)
+    check_choice("dtype", dtype, DTYPES)
     form = unit_fast_gradient if normalize else lambda rows: rows
 
     def init(key: Array, data: Interactions) -> Tables:

@@ -7,7 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.encoders.embedding import check_whole, normal
+from onebp_jax.encoders.embedding import normal
+from onebp_jax.ops.checks import check_choice, check_count, check_positive
 from onebp_jax.ops.geometry import ranked_by_dot, unit
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -32,14 +33,12 @@ def euclidean(
     Raises:
       ValueError: sizes that are no positive whole numbers, a deviation that is not positive, an unknown start.
     """
-    check_whole("dim", dim)
-    check_whole("num_interests", num_interests)
+    check_count("dim", dim)
+    check_count("num_interests", num_interests)
     stds = [1 / math.sqrt(dim) if std is None else std for std in (user_std, item_std)]
     for name, std in zip(("user_std", "item_std"), stds, strict=True):
-        if not (math.isfinite(std) and std > 0):
-            raise ValueError(f"{name} must be a positive number, got {std}")
-    if start not in STARTS:
-        raise ValueError(f"start must be one of {', '.join(STARTS)}, got {start!r}")
+        check_positive(name, std)
+    check_choice("start", start, STARTS)
 
     def place(rows: Array) -> Array:
         if start == "free":

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.encoders.embedding import embedding
+from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
@@ -96,8 +97,7 @@ def features(
         for tower in TOWERS:
             if modules[tower] is not None:
                 _check_features(tower, getattr(data, f"{tower}_features"), getattr(data, f"num_{tower}s"))
-        touched = np.bincount(np.asarray(data.sorted_items), minlength=data.num_items) > 0
-        return {"user": jnp.asarray(np.diff(np.asarray(data.row_starts)) > 0), "item": jnp.asarray(touched)}
+        return {"user": np.diff(data.row_starts) > 0, "item": item_counts(data) > 0}
 
     def init(key: Array, data: Interactions) -> Tables:
         plain_key, *keys = jax.random.split(key, 3)

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.rows import block_rows
 from onebp_jax.types import Array, Interactions
 
@@ -65,26 +66,22 @@ def bipartite(data: Interactions, dim: int) -> Graph:
         raise ValueError(
             "a graph of the training pairs does not fit in memory: raise membership_bytes, or use another encoder"
         )
-    counts = np.diff(np.asarray(data.row_starts))
-    items = np.asarray(data.sorted_items)
+    counts, items = np.diff(data.row_starts), np.asarray(data.sorted_items)
     users = np.repeat(np.arange(data.num_users), counts)
-    degrees = counts.astype(np.float64), np.bincount(items, minlength=data.num_items).astype(np.float64)
+    degrees = counts.astype(np.float64), item_counts(data).astype(np.float64)
     weight = 1 / np.sqrt(degrees[0][users] * degrees[1][items])
     size = block_rows(jax.ShapeDtypeStruct((1, dim), jnp.float32), len(items))
     by_item = np.argsort(items, kind="stable")
     to_user = _in_blocks(items, users, weight, data.num_users, size)
     to_item = _in_blocks(users[by_item], items[by_item], weight[by_item], data.num_items, size)
-    return Graph(to_user, to_item, *(jnp.asarray(degree, jnp.float32) for degree in degrees))
+    return Graph(to_user, to_item, *(degree.astype(np.float32) for degree in degrees))
 
 
 def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, rows: int, size: int) -> Edges:
-    columns = ((source, 0, jnp.int32), (destination, rows, jnp.int32), (weight, 0, jnp.float32))
+    columns = ((source, 0, np.int32), (destination, rows, np.int32), (weight, 0, np.float32))
     padding = -len(source) % size
     return Edges(
-        *(
-            jnp.asarray(np.append(values, np.full(padding, fill)).reshape(-1, size), dtype)
-            for values, fill, dtype in columns
-        )
+        *(np.append(values, np.full(padding, fill)).reshape(-1, size).astype(dtype) for values, fill, dtype in columns)
     )
 
 
@@ -142,9 +139,3 @@ def neighbour_means(graph: Graph, user: Array, item: Array) -> tuple[Array, Arra
 def rows_of(table: Array, ids: Array) -> Array:
     """`[b, d]`: the rows `ids i32[b]`, differentiable; a padded id reads the last row, which the step masks."""
     return table.at[ids].get(mode="clip")
-
-
-def check_layers(num_layers: int) -> None:
-    """Raises ValueError unless `num_layers` is a whole number of 0 or more."""
-    if int(num_layers) != num_layers or num_layers < 0:
-        raise ValueError(f"num_layers must be a whole number of 0 or more, got {num_layers}")

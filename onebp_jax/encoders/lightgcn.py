@@ -6,7 +6,8 @@ E^{k+1} = A_hat E^k,     Z = (E^0 + E^1 + .. + E^K) / (K + 1)
 from __future__ import annotations
 
 from onebp_jax.encoders.embedding import embedding
-from onebp_jax.encoders.graph import bipartite, check_layers, neighbour_sums, rows_of
+from onebp_jax.encoders.graph import bipartite, neighbour_sums, rows_of
+from onebp_jax.ops.checks import check_count
 from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -29,7 +30,7 @@ def lightgcn(dim: int, num_layers: int = 3, normalize: bool = False) -> Encoder:
     Source: He et al. 2020, https://arxiv.org/abs/2002.02126; `A_hat` as in `onebp_jax.encoders.graph`.
     """
     base = embedding(dim)
-    check_layers(num_layers)
+    check_count("num_layers", num_layers, 0)
     form = unit_fast_gradient if normalize else lambda rows: rows
 
     def propagated(tables: Tables, data: Interactions) -> tuple[Array, Array]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import jax
 
-from onebp_jax.encoders.embedding import check_whole, normal, xavier_normal
+from onebp_jax.encoders.embedding import normal, xavier_normal
+from onebp_jax.ops.checks import check_count
 from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -19,8 +20,8 @@ def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Enc
     Raises:
       ValueError: sizes that are no positive whole numbers.
     """
-    check_whole("dim", dim)
-    check_whole("num_interests", num_interests)
+    check_count("dim", dim)
+    check_count("num_interests", num_interests)
     form = unit_fast_gradient if normalize else lambda rows: rows
 
     def init(key: Array, data: Interactions) -> Tables:

@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from onebp_jax.encoders.embedding import embedding, xavier_normal
-from onebp_jax.encoders.graph import Graph, bipartite, check_layers, neighbour_means, neighbour_sums, rows_of
+from onebp_jax.encoders.graph import Graph, bipartite, neighbour_means, neighbour_sums, rows_of
+from onebp_jax.ops.checks import check_choice, check_count, check_share
 from onebp_jax.ops.geometry import unit_fast_gradient
 from onebp_jax.ops.random import random_words
 from onebp_jax.types import Array, Encoder, Interactions, Tables
@@ -68,7 +69,7 @@ def ngcf(
     Source: Wang et al. 2019, https://arxiv.org/abs/1905.08108; xiangwang1223/neural_graph_collaborative_filtering; RecBole.
     """
     base = embedding(dim)
-    check_layers(num_layers)
+    check_count("num_layers", num_layers, 0)
     _check(form, adjacency, dropout, slope)
     propagate = _layer(form, adjacency or "norm", slope)
 
@@ -166,13 +167,11 @@ def _first_layers(key: Array, dim: int, num_layers: int, form: str) -> Layers:
 
 
 def _check(form: str, adjacency: str | None, dropout: float, slope: float) -> None:
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    check_choice("form", form, FORMS)
     if adjacency is not None and form != "official":
         raise ValueError(f"adjacency={adjacency!r} is for form='official': {form!r} always takes the symmetric one")
-    if adjacency not in (None, *ADJACENCIES):
-        raise ValueError(f"adjacency must be one of {', '.join(ADJACENCIES)}, got {adjacency!r}")
-    if not (math.isfinite(dropout) and 0 <= dropout < 1):
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+    if adjacency is not None:
+        check_choice("adjacency", adjacency, ADJACENCIES)
+    check_share("dropout", dropout, one=False)
     if not math.isfinite(slope):
         raise ValueError(f"slope must be a finite number, got {slope}")

@@ -13,12 +13,11 @@ goes through the weights `w_k`. All of it is computed in logarithms, so that lar
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import HIDDEN, check_negatives, check_temperature, compares, scores
+from onebp_jax.losses.scores import HIDDEN, check_negatives, compares, scores
+from onebp_jax.ops.checks import check_not_negative, check_positive, check_share
 from onebp_jax.types import Array, Loss
 
 
@@ -48,15 +47,13 @@ def hcl(tau_plus: float = 0.1, hardness: float = 1.0, temperature: float = 1.0) 
 
     Source: Robinson et al. 2021, Contrastive Learning with Hard Negative Samples (arXiv 2010.04592).
     """
-    if not (math.isfinite(hardness) and hardness >= 0):
-        raise ValueError(f"hardness must be zero or a positive number, got {hardness}")
+    check_not_negative("hardness", hardness)
     return _debiased("hcl", tau_plus, hardness, temperature)
 
 
 def _debiased(name: str, tau_plus: float, hardness: float, temperature: float) -> Loss:
-    check_temperature(temperature)
-    if not 0 <= tau_plus < 1:
-        raise ValueError(f"tau_plus must be at least 0 and below 1, got {tau_plus}")
+    check_positive("temperature", temperature)
+    check_share("tau_plus", tau_plus, one=False)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:

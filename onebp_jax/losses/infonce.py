@@ -16,13 +16,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, check_temperature, columns, compares, scores
+from onebp_jax.losses.scores import check_negatives, columns, compares, scores
+from onebp_jax.ops.checks import check_positive
 from onebp_jax.types import Array, Loss
 
 
 def infonce(temperature: float = 1.0) -> Loss:
     """The InfoNCE loss of a row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
@@ -55,7 +56,7 @@ def sampled_softmax(temperature: float = 1.0) -> Loss:
 
 def bpr(temperature: float = 1.0) -> Loss:
     """The BPR loss of a row, a mean over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:

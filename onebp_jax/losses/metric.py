@@ -13,20 +13,13 @@ the sphere, by `onebp_jax.updaters.constrained`.
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from onebp_jax.losses.scores import HIDDEN, check_negatives, compares
+from onebp_jax.ops.checks import check_positive
 from onebp_jax.ops.geometry import distances, paired_distances
 from onebp_jax.types import Array, Loss
-
-
-def check_margin(margin: float) -> None:
-    """Raises ValueError for a margin that is not a positive number."""
-    if not (math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin must be a positive number, got {margin}")
 
 
 def _gaps(user: Array, positive: Array, negatives: Array, margin: float, negative_mask: Array | None) -> Array:
@@ -53,7 +46,7 @@ def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
 
     Source: Hsieh et al. 2017, Collaborative Metric Learning, in the form of the authors' code (closest of the negatives).
     """
-    check_margin(margin)
+    check_positive("margin", margin)
 
     @compares("distance")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
@@ -83,7 +76,7 @@ def dpcml(margin: float = 1.0, hardest: bool = True) -> Loss:
 
     Source: Bao et al. 2022, The Minority Matters: A Diversity-Promoting Collaborative Metric Learning Algorithm.
     """
-    check_margin(margin)
+    check_positive("margin", margin)
 
     @compares("distance")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:

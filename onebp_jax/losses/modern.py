@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from onebp_jax.losses.scores import check_negatives, compares
+from onebp_jax.ops.checks import check_cosine_margin, check_not_negative, check_positive
 from onebp_jax.ops.geometry import dots, paired_dots, unit
 from onebp_jax.types import Array, Loss
 
@@ -27,10 +26,8 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
 
     Source: Mao et al. 2021, SimpleX: A Simple and Strong Baseline for Collaborative Filtering (arXiv 2109.12613).
     """
-    if not -1 <= margin < 1:
-        raise ValueError(f"margin must be a cosine, at least -1 and below 1, got {margin}")
-    if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(f"weight must be a positive number, got {weight}")
+    check_cosine_margin("margin", margin)
+    check_positive("weight", weight)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
@@ -64,8 +61,7 @@ def directau(gamma: float = 1.0) -> Loss:
 
     Source: Wang et al. 2022, Towards Representation Alignment and Uniformity in Collaborative Filtering (arXiv 2206.12811).
     """
-    if not (math.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma must be zero or a positive number, got {gamma}")
+    check_not_negative("gamma", gamma)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:

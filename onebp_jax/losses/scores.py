@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -22,12 +21,6 @@ def compares(geometry: str) -> Callable[[Loss], Loss]:
         return loss
 
     return mark
-
-
-def check_temperature(temperature: float) -> None:
-    """Raises ValueError for a temperature that is not a positive number."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a positive number, got {temperature}")
 
 
 def check_negatives(negatives: Array, name: str) -> None:

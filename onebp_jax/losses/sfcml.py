@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from onebp_jax.losses.metric import check_margin
 from onebp_jax.losses.scores import compares
+from onebp_jax.ops.checks import check_positive
 from onebp_jax.ops.geometry import dots
 from onebp_jax.types import Array, Loss
 
@@ -28,7 +28,7 @@ def sfcml(margin: float = 2.0) -> Loss:
 
     Source: Bao et al. 2022, Rethinking Collaborative Metric Learning: Toward an Efficient Alternative without Negative Sampling.
     """
-    check_margin(margin)
+    check_positive("margin", margin)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_choice, check_cosine_margin, check_not_negative
 from onebp_jax.ops.geometry import unit
 from onebp_jax.types import Array, Loss
 
 FORMS = ("hinge", "square")
 SIZES = ("inputs", "vectors")
-
-
-def _check_weight(weight: float) -> None:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"weight must be zero or a positive number, got {weight}")
 
 
 def _as(original: Loss, loss: Loss) -> Loss:
@@ -39,11 +33,11 @@ def repel(loss: Loss, weight: float, margin: float = 0.0, form: str = "hinge") -
     Raises:
       ValueError: a negative weight, a margin outside [-1, 1) or beside "square", an unknown form.
     """
-    _check_weight(weight)
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
-    if not -1 <= margin < 1 or (margin and form == "square"):
-        raise ValueError(f"margin must be a cosine, at least -1 and below 1, and 0 for the form 'square', got {margin}")
+    check_not_negative("weight", weight)
+    check_choice("form", form, FORMS)
+    check_cosine_margin("margin", margin)
+    if margin and form == "square":
+        raise ValueError(f"margin must be 0 for the form 'square', got {margin}")
 
     def repelled(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         value = loss(user, positive, negatives, **extra)
@@ -77,9 +71,8 @@ def with_l2(loss: Loss, weight: float, of: str = "inputs") -> Loss:
     Raises:
       ValueError: a negative weight, an unknown `of`; when traced, "inputs" that were not handed over.
     """
-    _check_weight(weight)
-    if of not in SIZES:
-        raise ValueError(f"of must be one of {', '.join(SIZES)}, got {of!r}")
+    check_not_negative("weight", weight)
+    check_choice("of", of, SIZES)
 
     def penalised(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         value = loss(user, positive, negatives, **extra)

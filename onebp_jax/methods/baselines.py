@@ -16,6 +16,7 @@ import numpy as np
 
 from onebp_jax.data.pairs import item_counts
 from onebp_jax.errors import UserError
+from onebp_jax.ops.checks import check_choice, check_count, check_not_negative, check_positive
 
 MAX_BYTES = 2 * 2**30
 SIMILARITIES = ("cosine", "jaccard")
@@ -58,12 +59,10 @@ def item_knn(
 
     Source: Sarwar et al., WWW 2001; shrinkage as in Ferrari Dacrema et al., arXiv 1907.06902.
     """
-    if isinstance(num_neighbours, bool) or not isinstance(num_neighbours, int) or num_neighbours < 1:
-        raise ValueError(f"num_neighbours must be a positive whole number, got {num_neighbours!r}")
-    if not 0 <= shrink < np.inf:
-        raise ValueError(f"shrink must be a number of at least 0, got {shrink!r}")
-    if similarity not in SIMILARITIES:
-        raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}")
+    check_count("num_neighbours", num_neighbours)
+    check_not_negative("shrink", shrink)
+    check_choice("similarity", similarity, SIMILARITIES)
+    num_neighbours = int(num_neighbours)
 
     def weights(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
         matrix = co_counts(pairs, num_users, num_items)
@@ -97,8 +96,7 @@ def ease(l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
 
     Source: Steck, WWW 2019, arXiv 1905.03375.
     """
-    if not 0 < l2 < np.inf:
-        raise ValueError(f"ease_l2 must be a positive number, got {l2!r}")
+    check_positive("ease_l2", l2)
 
     def weights(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
         gram = co_counts(pairs, num_users, num_items).astype(np.float64)
@@ -123,8 +121,7 @@ def co_counts(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
 
 def _item_model(weights: Callable[..., np.ndarray], bytes_per_cell: int, max_bytes: int):
     """`tables` of an item model; `weights(pairs, M, N) -> B^T f32[N, N]` needs `bytes_per_cell` for each cell of `[N, N]`."""
-    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
-        raise ValueError(f"max_bytes must be a positive whole number, got {max_bytes!r}")
+    check_count("max_bytes", max_bytes)
 
     def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
         width = min(num_users, num_items)

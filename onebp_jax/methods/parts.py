@@ -6,7 +6,6 @@ may also hold a function that takes the config and returns the part; for the los
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import optax
@@ -15,6 +14,7 @@ from onebp_jax import encoders, losses, samplers
 from onebp_jax.config import nearest
 from onebp_jax.config.callables import call_user_function, callable_id
 from onebp_jax.errors import UserError
+from onebp_jax.ops.checks import check_not_negative
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
     TRANSFORMS,
@@ -111,8 +111,7 @@ def average(config) -> Updater:
 
 def checked_weight(option: str, weight: float) -> float:
     """The weight of a penalty that an option gives, under the name of the option; raises ValueError if it is none."""
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{option} must be zero or a positive number, got {weight}")
+    check_not_negative(option, weight)
     return weight
 
 

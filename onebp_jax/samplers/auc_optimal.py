@@ -12,15 +12,14 @@ l is a true negative:
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_count, check_not_negative, check_share
+from onebp_jax.ops.csr import item_share, need_rows, row_bounds
 from onebp_jax.ops.random import random_words, scale_words
-from onebp_jax.samplers.common import check_count, chosen, need_rows, rows_of
-from onebp_jax.samplers.full_row import all_scores, count_below, not_better, popularity_share, scores_at
-from onebp_jax.samplers.membership import row_bounds
+from onebp_jax.samplers.common import check_candidates, chosen, rows_of
+from onebp_jax.samplers.full_row import all_scores, count_below, not_better, scores_at
 from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -81,16 +80,11 @@ def auc_optimal(
 
     Source: the public code of AUC_NS (github.com/studentcej/AUC_NS).
     """
-    check_count("num_negatives", num_negatives)
-    check_count("num_candidates", num_candidates, 1)
+    check_candidates(num_negatives, num_candidates)
     check_count("extra", extra)
-    if num_candidates < num_negatives:
-        raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must be above 0 and below 1, got {alpha}")
-    for name, value in (("prior", prior), ("gamma", gamma)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be zero or a positive number, got {value}")
+    check_share("alpha", alpha, zero=False, one=False)
+    check_not_negative("prior", prior)
+    check_not_negative("gamma", gamma)
     candidates, others = uniform(num_candidates, "num_candidates"), uniform(extra, "extra")
 
     def check(data: Interactions) -> None:
@@ -121,4 +115,4 @@ def auc_optimal(
         )
         return Negatives(rows_of(chosen(ids, gain, num_negatives), batch, data)), state
 
-    return Sampler(check, lambda data, view=None: popularity_share(data), sample)
+    return Sampler(check, lambda data, view=None: item_share(data), sample)

@@ -8,18 +8,16 @@ With the scores x of all items for the user, the row's positive, and `F_l` the s
 
 from __future__ import annotations
 
-import math
-
-from onebp_jax.samplers.common import check_choice, check_count, chosen, rows_of
+from onebp_jax.ops.checks import check_choice, check_not_negative
+from onebp_jax.ops.csr import item_share, row_bounds
+from onebp_jax.samplers.common import check_candidates, chosen, rows_of
 from onebp_jax.samplers.full_row import (
     all_scores,
     count_below,
     count_touched_below,
     not_better,
-    popularity_share,
     scores_at,
 )
-from onebp_jax.samplers.membership import row_bounds
 from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -61,12 +59,8 @@ def bayesian(
     Source: Liu and Wang 2023, and their code.
     """
     check_choice("form", form, ("user_negatives", "all_items"))
-    check_count("num_negatives", num_negatives)
-    check_count("num_candidates", num_candidates)
-    if num_candidates < num_negatives:
-        raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"weight must be zero or a positive number, got {weight}")
+    check_candidates(num_negatives, num_candidates)
+    check_not_negative("weight", weight)
     candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
@@ -82,4 +76,4 @@ def bayesian(
         risk = risks(candidate, positive, below / (among + 1), state.at[ids].get(mode="clip"), weight)
         return Negatives(rows_of(chosen(ids, -risk, num_negatives), batch, data)), state
 
-    return Sampler(candidates.check, lambda data, view=None: popularity_share(data), sample)
+    return Sampler(candidates.check, lambda data, view=None: item_share(data), sample)

@@ -1,42 +1,19 @@
-"""What several samplers need: popularity, the best of some candidates, cheap random words."""
+"""What several samplers need: the layout of rows, and the best of some candidates."""
 
 from __future__ import annotations
 
-import math
-
 import jax.numpy as jnp
-import numpy as np
 
+from onebp_jax.ops.checks import check_count
 from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 
-def check_count(name: str, value: int, least: int = 1) -> None:
-    """Raises ValueError for what is no whole number of at least `least` (0 or 1)."""
-    if not least <= value < math.inf or int(value) != value:
-        kind = "positive whole number" if least else "whole number, zero or more"
-        raise ValueError(f"{name} must be a {kind}, got {value}")
-
-
-def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises ValueError for a value that is none of the `known` ones."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-
-
-def item_counts(data: Interactions) -> np.ndarray:
-    """`i64[N]`, on the host: the number of users who touched each item in training."""
-    if data.item_counts is not None:
-        return np.asarray(data.item_counts, np.int64)
-    return np.bincount(np.asarray(data.sorted_items), minlength=data.num_items)
-
-
-def need_rows(data: Interactions) -> None:
-    """Raises ValueError where it is not known what users touched, for what cannot do without."""
-    if not data.max_row:
-        raise ValueError(
-            "this method has to know what each user touched, which does not fit in memory: raise membership_bytes, or use "
-            "negatives that can do without, such as uniform, shared or in_batch"
-        )
+def check_candidates(num_negatives: int, num_candidates: int, least: int | None = None) -> None:
+    """Raises ValueError if fewer candidates are drawn than are kept: `least`, by default `num_negatives`."""
+    check_count("num_negatives", num_negatives)
+    check_count("num_candidates", num_candidates)
+    if num_candidates < (num_negatives if least is None else least):
+        raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
 
 
 def rows_of(ids: Array, batch: Batch, data: Interactions) -> Array:

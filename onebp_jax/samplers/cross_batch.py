@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.samplers.common import check_count
+from onebp_jax.ops.checks import check_count
 from onebp_jax.samplers.frequency import frequency
 from onebp_jax.samplers.in_batch import false_negative_mask
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree

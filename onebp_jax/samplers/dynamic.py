@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from onebp_jax.ops import geometry
-from onebp_jax.samplers.common import check_choice, check_count, chosen, encode_columns, rows_of
+from onebp_jax.ops.checks import check_choice
+from onebp_jax.samplers.common import check_candidates, chosen, encode_columns, rows_of
 from onebp_jax.samplers.uniform import uniform
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -34,7 +35,7 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
     Source: Zhang, Chen, Wang and Yu 2013.
     """
     check_choice("rule", rule, ("topk", "groups"))
-    _check_candidates(num_negatives, num_candidates, 1 if rule == "groups" else num_negatives)
+    check_candidates(num_negatives, num_candidates, 1 if rule == "groups" else None)
     candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
@@ -65,7 +66,7 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
 
     Source: after Hsieh et al. 2017, as arXiv 2403.18227 describes its rival "HarS".
     """
-    _check_candidates(num_negatives, num_candidates, num_negatives)
+    check_candidates(num_negatives, num_candidates)
     candidates = uniform(num_candidates, "num_candidates")
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
@@ -77,12 +78,3 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
         return Negatives(rows_of(best, batch, data)), state
 
     return Sampler(candidates.check, candidates.init, sample)
-
-
-def _check_candidates(num_negatives: int, num_candidates: int, least: int) -> None:
-    check_count("num_negatives", num_negatives)
-    check_count("num_candidates", num_candidates)
-    if num_candidates < least:
-        raise ValueError(
-            f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}: nothing to choose from"
-        )

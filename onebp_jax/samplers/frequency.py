@@ -15,7 +15,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.samplers.common import check_choice, item_counts
+from onebp_jax.ops.checks import check_choice, check_share
+from onebp_jax.ops.csr import item_counts
 from onebp_jax.types import Array, Interactions, Tree
 
 # What Yi et al. begin with.
@@ -50,8 +51,7 @@ def frequency(correction: str, rate: float = 0.01) -> Frequency:
       ValueError: another name, or a rate outside of 0 .. 1.
     """
     check_choice("correction", correction, ("static", "streaming", "none"))
-    if not 0 < rate <= 1:
-        raise ValueError(f"rate must be above 0 and at most 1, got {rate}")
+    check_share("rate", rate, zero=False)
     if correction == "none":
         return Frequency(lambda data: (), lambda state, ids, data: (None, state))
     if correction == "static":

@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.samplers.common import item_counts
-from onebp_jax.samplers.membership import row_bounds
+from onebp_jax.ops.csr import row_bounds
 from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 # Rows of scores that are counted in one pass over the counts.
@@ -51,12 +50,6 @@ def count_touched_below(scores: Array, values: Array, batch: Batch, data: Intera
         return counts + ((place < end - start) & (scores_at(scores, item[None]) <= values))
 
     return jax.lax.fori_loop(0, jnp.max(end - start, initial=0), count, jnp.zeros(values.shape, jnp.int32))
-
-
-def popularity_share(data: Interactions) -> Array:
-    """`f32[N]`: each item's share of the training pairs."""
-    counts = item_counts(data)
-    return jnp.asarray(counts / counts.sum(), jnp.float32)
 
 
 def not_better(of_one: Array, of_other: Array) -> Array:

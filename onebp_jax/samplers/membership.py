@@ -5,15 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.csr import count_leading, row_bounds
 from onebp_jax.types import Array, Interactions
 
 # Places of the users' rows that are marked in one go.
 _CHUNK = 8
-
-
-def row_bounds(user_ids: Array, data: Interactions) -> tuple[Array, Array]:
-    """Where the users' rows in `sorted_items` begin and end, `i32[b]` each; an empty row for padding."""
-    return tuple(data.row_starts.at[user_ids + i].get(mode="clip") for i in (0, 1))
 
 
 def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
@@ -30,13 +26,10 @@ def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
 
 def _searched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
     start, end = (bound[:, None] for bound in row_bounds(user_ids, data))
-    low = jnp.broadcast_to(start, (user_ids.shape[0], item_ids.shape[-1]))
-    for bit in reversed(range(data.max_row.bit_length())):
-        # Moves past `2^bit` items where all of them are smaller.
-        last = low + (1 << bit) - 1
-        smaller = (last < end) & (data.sorted_items.at[last].get(mode="clip") < item_ids)
-        low = jnp.where(smaller, last + 1, low)
-    return (low < end) & (data.sorted_items.at[low].get(mode="clip") == item_ids)
+    item_at = lambda place: data.sorted_items.at[start + place].get(mode="clip")
+    shape = user_ids.shape[0], item_ids.shape[-1]
+    smaller = count_leading(lambda place: item_at(place) < item_ids, end - start, data.max_row, shape)
+    return (smaller < end - start) & (item_at(smaller) == item_ids)
 
 
 def _marked(user_ids: Array, item_ids: Array, data: Interactions) -> Array:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_count
+from onebp_jax.ops.csr import item_share
 from onebp_jax.ops.random import random_words, scale_words
-from onebp_jax.samplers.common import check_count, item_counts
 from onebp_jax.samplers.in_batch import false_negative_mask
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -37,8 +38,7 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
 
     def init(data: Interactions, view: ModelView | None = None) -> Tree:
         del view
-        counts = item_counts(data)
-        return jnp.asarray(counts / counts.sum(), jnp.float32)
+        return item_share(data)
 
     def sample(
         key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None

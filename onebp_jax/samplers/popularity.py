@@ -13,16 +13,15 @@ and rounded, which changes a chance by at most half of `1 / w_j` of it (a ten-th
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.checks import check_count, check_not_negative
+from onebp_jax.ops.csr import count_leading, item_counts, need_rows, row_bounds
 from onebp_jax.ops.random import random_words, scale_words
-from onebp_jax.samplers.common import check_count, item_counts, need_rows, rows_of
-from onebp_jax.samplers.membership import row_bounds
+from onebp_jax.samplers.common import rows_of
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 _LARGEST = 2**31 - 1
@@ -77,8 +76,7 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
     """
     check_count("num_negatives", num_negatives)
     check_count("smoothing", smoothing, 0)
-    if not (math.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma must be zero or a positive number, got {gamma}")
+    check_not_negative("gamma", gamma)
 
     def check(data: Interactions) -> None:
         need_rows(data)
@@ -109,26 +107,14 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
 def _places(numbers: Array, line: _Line, user_ids: Array, data: Interactions) -> Array:
     """`i32[k, b]`: where on the line of all weights the `numbers i32[k, b]` of the users' untouched weight lie."""
     start, end = row_bounds(user_ids, data)
-    bits = data.max_row.bit_length()
-
-    def try_bit(i: int, count: Array) -> Array:
-        longer = count + (1 << (bits - 1) >> i)
-        before = line.before.at[start + longer - 1].get(mode="clip")
-        return jnp.where((longer <= end - start) & (before <= numbers), longer, count)
-
-    count = jax.lax.fori_loop(0, bits, try_bit, jnp.zeros_like(numbers))
+    before = lambda place: line.before.at[start + place].get(mode="clip")
+    count = count_leading(lambda place: before(place) <= numbers, end - start, data.max_row, numbers.shape)
     # The weight of the touched items up to the last one passed: what lies before its end, less what is untouched of it.
-    last = start + count - 1
-    passed = line.ends[data.sorted_items.at[last].get(mode="clip")] - line.before.at[last].get(mode="clip")
+    passed = line.ends[data.sorted_items.at[start + count - 1].get(mode="clip")] - before(count - 1)
     return numbers + jnp.where(count > 0, passed, 0)
 
 
 def _items_at(places: Array, ends: Array) -> Array:
     """The items that cover these places: how many end at or before each."""
-    bits = ends.shape[0].bit_length()
-
-    def try_bit(i: int, count: Array) -> Array:
-        longer = count + (1 << (bits - 1) >> i)
-        return jnp.where((longer <= ends.shape[0]) & (ends.at[longer - 1].get(mode="clip") <= places), longer, count)
-
-    return jax.lax.fori_loop(0, bits, try_bit, jnp.zeros_like(places))
+    size = ends.shape[0]
+    return count_leading(lambda place: ends.at[place].get(mode="clip") <= places, size, size, places.shape)

@@ -8,13 +8,12 @@ a row's own positive (an accidental hit) is masked in that row; so is, by choice
 
 from __future__ import annotations
 
-import math
-
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.checks import check_count, check_not_negative
+from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.random import random_words, scale_words
-from onebp_jax.samplers.common import check_count, item_counts
 from onebp_jax.samplers.membership import touched
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -35,8 +34,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
       ValueError: `num_negatives < 1` or `alpha` negative or not finite.
     """
     check_count("num_negatives", num_negatives)
-    if not (math.isfinite(alpha) and alpha >= 0):
-        raise ValueError(f"alpha must be zero or a positive number, got {alpha}")
+    check_not_negative("alpha", alpha)
 
     def init(data: Interactions, view: ModelView | None = None) -> Tree:
         if alpha == 0:

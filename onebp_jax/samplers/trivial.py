@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from onebp_jax.samplers.common import need_rows
+from onebp_jax.ops.csr import need_rows, row_bounds
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
@@ -31,7 +31,7 @@ def full_catalogue() -> Sampler:
     ) -> tuple[Negatives, Tree]:
         del key, view
         # The whole row of a user is written at once: the search for single items (`shared.touched`) would ask N times.
-        start, end = (data.row_starts.at[batch.user_ids + i].get(mode="clip")[:, None] for i in (0, 1))
+        start, end = (bound[:, None] for bound in row_bounds(batch.user_ids, data))
         place = start + jnp.arange(data.max_row)
         items = jnp.where(place < end, data.sorted_items.at[place].get(mode="clip"), data.num_items)
         rows = jnp.arange(batch.user_ids.shape[0])[:, None]

@@ -10,15 +10,15 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.checks import check_not_negative
+from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.geometry import unit
 from onebp_jax.ops.random import gumbel, hash_words, random_words
-from onebp_jax.samplers.common import check_count, item_counts, largest, rows_of
+from onebp_jax.samplers.common import check_candidates, largest, rows_of
 from onebp_jax.samplers.membership import touched
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -50,12 +50,8 @@ def two_stage(num_negatives: int, num_candidates: int = 300, gamma: float = 1.0)
 
     Source: Tran et al. 2019, as public code has it; the paper itself was not read.
     """
-    check_count("num_negatives", num_negatives)
-    check_count("num_candidates", num_candidates)
-    if num_candidates < num_negatives:
-        raise ValueError(f"num_candidates must be at least num_negatives={num_negatives}, got {num_candidates}")
-    if not (math.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma must be zero or a positive number, got {gamma}")
+    check_candidates(num_negatives, num_candidates)
+    check_not_negative("gamma", gamma)
 
     def check(data: Interactions) -> None:
         if data.num_items < num_negatives:

@@ -8,30 +8,22 @@ One random word a negative is all that is ever drawn, and a user who touched nea
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.checks import check_count
+from onebp_jax.ops.csr import count_leading, row_bounds
 from onebp_jax.ops.random import distinct_numbers, random_words
-from onebp_jax.samplers.common import check_count
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
 
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
     """Item ids `i32[k, b]` of the untouched items with these `numbers i32[k, b]`, for `user_ids i32[b]`."""
-    if not data.max_row:  # nobody is known to have touched anything
-        return numbers
-    start = data.row_starts.at[user_ids].get(mode="clip")
-    length = data.row_starts.at[user_ids + 1].get(mode="clip") - start
-    bits = data.max_row.bit_length()
-
-    def try_bit(i: int, count: Array) -> Array:
-        longer = count + (1 << (bits - 1) >> i)
-        item = data.sorted_items.at[start + longer - 1].get(mode="clip")
-        return jnp.where((longer <= length) & (item - (longer - 1) <= numbers), longer, count)
-
-    # A real loop: unrolled, XLA would fuse the steps and compute the early ones over and over.
-    return numbers + jax.lax.fori_loop(0, bits, try_bit, jnp.zeros_like(numbers))
+    start, end = row_bounds(user_ids, data)
+    item_at = lambda place: data.sorted_items.at[start + place].get(mode="clip")
+    return numbers + count_leading(
+        lambda place: item_at(place) - place <= numbers, end - start, data.max_row, numbers.shape
+    )
 
 
 def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
@@ -46,7 +38,7 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
     check_count(name, num_negatives)
 
     def check(data: Interactions) -> None:
-        untouched = data.num_items - np.diff(np.asarray(data.row_starts))
+        untouched = data.num_items - np.diff(data.row_starts)
         if untouched.min() < num_negatives:
             user = int(untouched.argmin())
             raise ValueError(
@@ -64,7 +56,7 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
         # Work is done in [k, b]: the long axis last.
         rows = batch.user_ids.shape[0]
         words = random_words(key, num_negatives * rows).reshape(num_negatives, rows)
-        start, end = (data.row_starts.at[batch.user_ids + i].get(mode="clip") for i in (0, 1))
+        start, end = row_bounds(batch.user_ids, data)
         numbers = distinct_numbers(words, data.num_items - (end - start))
         ids = untouched_items(numbers, batch.user_ids, data)
         return Negatives(jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T), state

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_choice, check_positive
 from onebp_jax.ops.geometry import inverse_length
 from onebp_jax.ops.rows import row_sums, take, to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
@@ -18,7 +18,7 @@ ROWS = ("all", "touched")
 
 def ball(radius: float = 1.0) -> Callable[[Array], Array]:
     """`project(rows [.., d])`: vectors longer than `radius` are cut to it, others keep their bits."""
-    _check_radius(radius)
+    check_positive("radius", radius)
 
     def project(rows: Array) -> Array:
         squares = row_sums(rows * rows)
@@ -29,13 +29,8 @@ def ball(radius: float = 1.0) -> Callable[[Array], Array]:
 
 def sphere(radius: float = 1.0) -> Callable[[Array], Array]:
     """`project(rows [.., d])`: every vector is rescaled to length `radius` (a vector of zeros stays one)."""
-    _check_radius(radius)
+    check_positive("radius", radius)
     return lambda rows: rows * (radius * inverse_length(rows))
-
-
-def _check_radius(radius: float) -> None:
-    if not (math.isfinite(radius) and radius > 0):
-        raise ValueError(f"radius must be a positive number, got {radius}")
 
 
 def constrained(updater: Updater, project: Callable[[Array], Array], rows: str = "all") -> Updater:
@@ -52,8 +47,7 @@ def constrained(updater: Updater, project: Callable[[Array], Array], rows: str =
     Raises:
       ValueError: an unknown `rows`.
     """
-    if rows not in ROWS:
-        raise ValueError(f"rows must be one of {', '.join(ROWS)}, got {rows!r}")
+    check_choice("rows", rows, ROWS)
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
         table, state = updater.update(signal, state, table, **extra)

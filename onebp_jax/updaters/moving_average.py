@@ -8,10 +8,9 @@ one *after* the item tower's own update. No gradient, no optimiser state, no wei
 
 from __future__ import annotations
 
-import math
-
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_choice, check_share
 from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Signal, Updater
 from onebp_jax.updaters import duplicates as dup
@@ -42,10 +41,8 @@ def moving_average(beta: float, duplicates: str = "expected") -> Updater:
       >>> table.tolist()
       [[1.875], [1.0]]
     """
-    if not (math.isfinite(beta) and 0 <= beta <= 1):
-        raise ValueError(f"beta must be between 0 and 1, got {beta}")
-    if duplicates not in dup.RULES:
-        raise ValueError(f"duplicates must be one of {', '.join(dup.RULES)}, got {duplicates!r}")
+    check_share("beta", beta)
+    check_choice("duplicates", duplicates, dup.RULES)
 
     def init(table: Array) -> Array:
         return jnp.zeros(table.shape[0], jnp.int32)

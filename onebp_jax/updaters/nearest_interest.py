@@ -9,11 +9,10 @@ rule of the inner updater. Our own proposal: no paper has it.
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_cosine_margin, check_not_negative
 from onebp_jax.ops.geometry import unit
 from onebp_jax.ops.rows import take
 from onebp_jax.types import Array, Signal, Tree, Updater
@@ -46,11 +45,9 @@ def nearest_interest(
         raise ValueError(
             f"nearest_interest works on an updater that reads targets only, this one reads {updater.reads}"
         )
-    for name, value in (("usage_bonus", usage_bonus), ("repel", repel)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be zero or a positive number, got {value}")
-    if not -1 <= margin < 1:
-        raise ValueError(f"margin must be a cosine, at least -1 and below 1, got {margin}")
+    check_not_negative("usage_bonus", usage_bonus)
+    check_not_negative("repel", repel)
+    check_cosine_margin("margin", margin)
 
     def init(table: Array) -> Tree:
         counts = jnp.zeros(table.shape[:2], jnp.float32) if usage_bonus else ()

@@ -12,17 +12,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_choice, check_not_negative
 from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array
 
 Penalty = Callable[[Array], Array]
-
-
-def _check(weight: float, form: str, forms: tuple[str, ...]) -> None:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"weight must be zero or a positive number, got {weight}")
-    if form not in forms:
-        raise ValueError(f"form must be one of {', '.join(forms)}, got {form!r}")
 
 
 def dcrs(weight: float, low: float, high: float, form: str = "code") -> Penalty:
@@ -43,7 +37,8 @@ def dcrs(weight: float, low: float, high: float, form: str = "code") -> Penalty:
 
     Source: Bao et al. 2022, The Minority Matters: A Diversity-Promoting Collaborative Metric Learning Algorithm.
     """
-    _check(weight, form, ("code", "paper"))
+    check_not_negative("weight", weight)
+    check_choice("form", form, ("code", "paper"))
     if not 0 <= low <= high < math.inf:
         raise ValueError(f"thresholds must be 0 <= low <= high, got low={low}, high={high}")
     outside = lambda values: jax.nn.relu(low - values) + jax.nn.relu(values - high)
@@ -81,7 +76,8 @@ def covariance(weight: float, form: str = "squared") -> Penalty:
 
     Source: Hsieh et al. 2017, Collaborative Metric Learning.
     """
-    _check(weight, form, ("squared", "signed"))
+    check_not_negative("weight", weight)
+    check_choice("form", form, ("squared", "signed"))
 
     def penalty(table: Array) -> Array:
         rows = table.reshape(-1, table.shape[-1])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import jax.numpy as jnp
 
+from onebp_jax.ops.checks import check_share
 from onebp_jax.types import Array, Signal, Tree, Updater
 
 
@@ -24,8 +23,7 @@ def with_target(updater: Updater, rho: float = 0.995) -> Updater:
 
     Source: BUIR (Lee et al. 2021); the momentum encoder of BYOL and MoCo.
     """
-    if not (math.isfinite(rho) and 0 <= rho <= 1):
-        raise ValueError(f"rho must be between 0 and 1, got {rho}")
+    check_share("rho", rho)
 
     def init(table: Array) -> Tree:
         if table.ndim != 3 or table.shape[1] != 2:

@@ -9,12 +9,12 @@ of large embedding tables (Naumov et al. 2019, DLRM), where optimiser state is m
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
 
+from onebp_jax.ops.checks import check_not_negative, check_positive
 from onebp_jax.types import Array
 
 
@@ -74,10 +74,8 @@ def _coupled(scale_by):
 
 
 def _check(learning_rate: float, l2: float) -> None:
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
-    if not (math.isfinite(l2) and l2 >= 0):
-        raise ValueError(f"l2 must be zero or a positive number, got {l2}")
+    check_positive("learning_rate", learning_rate)
+    check_not_negative("l2", l2)
 
 
 def adam(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:

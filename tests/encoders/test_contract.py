@@ -11,13 +11,13 @@ from onebp_jax.data.device import to_device
 from onebp_jax.encoders import (
     FeatureTower,
     buir,
-    detached,
     embedding,
     euclidean,
     features,
     lightgcn,
     multi_interest,
     ngcf,
+    stop_user_gradient,
 )
 from onebp_jax.engine.backward import read
 from onebp_jax.types import Encoder
@@ -42,7 +42,7 @@ ENCODERS: dict[str, Encoder] = {
     "lightgcn": lightgcn(3, 1, normalize=True),
     "ngcf": ngcf(3, 1),
     "ngcf official": ngcf(3, 1, form="official"),
-    "stop_user_gradient": detached(lightgcn(3, 1)),
+    "stop_user_gradient": stop_user_gradient(lightgcn(3, 1)),
     "features": features(3, FeatureTower(3, ()), FeatureTower(3, (4,)), ids="user"),
 }
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)

@@ -67,7 +67,7 @@ def test_no_layer_is_the_embedding_bit_for_bit(normalize):
 
 @pytest.mark.parametrize("layers", [-1, 1.5])
 def test_a_bad_number_of_layers_is_refused(layers):
-    with pytest.raises(ValueError, match=f"num_layers must be a whole number of 0 or more, got {layers}"):
+    with pytest.raises(ValueError, match=f"num_layers must be a whole number, zero or more, got {layers}"):
         lightgcn(2, layers)
     with pytest.raises(ValueError, match="dim must be"):
         lightgcn(0)

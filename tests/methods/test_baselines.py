@@ -132,8 +132,8 @@ def test_more_memory_than_allowed_is_refused_with_the_size(make, needed):
     [
         (lambda: baselines.item_knn(0), "num_neighbours must be a positive whole number, got 0"),
         (lambda: baselines.item_knn(2.5), "num_neighbours must be a positive whole number, got 2.5"),
-        (lambda: baselines.item_knn(shrink=-1.0), "shrink must be a number of at least 0, got -1.0"),
-        (lambda: baselines.item_knn(shrink=math.nan), "shrink must be a number of at least 0, got nan"),
+        (lambda: baselines.item_knn(shrink=-1.0), "shrink must be zero or a positive number, got -1.0"),
+        (lambda: baselines.item_knn(shrink=math.nan), "shrink must be zero or a positive number, got nan"),
         (lambda: baselines.item_knn(similarity="dice"), "similarity must be one of cosine, jaccard, got 'dice'"),
         (lambda: baselines.ease(0.0), "ease_l2 must be a positive number, got 0.0"),
         (lambda: baselines.ease(max_bytes=0), "max_bytes must be a positive whole number, got 0"),
