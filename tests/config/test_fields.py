@@ -14,6 +14,7 @@ from onebp_jax.config.fields import FIELDS
 from onebp_jax.errors import UserError
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
+from onebp_jax.types import Method
 
 YES_OR_NO = [field for field, value in default_config().items() if type(value) is bool]
 NUMERIC = [field for field, value in default_config().items() if type(value) in (int, float)]
@@ -184,7 +185,7 @@ def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
 def test_every_named_method_is_built(name):
     built = build_method(with_value("method", name))
     untrained = name in ("popularity", "itemknn", "ease")
-    assert isinstance(built, Baseline if untrained else methods.Method)
+    assert isinstance(built, Baseline if untrained else Method)
 
 
 def test_a_function_of_ones_own_is_a_method():
@@ -192,7 +193,7 @@ def test_a_function_of_ones_own_is_a_method():
     config.method = own_method
     check_config(config)
     built = build_method(config)
-    assert isinstance(built, methods.Method)
+    assert isinstance(built, Method)
     assert built.user_updater.reads == ("grads",)
 
 
@@ -202,7 +203,7 @@ def test_a_function_of_ones_own_is_a_method():
 def test_any_callable_is_a_method_and_has_a_name(given):
     config = default_config()
     config.method = given
-    assert isinstance(build_method(config), methods.Method)
+    assert isinstance(build_method(config), Method)
     assert json.loads(json.dumps(as_plain(config)))["method"] == as_plain(config)["method"]
 
 
