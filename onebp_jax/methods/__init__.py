@@ -3,6 +3,7 @@
 `onebp_jax.methods.NAME` is the function of the method `NAME`, such as `onebp_jax.methods.onebp`.
 """
 
+from onebp_jax.methods import named
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.methods.named import NAMED
@@ -12,6 +13,4 @@ __all__ = ["NAMED", "Baseline", "build_method", "compose"]
 
 
 def __getattr__(name: str):
-    if name in NAMED:
-        return NAMED[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(named, name)

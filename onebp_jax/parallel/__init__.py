@@ -1,21 +1,17 @@
 """The same step on many devices: batches spread over them, tables copied or sharded by rows; several processes."""
 
 from onebp_jax.parallel.describe import bytes_per_device, described, log_placement
-from onebp_jax.parallel.distribute import (
-    DRIVERS,
-    TABLES,
-    Layout,
-    check_layout,
-    distribute,
+from onebp_jax.parallel.distribute import check_layout, distribute
+from onebp_jax.parallel.layout import DRIVERS, TABLES, Layout, make_layout
+from onebp_jax.parallel.ranking import spread_top_k
+from onebp_jax.parallel.sharding import (
     gather_to_host,
     init_sharded,
-    make_layout,
     process_slice,
     replicate,
     shard_state,
     shard_tables,
 )
-from onebp_jax.parallel.ranking import spread_top_k
 from onebp_jax.parallel.traffic import exchanged
 
 __all__ = [

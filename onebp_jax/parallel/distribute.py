@@ -9,64 +9,18 @@ Under `pmap` and `shard_map` each device runs the body, and the body says what i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives, over_devices
 from onebp_jax.ops.rows import NARROW
-from onebp_jax.parallel import processes
-from onebp_jax.types import Array, Method, Signal, State, Tree, Updater
-
-AXIS = "data"
-DRIVERS = ("pmap", "shard_map", "jit")
-TABLES = ("replicated", "sharded")
-_WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
-
-
-class Layout(NamedTuple):
-    """What runs where.
-
-    Attributes:
-      driver: a name of `DRIVERS`. mesh: the devices.
-      sharded: whether each device holds a part of the rows of the tables, or all rows.
-    """
-
-    driver: str
-    mesh: Mesh
-    sharded: bool = False
-
-    @property
-    def num_devices(self) -> int:
-        """The number of devices."""
-        return self.mesh.size
-
-    @property
-    def rows(self) -> NamedSharding:
-        """The sharding of a table whose rows are in parts."""
-        return self.sharding(_ROWS)
-
-    def sharding(self, spec: PartitionSpec = _WHOLE) -> NamedSharding:
-        """The sharding of an array by a specification; by default a copy on each device."""
-        return NamedSharding(self.mesh, spec)
-
-
-def make_layout(driver: str = "pmap", devices: Sequence[Any] | None = None, tables: str = "replicated") -> Layout:
-    """A layout over `devices` (`jax.Device`), by default all of them.
-
-    Raises:
-      ValueError: an unknown driver, or another value of `tables` than those of `TABLES`.
-    """
-    for name, value, known in (("driver", driver, DRIVERS), ("tables", tables, TABLES)):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    chosen = jax.devices() if devices is None else devices
-    return Layout(driver, Mesh(np.array(chosen), (AXIS,)), tables == "sharded")
+from onebp_jax.parallel.layout import AXIS, ROWS, WHOLE, Layout
+from onebp_jax.parallel.sharding import map_state
+from onebp_jax.types import Array, Method, Signal, State, Updater
 
 
 def check_layout(method: Method, layout: Layout, batch_size: int, state: State) -> None:
@@ -134,19 +88,19 @@ def distribute(build: Callable[[Collectives], Callable], layout: Layout) -> Call
 
     def by_compiler(state: State, *rest):
         new, info = build(_automatic(layout))(state, *rest)
-        lie = lambda leaf, tower: jax.lax.with_sharding_constraint(leaf, layout.sharding(_ROWS if tower else _WHOLE))
-        return _map(lie, new, layout), info
+        lie = lambda leaf, tower: jax.lax.with_sharding_constraint(leaf, layout.sharding(ROWS if tower else WHOLE))
+        return map_state(lie, new, layout), info
 
     def by_shard_map(state: State, *rest):
-        specs = _map(lambda _, tower: _ROWS if tower else _WHOLE, state, layout)
+        specs = map_state(lambda _, tower: ROWS if tower else WHOLE, state, layout)
         body = lambda *given: build(over_devices(AXIS, jax.lax.axis_index(AXIS), count, layout.sharded))(*given)
         # Every device writes the same rows of its copy. JAX cannot infer that the copies stay equal.
         return jax.shard_map(
-            body, mesh=mesh, in_specs=(specs, *[_WHOLE] * len(rest)), out_specs=(specs, _WHOLE), check_vma=False
+            body, mesh=mesh, in_specs=(specs, *[WHOLE] * len(rest)), out_specs=(specs, WHOLE), check_vma=False
         )(state, *rest)
 
     def by_pmap(state: State, *rest):
-        axes = _map(lambda _, tower: 0 if tower else None, state, layout)
+        axes = map_state(lambda _, tower: 0 if tower else None, state, layout)
         body = lambda index, *given: build(over_devices(AXIS, index, count, layout.sharded))(*given)
         mapped = jax.pmap(
             body,
@@ -157,8 +111,8 @@ def distribute(build: Callable[[Collectives], Callable], layout: Layout) -> Call
         )
         stack = lambda x, tower: x.reshape(count, -1, *x.shape[1:]) if tower else x
         merge = lambda x, tower: x.reshape(-1, *x.shape[2:]) if tower else x
-        new, info = mapped(jnp.arange(count), _map(stack, state, layout), *rest)
-        return _map(merge, new, layout, like=state), info
+        new, info = mapped(jnp.arange(count), map_state(stack, state, layout), *rest)
+        return map_state(merge, new, layout, like=state), info
 
     return {"jit": by_compiler, "shard_map": by_shard_map, "pmap": by_pmap}[layout.driver]
 
@@ -168,94 +122,3 @@ def _automatic(layout: Layout) -> Collectives:
     put = lambda x, *spec: jax.lax.with_sharding_constraint(x, layout.sharding(PartitionSpec(*spec)))
     mine = lambda x, along=0: put(x, *[None] * along, AXIS)
     return SINGLE_DEVICE._replace(local_shard=mine, all_gather=lambda x, along=0: put(x))
-
-
-def _map(function: Callable, state: State, layout: Layout, like: State | None = None) -> State:
-    """`function(leaf, tower)` over a state.
-
-    `tower` names the sharded table that the leaf has one entry per row of; it is None for other leaves, and everywhere if
-    tables are replicated.
-    """
-    like = like or state
-    parts = {}
-    for name in State._fields:
-        tower = name.removesuffix("_opt") if layout.sharded else None
-        rows = getattr(like, tower).shape[0] if tower in ("user", "item") else None
-        in_rows = [leaf.ndim > 0 and leaf.shape[0] == rows for leaf in jax.tree.leaves(getattr(like, name))]
-        leaves, tree = jax.tree.flatten(getattr(state, name))
-        found = [function(leaf, tower if each else None) for leaf, each in zip(leaves, in_rows, strict=True)]
-        parts[name] = jax.tree.unflatten(tree, found)
-    return State(**parts)
-
-
-def init_sharded(build: Callable[..., State], layout: Layout, *given: Tree) -> State:
-    """The state `build(*given)`, laid out as by `shard_state`; each device computes the rows that it holds."""
-    place = lambda leaf, tower: layout.rows if tower else layout.sharding()
-    padded = lambda leaf, tower: _padded(leaf, layout, jnp.pad) if tower else leaf
-    forms = jax.eval_shape(build, *given)
-    laid = jax.jit(lambda *given: _map(padded, build(*given), layout), out_shardings=_map(place, forms, layout))
-    return laid(*given)
-
-
-def shard_state(state: State, layout: Layout) -> State:
-    """A state of one device, moved to the devices of a layout.
-
-    Sharded tables get rows of zeros up to a multiple of the devices.
-    """
-    put = lambda leaf, tower: shard_rows(leaf, layout) if tower else _put(leaf, layout.sharding())
-    return _map(put, state, layout)
-
-
-def shard_rows(table: Array | np.ndarray, layout: Layout) -> Array:
-    """A table `[rows, ..]`, sharded by rows, with rows of zeros up to a multiple of the devices."""
-    return _put(_padded(np.asarray(table), layout, np.pad), layout.rows)
-
-
-def shard_tables(layout: Layout | None, *tables: Array | np.ndarray) -> list[Array]:
-    """Tables as a layout says: sharded by rows, or a copy on each device; on the first device without a layout."""
-    if layout is None:
-        return [jnp.asarray(table) for table in tables]
-    return [shard_rows(table, layout) if layout.sharded else replicate(table, layout) for table in tables]
-
-
-def _padded(table, layout: Layout, pad: Callable):
-    missing = -table.shape[0] % layout.num_devices
-    return pad(table, [(0, missing)] + [(0, 0)] * (table.ndim - 1)) if missing else table
-
-
-def process_slice(layout: Layout) -> tuple[int, int]:
-    """`(part, parts)`: which part of a batch the devices of this process have, and how many processes have a part."""
-    owners = [device.process_index for device in layout.mesh.devices.flat]
-    mine = owners.count(jax.process_index())
-    return owners.index(jax.process_index()) // mine, layout.num_devices // mine
-
-
-def replicate(tree: Tree, layout: Layout) -> Tree:
-    """Copies on all devices of arrays that every process has."""
-    return jax.tree.map(lambda leaf: _put(leaf, layout.sharding()), tree)
-
-
-def _put(leaf: Array | np.ndarray, sharding: NamedSharding) -> Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        # Typed keys cannot be put on devices of other processes as they are.
-        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
-    # With several processes only host arrays can be put on all devices.
-    return jax.device_put(leaf if jax.process_count() == 1 else np.asarray(leaf), sharding)
-
-
-def gather_to_host(table: Array, rows: int) -> np.ndarray | None:
-    """The first `rows` of a table, in the host memory of the lead process; None in the other processes.
-
-    All processes must call it. No device ever holds more than its part.
-    """
-    if table.is_fully_replicated:
-        return np.asarray(table.addressable_data(0))[:rows] if processes.is_lead() else None
-    if table.is_fully_addressable:
-        return np.asarray(table)[:rows]
-    here, parts = {shard.index[0].start or 0: shard for shard in table.addressable_shards}, []
-    for first in range(0, table.shape[0], table.sharding.shard_shape(table.shape)[0]):
-        mine = here.get(first, table.addressable_shards[0])
-        sent = multihost_utils.broadcast_one_to_all(np.asarray(mine.data), is_source=first in here)
-        if processes.is_lead():
-            parts.append(np.asarray(sent))
-    return np.concatenate(parts)[:rows] if parts else None

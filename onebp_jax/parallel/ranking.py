@@ -15,14 +15,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from onebp_jax.engine.collectives import over_devices
 from onebp_jax.evaluation.ranking import Plan, rank_chunks
-from onebp_jax.parallel.distribute import AXIS, Layout
+from onebp_jax.parallel.layout import AXIS, ROWS, WHOLE, Layout
 from onebp_jax.types import Array
-
-_WHOLE, _ROWS = PartitionSpec(), PartitionSpec(AXIS)
 
 
 def spread_top_k(layout: Layout, users: np.ndarray) -> Callable[[Array, Array, Plan, int], tuple[Array, Array]]:
@@ -54,12 +51,12 @@ class _Sizes(NamedTuple):
 @partial(jax.jit, static_argnames=("layout", "sizes"))
 def _top_k(user: Array, item: Array, *rest: Array, layout: Layout, sizes: _Sizes) -> tuple[Array, Array]:
     """`rest`: ids of users; rows, items and starts of the pairs to leave out."""
-    ranked, spec = (_of_items, _ROWS) if layout.sharded else (_of_users, _WHOLE)
+    ranked, spec = (_of_items, ROWS) if layout.sharded else (_of_users, WHOLE)
     return jax.shard_map(
         partial(ranked, layout, sizes),
         mesh=layout.mesh,
-        in_specs=(spec, spec, *[_WHOLE] * len(rest)),
-        out_specs=(_WHOLE, _WHOLE),
+        in_specs=(spec, spec, *[WHOLE] * len(rest)),
+        out_specs=(WHOLE, WHOLE),
         check_vma=False,
     )(user, item, *rest)
 

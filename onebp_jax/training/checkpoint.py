@@ -28,7 +28,7 @@ from absl import logging
 
 from onebp_jax.errors import RunFailed
 from onebp_jax.parallel import processes
-from onebp_jax.training.runner import Progress, Run
+from onebp_jax.training.run import Progress, Run
 from onebp_jax.types import Array, Tree
 
 KEPT = 2

@@ -19,7 +19,7 @@ from onebp_jax.evaluation.protocols import Selection
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 from onebp_jax.training.placement import to_host
-from onebp_jax.training.runner import Progress
+from onebp_jax.training.run import Progress
 from onebp_jax.training.versions import versions
 
 
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
       tables: the chosen vectors, `(user [M, e], item [N, e])`: NumPy arrays of a method without training, else arrays on the
         devices, which may be sharded and padded.
       progress: of the run. epochs_done: 0 for a method without training.
-      rank: see `runner.Job`.
+      rank: see `run.Job`.
     """
 
     tables: tuple[Any, Any]

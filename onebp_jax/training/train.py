@@ -26,7 +26,7 @@ from onebp_jax.parallel import Layout, log_placement, processes
 from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training.progress import progress
 from onebp_jax.training.result import Outcome, write_result
-from onebp_jax.training.runner import Job, Run
+from onebp_jax.training.run import Job, Progress, Run
 from onebp_jax.training.signals import caught_signals
 
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
@@ -85,7 +85,7 @@ def _closed_form(config, method: Baseline, dataset: Dataset | StreamedDataset) -
     kept, held_out = hold_out(config, dataset)
     tables = method.tables(kept, *shape)
     selection, _ = protocols.record(protocols.start(), 0, measure(dataset, kept, held_out, *tables))
-    return Outcome(tables, runner.Progress(selection))
+    return Outcome(tables, Progress(selection))
 
 
 def _begin(job: Job, run: Run, workdir: Path, data: dict) -> Run:

@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax.evaluation import ranking
 from onebp_jax.parallel import make_layout, spread_top_k
-from onebp_jax.parallel.distribute import shard_rows
+from onebp_jax.parallel.sharding import shard_rows
 
 K = 5
 
