@@ -10,11 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-
-
 DRIVERS = ("pmap", "shard_map", "jit")
-
-
 TABLES = ("replicated", "sharded")
 # Specifications of arrays: a copy on each device; sharded by rows.
 WHOLE, ROWS = PartitionSpec(), PartitionSpec(AXIS)
