@@ -114,7 +114,7 @@ def features(
     def some(tables: Tables, tower: str, rows: Array, row_ids: Array, data: Interactions) -> Array:
         if modules[tower] is None:
             return rows
-        known = data.prepared[tower].at[row_ids].get(mode="clip")
+        known = jnp.asarray(data.prepared[tower]).at[row_ids].get(mode="clip")
         side = getattr(data, f"{tower}_features")
         return add_own(tower, _of_ids(modules[tower], tables.params[tower], side, row_ids), rows, known)
 
