@@ -1,13 +1,13 @@
 """From files to arrays of (user, item) pairs: readers, splits, the catalogue of data sets, a synthetic generator.
 
-Everything here runs on the host with NumPy and pandas. `load` is the way in:
+All of it but `device` runs on the host with NumPy and pandas. Start with `load`:
 
-    dataset = load("gowalla")                        # a set of the catalogue, downloaded once
-    dataset = load("my.csv", split="time")           # a file of your own
-    dataset = load("my.csv", item_features="items.csv")     # and side information about its items
+    dataset = load("gowalla")                            # a set of the catalogue, downloaded once
+    dataset = load("my.csv", split="time")               # your own file
+    dataset = load("my.csv", item_features="items.csv")  # and side information about its items
 
-What does not fit in memory stays in a folder of Parquet files: `open_stream`, then `epoch_batches` of shuffled pairs; with its
-parts to measure on, `load_streamed`.
+Data that do not fit in memory stay in a folder of Parquet files. `load_streamed` opens the folder with its validation and test
+part; `open_stream` opens training pairs alone, and `epoch_batches` gives them in shuffled batches.
 """
 
 from onebp_jax.compat.renamed import renamed_names

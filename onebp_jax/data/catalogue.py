@@ -1,8 +1,8 @@
-"""One way in: a name of the catalogue, or a path, becomes a `Dataset`.
+"""`load`: a name of the catalogue, or a path, becomes a `Dataset`.
 
-The sets of the catalogue are looked for below the data root (`data_dir`, else `$ONEBP_DATA_DIR`), then in a per-user
-cache, and are downloaded into that cache if they are in neither. A set is a folder with a train and a test file, and
-perhaps a `split.txt` with the sentence that says which split it is.
+A set of the catalogue is a folder with a train and a test file, and perhaps a `split.txt` with one sentence that describes the
+split. `load` looks for it in the data root (`data_dir`, else `$ONEBP_DATA_DIR`), then in a per-user cache. If it is in neither,
+it is downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ def load(
     """Loads a data set and checks it.
 
     Args:
-      dataset: one of `NAMES`; or the path of a file that `read_interactions` reads; or of a folder with two such
+      dataset: one of `NAMES`; or the path of a file that `read_interactions` reads; or the path of a folder with two such
         files, `train.*` and `test.*`.
-      data_dir: the data root, one folder a set of the catalogue. Default: `$ONEBP_DATA_DIR`, else a per-user cache.
+      data_dir: the data root, with one folder per set of the catalogue. Default: `$ONEBP_DATA_DIR`, else a per-user cache.
       split: "given" (the train and the test file), "ratio" (per user, random), "time" (per user, the latest),
         "leave_one_out", "leave_one_out_time"; "auto" is "given" if there are two files, else "ratio". All but
-        "given" split the union of what there is.
+        "given" split the union of the files.
       test_fraction: for "ratio" and "time", and for the synthetic set.
       split_seed: for "ratio" and "leave_one_out".
       user_column, item_column, time_column: see `read_interactions`.
       synthetic: arguments of `generate`, if the dataset is "synthetic".
       user_features, item_features: a file of side information, see `onebp_jax.data.features`; "auto" is `users.*` or
-        `items.*` beside the files of the set. Items that it alone has join the catalogue.
+        `items.*` beside the files of the set. Items that only this file has join the item catalogue.
       feature_columns: the columns to use of these files; empty for all but ids.
-      download: whether a set that is not there may be downloaded.
+      download: whether a missing set may be downloaded.
     Raises:
-      UserError: if the set cannot be found, read, split as asked, or is not fit for training (see `check`).
+      UserError: the set cannot be found, read or split as asked, or it is not fit for training (see `check`).
     """
     name = os.fspath(dataset)
     if split not in SPLITS:
@@ -94,7 +94,7 @@ def _generate(options: dict) -> Dataset:
 
 
 def _split(name: str, frames: list[pd.DataFrame], split: str, fraction: float, seed: int) -> tuple:
-    """Train pairs, test pairs, a sentence that says which split (none: the given one), number of duplicates."""
+    """Train pairs, test pairs, a sentence that describes the split (None for the given one), number of duplicates."""
     if split == "auto":
         split = "given" if len(frames) == 2 else "ratio"
     if split == "given":
@@ -118,14 +118,14 @@ def _split(name: str, frames: list[pd.DataFrame], split: str, fraction: float, s
 
 
 def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list[Path]:
-    """The one file of a set, or its train and its test file."""
+    """The single file of a set, or its train and its test file."""
     if name in SOURCES:
         return _find_in_catalogue(name, data_dir, download)
     path = Path(name).expanduser()
     if path.is_dir():
         if files := _train_and_test(path):
             return files
-        raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; name one file")
+        raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
     if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
         nearest = difflib.get_close_matches(name, NAMES, 1, cutoff=0)[0]
         raise UserError(
@@ -150,12 +150,12 @@ def _find_in_catalogue(name: str, data_dir: str | os.PathLike | None, download: 
 
 
 def _train_and_test(folder: Path) -> list[Path]:
-    """The train and the test file of a folder; nothing if there is neither."""
+    """The train and the test file of a folder; an empty list if it has neither."""
     found = []
     for part in ("train", "test"):
         found += [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()][:1]
     if len(found) == 1:
-        raise UserError(f"{folder}: has {found[0].name} alone, expected a train and a test file; add the other one")
+        raise UserError(f"{folder}: has only {found[0].name}, expected a train and a test file; add the other one")
     if found and len({file.name.endswith(LIGHTGCN) for file in found}) == 2:
         raise UserError(f"{folder}: {found[0].name} and {found[1].name} differ in format; convert one of them")
     return found

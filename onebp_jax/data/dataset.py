@@ -1,7 +1,7 @@
-"""What a data set is: (user, item) pairs under internal ids, and the original ids to come back by.
+"""A data set: (user, item) pairs under internal ids, and the original id of each.
 
 Internal ids count from 0. Ids of a table (CSV, Parquet, ...) are numbered by first appearance, the train file
-before the test file; ids of LightGCN text are the internal ids themselves.
+before the test file. Ids of LightGCN text are already the internal ids.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Features:
       numeric: `f32[N, c]`, standardised; 0 where missing.
       tokens: `i32[N, L]`, ids below `vocabulary`, padded with `vocabulary`.
       vocabulary: `V`, the number of distinct tokens.
-      names: what each used column was taken for: "year: numbers", "genres: values", "title: words".
+      names: how each used column was read: "year: numbers", "genres: values", "title: words".
     """
 
     numeric: np.ndarray
@@ -35,7 +35,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)  # eq=False: comparing arrays with == has no truth value
 class Dataset:
-    """Pairs of one data set, `M` users and `N` items.
+    """The pairs of one data set with `M` users and `N` items.
 
     Attributes:
       name: the catalogue name or the path that was loaded.
@@ -43,10 +43,10 @@ class Dataset:
       test: `int32[T, 2]`; `T` may be 0.
       user_ids: `[M]`, the original id of every user; row = internal id.
       item_ids: `[N]`, the original id of every item.
-      split: which split this is, for a person: "given", "per-user random 20 %, seed 0".
+      split: describes the split: "given", "per-user random 20 %, seed 0".
       duplicates: how many repeated (user, item) pairs were dropped.
-      truth: what a synthetic set was made from, else None.
-      user_features, item_features: side information, `Features` with a row an internal id, else None.
+      truth: the latent types of a synthetic set, else None.
+      user_features, item_features: side information, `Features` with one row per internal id, else None.
     """
 
     name: str
@@ -62,20 +62,20 @@ class Dataset:
 
     @property
     def num_users(self) -> int:
-        """`M`, users without any pair included."""
+        """`M`; it counts users without pairs too."""
         return len(self.user_ids)
 
     @property
     def num_items(self) -> int:
-        """`N`, items without any pair included."""
+        """`N`; it counts items without pairs too."""
         return len(self.item_ids)
 
 
 def check(dataset: Dataset) -> None:
-    """Raises `UserError` unless the set can be trained and tested on.
+    """Raises `UserError` unless the set is fit for training and testing.
 
-    Not allowed: an empty train part, ids outside `0..M-1` or `0..N-1`, test users without a train pair, and a pair
-    that is in both parts. Test items that train has not seen are allowed.
+    Not allowed: an empty train part, ids outside `0..M-1` or `0..N-1`, test users without a train pair, a pair in both
+    parts. Test items without a train pair are allowed.
     """
     name, train, test = dataset.name, dataset.train, dataset.test
     if not len(train):

@@ -32,8 +32,20 @@ def on_host(
     ordered = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     counts = np.bincount(pairs[:, 0], minlength=num_users)
     starts = np.concatenate([[0], np.cumsum(counts)])
-    arrays = (np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1]))
-    return Interactions(*arrays, num_users, num_items, int(counts.max()), user_features, item_features)
+    # `Interactions` declares device arrays; on the host NumPy arrays take their place.
+    arrays: list[Tree] = [np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1])]
+    user_ids, item_ids, row_starts, sorted_items = arrays
+    return Interactions(
+        user_ids=user_ids,
+        item_ids=item_ids,
+        row_starts=row_starts,
+        sorted_items=sorted_items,
+        num_users=num_users,
+        num_items=num_items,
+        max_row=int(counts.max()),
+        user_features=user_features,
+        item_features=item_features,
+    )
 
 
 def upload(data: Interactions) -> Interactions:

@@ -1,6 +1,6 @@
-"""Where the sets of the catalogue come from, and their conversion to LightGCN text.
+"""The sources of the catalogue's sets, and the conversion of the sets to LightGCN text.
 
-Nothing is redistributed: every file is fetched from its public address, checked by its sha256, converted, and stored
+Nothing is redistributed: every file is downloaded from its public address, checked by its sha256, converted, and stored
 as `train.txt.gz` and `test.txt.gz`. Two of the sets come in two splits:
 
     gowalla, yelp2018                split of LightGCN (https://arxiv.org/abs/2002.02126)
@@ -38,8 +38,8 @@ def fetch(url: str, sha256: str) -> bytes:
     """Downloads a file.
 
     Raises:
-      UserError: if it is not the file that was expected.
-      OSError, http.client.HTTPException: if it cannot be had.
+      UserError: the file is not the expected one.
+      OSError, http.client.HTTPException: the file cannot be downloaded.
     """
     with urllib.request.urlopen(url, timeout=30) as response:
         data = response.read()
@@ -48,15 +48,15 @@ def fetch(url: str, sha256: str) -> bytes:
 
 
 def install(name: str, folder: Path, root: Path, *, download: bool = True) -> None:
-    """Gets a set of the catalogue, converts it and stores it: all of it or nothing.
+    """Downloads a set of the catalogue, converts it and stores it completely or not at all.
 
     Args:
       name: a key of `SOURCES`.
-      folder: where the set shall be; made by this function.
-      root: the data root; files that a person has put into `root/raw/name`, named as at their addresses, are used.
-      download: whether the others may be downloaded.
+      folder: where to store the set; this function makes it.
+      root: the data root. Files in `root/raw/name`, with the names of their addresses, are used and not downloaded.
+      download: whether other files may be downloaded.
     Raises:
-      UserError: if a file cannot be had or is not the one expected, or if the folder cannot be written.
+      UserError: a file cannot be downloaded or is not the expected one, or the folder cannot be written.
     """
     with tempfile.TemporaryDirectory() as work:
         train, test, sentence = _obtain(name, Path(work), root, download)
@@ -70,22 +70,22 @@ def install(name: str, folder: Path, root: Path, *, download: bool = True) -> No
             (done / "split.txt").write_text(sentence + "\n")
             os.replace(done, folder)
     except OSError as error:
-        if not (folder / "train.txt.gz").is_file():  # else another process was faster, with the same files
+        if not (folder / "train.txt.gz").is_file():  # else another process has stored the same files
             raise UserError(
                 f"{name}: cannot be stored in {folder} ({error}); empty it, or set XDG_CACHE_HOME to a writable folder"
             ) from error
 
 
 class Source(NamedTuple):
-    """How to come by a set."""
+    """Where a set comes from, how it is converted, and its terms of use."""
 
     files: dict[str, str]  # address -> sha256
-    convert: Callable[[Path], tuple[np.ndarray, np.ndarray]]  # folder with these files -> train, test pairs
+    convert: Callable[[Path], tuple[np.ndarray, np.ndarray]]  # folder of these files -> train and test pairs
     terms: str
 
 
 def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarray, np.ndarray, str]:
-    """Train and test pairs, and the sentence that says which split it is."""
+    """Train pairs, test pairs, and the sentence that describes the split."""
     source = SOURCES[name]
     by_hand = root / "raw" / name
     logging.info("%s: terms of use: %s", name, source.terms)
@@ -100,23 +100,25 @@ def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarr
     except (OSError, HTTPException) as error:
         reason = error
     if name == "ml-100k" and download:
-        with suppress(OSError, subprocess.SubprocessError):  # the first reason is the one to report
+        with suppress(OSError, subprocess.SubprocessError):  # if this fails too, the first reason is reported
             return _ml_100k_from_package(work)
     raise UserError(
         f"{name}: not in {root / name} and cannot be downloaded ({reason}); get {' and '.join(source.files)}, put "
         f"{' and '.join(Path(url).name for url in source.files)} into {by_hand} (or finished train.txt and test.txt in "
-        f"LightGCN text into {root / name}), and run again with data_dir={root}"
+        f"LightGCN text into {root / name}), and give data_dir={root}"
     ) from reason
 
 
 def _checked(data: bytes, sha256: str, origin: str | Path) -> bytes:
     if (found := hashlib.sha256(data).hexdigest()) != sha256:
-        raise UserError(f"{origin}: wrong checksum: sha256 {found}, expected {sha256}; nothing was kept, get it again")
+        raise UserError(
+            f"{origin}: wrong checksum: sha256 {found}, expected {sha256}; nothing was kept, download it again"
+        )
     return data
 
 
 def _write_lightgcn(path: Path, pairs: np.ndarray) -> None:
-    """Writes a line a user, users ascending, the items of a user in the order of the pairs."""
+    """Writes one line per user, users ascending, the items of each user in the order of the pairs."""
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     users, starts = np.unique(pairs[:, 0], return_index=True)
     rows = zip(users, np.split(pairs[:, 1], starts[1:]), strict=True)
@@ -139,7 +141,7 @@ def _ml_100k(work: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ml_1m(work: Path) -> tuple[np.ndarray, np.ndarray]:
-    """User = raw id - 1; items by first appearance."""
+    """User = raw id - 1; items are numbered by first appearance."""
     with zipfile.ZipFile(work / "ml-1m.zip") as archive:
         ratings = read_interactions(archive.extract("ml-1m/ratings.dat", work))
     pairs = np.stack([ratings["user"] - 1, pd.factorize(ratings["item"])[0]], axis=1).astype(np.int32)
@@ -148,7 +150,7 @@ def _ml_1m(work: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ml_100k_from_package(work: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    """The ratings as they are in a package for Python, for where the address of the paper's split is out of reach."""
+    """The ratings from a Python package, used if the address of the paper's split cannot be reached."""
     sentence = "per-user random 20 %, seed 0: not the paper's split"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work), "recbole==1.2.1"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)

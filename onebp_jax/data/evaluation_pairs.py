@@ -1,4 +1,4 @@
-"""Which pairs an evaluation leaves out of the lists and which it looks for, of a set in memory or streamed."""
+"""The pairs that an evaluation leaves out of the lists and the pairs that it looks for, in memory or streamed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onebp_jax.errors import UserError
 
 
 def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """`(train, validation)` of a run under the honest protocol; raises `UserError` where nothing can be held out."""
+    """`(train, validation)` of a run under the honest protocol; raises `UserError` if nothing can be held out."""
     train, held_out = split_of(config, dataset, "validation")
     if not len(held_out):
         raise UserError(
@@ -22,8 +22,10 @@ def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """`(seen, wanted)` of "test", "validation" or "train": pairs to leave out of the lists, and those to find, of `eval_users`
-    users."""
+    """`(seen, wanted)` of the split "test", "validation" or "train".
+
+    `seen` are the pairs to leave out of the lists; `wanted` the pairs to find, of `eval_users` users.
+    """
     some = lambda pairs: of_some_users(pairs, config.eval_users, config.seed)
     if split == "train":
         return np.zeros((0, 2), np.int32), some(dataset.train)
@@ -38,7 +40,7 @@ def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np
 
 
 def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.ndarray:
-    """`int[n, 2]`: what these users are known to have touched, validation pairs included (and perhaps others' pairs)."""
+    """`int[n, 2]`: all training and validation pairs of these users, perhaps with pairs of other users."""
     if isinstance(dataset, Dataset):
         return dataset.train
     validation = dataset.validation[np.isin(dataset.validation[:, 0], users)]
@@ -46,7 +48,7 @@ def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.nda
 
 
 def popularity(dataset: Dataset | StreamedDataset) -> np.ndarray:
-    """`int[N]`: pairs of each item, validation pairs included."""
+    """`int[N]`: the training pairs of each item, with those held out for validation."""
     if isinstance(dataset, Dataset):
         return item_counts(dataset.train, dataset.num_items)
     return dataset.item_counts + item_counts(dataset.validation, dataset.num_items)

@@ -123,7 +123,9 @@ def _check_columns(found: dict, columns: tuple[str, ...]) -> None:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             if any("," in other for other in there):
                 hint += ' (write a name with a comma in quotes, "a, b")'
-            raise UserError(f"feature_columns: there is no column {name!r}{hint}, the files have {listed(there)}")
+            raise UserError(
+                f"feature_columns={','.join(columns)!r}: there is no column {name!r}{hint}, the files have {listed(there)}"
+            )
 
 
 def _is_id(name: str) -> bool:

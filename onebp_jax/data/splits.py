@@ -1,11 +1,10 @@
 """Splits of (user, item) pairs, per user, deterministic.
 
-A random split is a function of the *set* of pairs and the seed: the order of the file does not change it. A user
-never loses the last pair that is left to them. Both parts keep the order of the file. `round` is Python's (halves
-go to the even number).
+A random split is a function of the *set* of pairs and the seed: the order of the file does not change it. Every user
+keeps at least one pair. Both parts keep the order of the file. `round` is Python's (halves go to the even number).
 
-Source of the proportions: the released splits of the OneBP paper (https://arxiv.org/abs/2403.18227), whose test
-parts have round(n / 5) of the n pairs of every user of the MovieLens sets.
+Source of the proportions: the released splits of the OneBP paper (https://arxiv.org/abs/2403.18227). On the MovieLens
+sets their test parts have round(n / 5) of the n pairs of every user.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 
 from onebp_jax.errors import UserError
 
-# One stream of random numbers a purpose, so that a test split and a validation split with one seed are unrelated.
+# Each purpose has its own random numbers, so a test split and a validation split with the same seed are independent.
 RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION, ROW_GROUPS, WINDOW = range(7)
 
 
@@ -27,7 +26,7 @@ def per_user_ratio(
       pairs: `int32[P, 2]`, columns user and item, no pair twice.
       fraction: in [0, 1).
       seed: non-negative; has no effect if times are given.
-      times: `[P]` or None. If given the latest pairs are held out; of equal times, the later in the file.
+      times: `[P]` or None. If given, the latest pairs are held out; of equal times, the later ones in the file.
     Returns:
       (kept, held_out), `int32[P - T, 2]` and `int32[T, 2]`.
 
@@ -40,7 +39,7 @@ def per_user_ratio(
 
 
 def leave_one_out(pairs: np.ndarray, seed: int, times: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out one pair of every user who has two or more: the latest if times are given, else a random one.
+    """Holds out one pair of every user with two or more: the latest if times are given, else a random one.
 
     Arguments and returns as in `per_user_ratio`.
     """
@@ -48,7 +47,7 @@ def leave_one_out(pairs: np.ndarray, seed: int, times: np.ndarray | None = None)
 
 
 def hold_out_validation(pairs: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Holds out `round(n * fraction)` train pairs of every user, but at least 1 of a user who has 5 or more.
+    """Holds out `round(n * fraction)` train pairs of every user, but at least 1 if the user has 5 or more.
 
     Arguments and returns as in `per_user_ratio`; a fraction of 0 holds out nothing.
     """
@@ -58,7 +57,7 @@ def hold_out_validation(pairs: np.ndarray, fraction: float, seed: int) -> tuple[
 
 
 def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The pairs of `count` random users among those who have any; all pairs for a count of 0 or no fewer than there are."""
+    """The pairs of `count` random users with pairs; all pairs if `count` is 0 or at least the number of such users."""
     users = np.unique(pairs[:, 0])
     if not count or count >= len(users):
         return pairs
@@ -66,14 +65,14 @@ def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
-    """The stream of random numbers of one purpose, and of the epoch, say, that further numbers (always as many) tell."""
+    """The random numbers of one purpose, and of further `numbers` such as the epoch (always equally many per purpose)."""
     if not isinstance(seed, int | np.integer) or seed < 0:
         raise UserError(f"seed={seed!r}: expected an integer of 0 or more; choose another")
     return np.random.Generator(np.random.PCG64([int(seed), purpose, *numbers]))
 
 
 def _counts(pairs: np.ndarray, fraction: float = 0.0) -> np.ndarray:
-    """Pairs a user, `[max user + 1]`, once the arguments have been checked."""
+    """Checks the arguments and returns the pairs of each user, `[max user + 1]`."""
     if not 0 <= fraction < 1:
         raise UserError(
             f"fraction={fraction}: expected 0 <= fraction < 1; 0.2 holds out a fifth of the pairs of each user"
@@ -87,11 +86,11 @@ def _counts(pairs: np.ndarray, fraction: float = 0.0) -> np.ndarray:
 
 
 def _keys(pairs: np.ndarray, seed: int, purpose: int, times: np.ndarray | None = None) -> np.ndarray:
-    """What the pairs of a user are ordered by; the last ones are held out."""
+    """The sort keys of the pairs `[P]`; the last pairs of each user are held out."""
     if times is not None:
         times = np.asarray(times)
         if times.shape != (len(pairs),) or np.isnan(times).any():
-            raise UserError(f"times have shape {times.shape}, expected {(len(pairs),)} without NaN; one a pair")
+            raise UserError(f"times have shape {times.shape}, expected {(len(pairs),)} without NaN; give one per pair")
         return times
     keys = np.empty(len(pairs))
     keys[np.lexsort((pairs[:, 1], pairs[:, 0]))] = generator(seed, purpose).random(len(pairs))

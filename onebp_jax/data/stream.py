@@ -1,20 +1,20 @@
-"""Training pairs beyond memory: an epoch of shuffled batches out of the row groups of Parquet files.
+"""Training pairs that do not fit in memory: an epoch of shuffled batches from the row groups of Parquet files.
 
-How an epoch is ordered. A seeded permutation puts the row groups of all files one after the other: a line of `P` pairs,
-which is never made. The line is cut into `lanes` equal stretches (their lengths differ by one pair at most), and each
-stretch into windows of `window / lanes` pairs. The pairs of a window are permuted (exactly, each order equally likely),
-and the batch of a step is the next `batch_size / lanes` pairs of every lane, lane after lane:
+The order of an epoch: a seeded permutation puts the row groups of all files one after another, in a line of `P` pairs
+that is never stored. The line is cut into `lanes` equal parts (their lengths differ by one pair at most), and each lane
+into windows of `window / lanes` pairs. The pairs of a window are permuted (exactly, each order equally likely). The
+batch of a step is the next `batch_size / lanes` pairs of every lane, lane after lane:
 
     lane 0   [ window 0 | window 1 | .. ]      batch of step t = rows t*q .. (t+1)*q of lane 0, then of lane 1, ..,
     lane 1   [ window 0 | window 1 | .. ]                        q = batch_size / lanes
     ..
 
-So in one batch a pair meets only pairs of its own window and of the windows of the same number in other lanes, `window`
-pairs in all. A row group sorted by user therefore wants a window of many row groups. Rows of the last step that have no pair
-are padding (user `M`, item `N`), at the end of each lane's rows; no other step has any.
+So a batch holds only pairs of one window of each lane, chosen from `window` pairs in all. If the files are sorted by user,
+the window should therefore span many row groups. Only the last step has padding (user `M`, item `N`), at the end of each
+lane's rows.
 
-Lanes have nothing to do with processes, so every number of them sees the same global batches, and a process reads only the
-row groups of its own lanes. A row group that lies on a cut between lanes is read for both.
+The number of lanes does not depend on the number of processes, so any number of processes sees the same global batches. Each
+process reads only the row groups of its own lanes. A row group on the border of two lanes is read for both.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ def epoch_batches(
     num_processes: int = 1,
     prefetch: bool = True,
 ) -> Iterator[np.ndarray]:
-    """The batches of one epoch, `ceil(P / batch_size)` of them, in an order that depends on nothing but the arguments.
+    """The `ceil(P / batch_size)` batches of one epoch, in an order that depends on the arguments alone.
 
-    Every pair comes once an epoch; one that is in the files twice comes twice. The order is a function of (seed, epoch) and
-    of `batch_size`, `window` and `lanes`, which a run that goes on has to keep, as well as the files.
+    Every pair comes once per epoch; a pair that is in the files twice comes twice. The order is a function of the files, of
+    (seed, epoch), and of `batch_size`, `window` and `lanes`; a resumed run must keep them all.
 
-    Memory: 16 bytes a pair of the process's part of the window (the one in use and the next), 8 bytes more a pair of one
-    lane's window while it is permuted, and a row group a lane: where the lane stopped reading, so that it reads none twice.
+    Memory: 16 bytes per pair in the process's part of the window (the window in use and the next one), 8 more bytes per pair
+    of one lane's window while it is permuted, and one row group per lane, kept because the next window continues in it.
 
     Args:
-      stream: as `open_stream` made it.
+      stream: from `open_stream`.
       batch_size: rows of a global batch, a multiple of `lanes`.
       seed, epoch: 0 or more.
-      start: the step in the epoch to begin with; what comes before its window is not read.
-      window: pairs that are shuffled at a time, in all lanes together; rounded down to whole batches, at least one.
+      start: the step in the epoch to begin with; the windows before it are not read.
+      window: pairs that are shuffled together, in all lanes; rounded down to whole batches, at least one.
       lanes: a multiple of `num_processes`.
-      process, num_processes: which part of each global batch to give: rows `process * batch_size / num_processes` up to
-        those of the next process.
-      prefetch: whether to read the next window in a thread while this one is used.
+      process, num_processes: the part of each global batch to return: the rows from `process * batch_size / num_processes`
+        to those of the next process.
+      prefetch: whether a thread reads the next window while this one is used.
     Returns:
       An iterator of `int32[batch_size / num_processes, 2]`, columns user and item.
     Raises:
-      UserError: arguments that do not fit; while iterating, a file that can no longer be read.
+      UserError: arguments do not fit together; while iterating, a file can no longer be read.
     """
     steps = -(-stream.num_pairs // batch_size) if batch_size > 0 else 0
     for wrong, what in (
@@ -88,7 +88,7 @@ def epoch_batches(
 
 
 def _batches(windows: Iterator[np.ndarray], rows: int, skipped: int, steps: int) -> Iterator[np.ndarray]:
-    """`steps` batches of `rows` rows of every lane, after the first `skipped`."""
+    """`steps` batches with `rows` rows of every lane, after the first `skipped` batches."""
     for pairs in windows:
         for begin in range(skipped * rows, pairs.shape[1], rows)[:steps]:
             yield pairs[:, begin : begin + rows].reshape(-1, 2)
@@ -99,10 +99,10 @@ def _batches(windows: Iterator[np.ndarray], rows: int, skipped: int, steps: int)
 def _windows(
     stream: Stream, order: np.ndarray, seed: int, epoch: int, lanes: int, own: range, size: int, first: int
 ) -> Iterator[np.ndarray]:
-    """The permuted windows of the `own` lanes from number `first` on, `int32[own lanes, size, 2]`, padded at the end."""
+    """The permuted windows of the `own` lanes, from window `first` on: `int32[own lanes, size, 2]`, padded at the end."""
     ends = np.cumsum(stream.groups[order, 2])
     cuts = [stream.num_pairs * lane // lanes for lane in range(lanes + 1)]
-    held = {}  # lane -> the row group it stopped in, which it goes on with
+    held = {}  # lane -> the row group in which it stopped and will continue
     for number in range(first, -(-stream.num_pairs // (lanes * size))):
         pairs = np.empty((len(own), size, 2), np.int32)
         pairs[...] = stream.num_users, stream.num_items
@@ -123,7 +123,7 @@ def _windows(
 
 
 def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same items, the next one made in a thread while one is used; what goes wrong there is raised here."""
+    """The same items; a thread makes the next one while one is used, and its exceptions are raised here."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)
         while (item := coming.result()) is not None:
@@ -132,11 +132,11 @@ def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 class UserItemIndex(NamedTuple):
-    """What each user touched, exactly, as `Interactions` has it.
+    """The items of each user, as in `Interactions`.
 
     Attributes:
       row_starts: `[M+1]`, int32, or int64 from 2**31 pairs on.
-      sorted_items: `int32[distinct pairs]`; ascending in `row_starts[u]:row_starts[u+1]`, no item twice.
+      sorted_items: `int32[distinct pairs]`; in `row_starts[u]:row_starts[u+1]` ascending, no item twice.
       duplicates: how many repeated pairs were left out.
     """
 
@@ -146,12 +146,12 @@ class UserItemIndex(NamedTuple):
 
 
 def train_csr(stream: Stream, max_bytes: int) -> UserItemIndex | None:
-    """What each user touched, in two passes over the files (count, fill), if `4 (P + M + 1)` bytes are not more than given.
+    """The items of each user, in two passes over the files (count, fill); None if `4 (P + M + 1)` is above `max_bytes`.
 
-    Beside the result it takes 24 bytes a user, a row group, and for sorting about 2**20 pairs or one user's, at a time.
-    None if it does not fit. Then no exact membership test can be had: use negatives that ask for none (the ones that a batch
-    shares, or in the batch, with `mask_known` off), or accept that a negative of user `u` is one of his `n_u` own items
-    with a chance of `n_u / N`.
+    Beside the result it takes 24 bytes per user, one row group, and for sorting about 2**20 pairs, or those of one user.
+
+    Without the index there is no exact membership test. Then use negatives that need none (shared by the batch, or in the
+    batch, with `mask_known` off), or accept that a negative is one of the `n_u` items of its user with probability `n_u / N`.
     """
     if 4 * (stream.num_pairs + stream.num_users + 1) > max_bytes:
         return None
@@ -171,14 +171,14 @@ def train_csr(stream: Stream, max_bytes: int) -> UserItemIndex | None:
 
 
 def _sort_rows(starts: np.ndarray, items: np.ndarray, at_a_time: int = 1 << 20) -> np.ndarray:
-    """Sorts every row and drops repeated items, in place, about `at_a_time` pairs at a time; where rows start now."""
+    """Sorts every row and drops repeated items, in place, about `at_a_time` pairs at a time; returns the new row starts."""
     closed, user, users = np.zeros_like(starts), 0, len(starts) - 1
     while user < users:
         until = max(user + 1, int(np.searchsorted(starts, starts[user] + at_a_time, side="right")) - 1)
         rows = np.repeat(np.arange(until - user), np.diff(starts[user : until + 1]))
         keys = np.sort(rows << 32 | items[starts[user] : starts[until]])
         keys = keys[np.diff(keys, prepend=-1) != 0]
-        kept = closed[user]  # no more than starts[user], so that nothing is written over before it has been sorted
+        kept = closed[user]  # at most starts[user]: nothing is overwritten before it is sorted
         items[kept : kept + len(keys)] = keys & 0xFFFFFFFF
         closed[user + 1 : until + 1] = kept + np.searchsorted(keys, np.arange(1, until - user + 1) << 32)
         user = until

@@ -1,8 +1,8 @@
 """A synthetic data set whose latent item types are known.
 
-Every item has a type; popularity follows Zipf's law over the whole catalogue, item of rank r having the weight
-`r ** -zipf`. Every user has one majority type and a few minority types, and draws distinct items type by type, by
-popularity. The types are the truth that an analysis of the embeddings should find again.
+Every item has a type. Popularity follows Zipf's law over the whole catalogue: the item of rank r has the weight
+`r ** -zipf`. Every user has one majority type and a few minority types, and draws distinct items of each type by
+popularity. The types are the truth that an analysis of the embeddings should find.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from onebp_jax.data.pairs import in_sorted
 from onebp_jax.data.splits import SYNTHETIC, generator, per_user_ratio
 from onebp_jax.errors import UserError
 
-FEWEST = 5  # pairs a user has at least
-CHUNK = 2_000_000  # random numbers alive at once
-LARGE = 20_000  # items of a type from which on drawing again costs less than racing them all
+FEWEST = 5  # the least number of pairs of a user
+CHUNK = 2_000_000  # random numbers in memory at once
+LARGE = 20_000  # with this many items of a type, drawing repeatedly costs less than a race of all items
 
 
 def generate(
@@ -33,21 +33,21 @@ def generate(
     """Draws a data set; the same arguments give the same set.
 
     Args:
-      num_users, num_items: `M`, `N`. Every item of `0..N-1` is in the catalogue, drawn by somebody or not.
-      num_types: `K` latent types, of `N // K` items or one more.
-      interactions_per_user: mean of the Poisson number of pairs of a user (5 at least; fewer than drawn where a
-        type runs out of items).
-      zipf: exponent of the popularity; 0 = all items alike.
+      num_users, num_items: `M`, `N`. Every item of `0..N-1` is in the catalogue, also if no user draws it.
+      num_types: `K` latent types, each of `N // K` items or one more.
+      interactions_per_user: mean of the Poisson number of pairs of a user (at least 5; fewer than drawn if a type
+        runs out of items).
+      zipf: exponent of the popularity; 0 = all items are equally popular.
       majority: share of the majority type in the pairs of a user; the minority types share the rest equally.
-      minority_types: how many other types a user likes; with 0 everything is of the majority type.
-      test_fraction: per user, random.
+      minority_types: how many other types a user likes; with 0 all items are of the majority type.
+      test_fraction: the share of each user's pairs in the test part, random.
       seed: non-negative.
     Returns:
       A `Dataset` with truth `item_type int32[N]`, `user_majority_type int32[M]`, `user_type_share float32[M, K]`.
     Raises:
-      UserError: if an argument is out of its range.
+      UserError: an argument is out of its range.
     """
-    _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types)
+    _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types, seed)
     random = generator(seed, SYNTHETIC)
     item_type = random.permutation(num_items) % num_types
     weights = (1.0 + random.permutation(num_items)) ** -zipf
@@ -76,7 +76,7 @@ def generate(
 
 
 def _draw(counts: np.ndarray, item_type: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """`counts[user, type]` distinct items of the type, by weight; `int32[P, 2]`, users ascending, items shuffled."""
+    """`counts[user, type]` distinct items of each type, drawn by weight; `int32[P, 2]`, users ascending, items shuffled."""
     found = []
     for kind in range(counts.shape[1]):
         members = np.flatnonzero(item_type == kind).astype(np.int32)
@@ -92,9 +92,9 @@ def _draw(counts: np.ndarray, item_type: np.ndarray, weights: np.ndarray, random
 
 
 def _race(wanted: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`(rows, places)`: `wanted[r]` distinct places of row `r`, drawn one after another by weight without replacement.
+    """`(rows, places)`: `wanted[r]` distinct places for row `r`, drawn one after another by weight without replacement.
 
-    Such draws take the places of the smallest `exponential / weight`, an exponential race.
+    These are the places with the smallest `exponential / weight` (an exponential race).
     """
     races = random.standard_exponential((len(wanted), len(weights)), dtype=np.float32) / weights
     first = np.argsort(races, axis=1)[:, : wanted.max(initial=0)]
@@ -103,7 +103,7 @@ def _race(wanted: np.ndarray, weights: np.ndarray, random: np.random.Generator) 
 
 
 def _draw_again(wanted: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """As `_race`, at a cost that does not grow with the number of places: draws with replacement, and again for repeats."""
+    """As `_race`, at a cost independent of the number of places: draws with replacement, and draws again for repeats."""
     edges = np.cumsum(weights)
 
     def draw(counts: np.ndarray) -> np.ndarray:
@@ -123,37 +123,39 @@ def _draw_again(wanted: np.ndarray, weights: np.ndarray, random: np.random.Gener
 
 
 def _distinct(keys: np.ndarray) -> np.ndarray:
-    """As `np.unique`, and several times faster on millions of integers: it makes a hash table of them."""
+    """As `np.unique`, but several times faster on millions of integers, of which `np.unique` makes a hash table."""
     keys = np.sort(keys)
     return keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
 
 
-def _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types) -> None:
-    whole = isinstance(minority_types, int | np.integer)
+def _check_arguments(
+    num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types, seed
+) -> None:
     rules = [
-        ("num_users", num_users, _is_count(num_users), "an integer of 1 or more"),
-        ("num_types", num_types, _is_count(num_types), "an integer of 1 or more"),
-        ("num_items", num_items, _is_count(num_items), "an integer of 1 or more"),
+        ("num_users", num_users, _is_whole(num_users, 1), "an integer of 1 or more"),
+        ("num_types", num_types, _is_whole(num_types, 1), "an integer of 1 or more"),
+        ("num_items", num_items, _is_whole(num_items, 1), "an integer of 1 or more"),
         ("interactions_per_user", interactions_per_user, interactions_per_user >= FEWEST, f"{FEWEST} or more"),
         ("zipf", zipf, 0 <= zipf < np.inf, "0 or more"),
         ("majority", majority, 0 < majority <= 1, "a share above 0, at most 1"),
-        ("minority_types", minority_types, whole and minority_types >= 0, "an integer of 0 or more"),
+        ("minority_types", minority_types, _is_whole(minority_types, 0), "an integer of 0 or more"),
+        ("seed", seed, _is_whole(seed, 0), "an integer of 0 or more"),
     ]
     for name, value, good, expected in rules:
         if not good:
-            raise UserError(f"synthetic: {name} is {value!r}, expected {expected}; change it")
+            raise UserError(f"synthetic.{name}={value!r}: expected {expected}; change it")
     if num_items < FEWEST * num_types:  # else a user of one small type could not have FEWEST pairs
         raise UserError(
-            f"synthetic: num_items is {num_items}, expected at least {FEWEST} items for each of the {num_types} types; "
+            f"synthetic.num_items={num_items}: expected at least {FEWEST} items for each of the {num_types} types; "
             f"use {FEWEST * num_types} items or fewer types"
         )
     if minority_types >= num_types:
         raise UserError(
-            f"synthetic: minority_types is {minority_types}, expected fewer than num_types = {num_types}; lower it"
+            f"synthetic.minority_types={minority_types}: expected fewer than num_types = {num_types}; lower it"
         )
     if minority_types and majority < (1 - majority) / minority_types:
-        raise UserError(f"synthetic: majority is {majority}, expected no less than a minority type's share; raise it")
+        raise UserError(f"synthetic.majority={majority}: expected no less than the share of a minority type; raise it")
 
 
-def _is_count(value: int) -> bool:
-    return isinstance(value, int | np.integer) and value >= 1
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int | np.integer) and bool(value >= least)

@@ -1,28 +1,29 @@
-"""Whether the several vectors of a user are in use: which of them scores best for each item that he touched."""
+"""Whether the several vectors of a user are in use: which of them scores best for each item that the user touched."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Pairs that are looked at at a time.
+# Pairs per chunk.
 CHUNK = 65536
 
 
 def interest_usage(user: np.ndarray, item: np.ndarray, pairs: np.ndarray) -> dict[str, float]:
-    """How a user's items spread over his vectors, as means over the users who have any.
+    """How the items of a user spread over the user's vectors; means over the users with pairs.
 
     Args:
-      user: `f32[M, K, d]`. item: `f32[N, d]`. pairs: `int[P, 2]`, (user, item), as a rule those of training.
+      user: `f32[M, K, d]`. item: `f32[N, d]`. pairs: `int[P, 2]`, (user, item), usually the training pairs.
 
     Returns:
-      `entropy`, that of the shares of a user's items by the vector that scores best for them, over `log K`: 1 where all are
-      in use alike, 0 where one takes all; `dead`, the share of vectors that are the best for none of their user's items.
+      `entropy`: each item of a user counts for the vector that scores best for it; the entropy of the vectors' shares, over
+      `log K`. It is 1 if all vectors have equal shares and 0 if one vector has all items.
+      `dead`: the share of vectors that score best for none of their user's items.
 
     Raises:
-      ValueError: one vector a user, for which there is nothing to measure.
+      ValueError: there is only one vector per user.
     """
     if user.ndim != 3 or user.shape[1] < 2:
-        raise ValueError(f"expected several vectors a user, [M, K, d], got {user.shape}")
+        raise ValueError(f"expected several vectors per user, [M, K, d], got {user.shape}")
     counts = np.zeros(user.shape[:2])
     for start in range(0, len(pairs), CHUNK):
         users, items = pairs[start : start + CHUNK].T

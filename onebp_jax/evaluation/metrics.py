@@ -1,19 +1,19 @@
 """Ranking metrics from top-k lists, in NumPy float64.
 
-Per user with `n > 0` test items, `h_i` in {0, 1} the hit at rank `i`, `h` the hits within `k`:
+For each user with `n > 0` test items; `h_i` in {0, 1} is the hit at rank `i`, `h` the number of hits within `k`:
 
     P@k = h / k        R@k = h / n        F1@k = 2 h / (k + n)        HR@k = [h > 0]
     NDCG@k = sum_{i<=k} h_i / log2(i + 1)  /  sum_{i<=min(n,k)} 1 / log2(i + 1)
     MRR@k = 1 / rank of the first hit within k, else 0
     MAP@k = (1 / min(n, k)) sum_{i<=k} h_i * (hits within i) / i
 
-averaged over users that have a test item. F1 is the per-user harmonic mean of P and R, averaged afterwards. Beyond accuracy,
-over the lists of the same users:
+averaged over these users. F1 is the harmonic mean of P and R per user, then averaged. Beyond accuracy, over the lists of the
+same users:
 
     Coverage@k   share of the catalogue that appears in some list
-    Gini@k       inequality of how often items are recommended: 0 all equally, 1 one item takes all
+    Gini@k       inequality of how often items are recommended: 0 all equally often, 1 only one item
     AvgPop@k     mean number of training users of a recommended item
-    Novelty@k    mean of -log2(popularity share of the item), popularity counted in training with one added (Laplace)
+    Novelty@k    mean of -log2(popularity share of the item); popularity = training users + 1 (Laplace)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BEYOND = ("Coverage", "Gini", "AvgPop", "Novelty")
 
 
 def hits_of(lists: np.ndarray, test: np.ndarray, num_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """`(hits bool[rows, k], n int[rows])` of `lists int[rows, k]` (id `num_items` = no item) against `test int[T, 2]`."""
+    """`(hits bool[rows, k], n int[rows])` of `lists int[rows, k]` (id `num_items` = no item) for the pairs `test int[T, 2]`."""
     lists = np.asarray(lists, np.int64)
     wanted = np.sort(test[:, 0].astype(np.int64) * (num_items + 1) + test[:, 1])
     codes = np.arange(len(lists))[:, None] * (num_items + 1) + lists
@@ -38,8 +38,8 @@ def accuracy(hits: np.ndarray, relevant: np.ndarray, ks: tuple[int, ...]) -> dic
     """The seven accuracy metrics at each `k`, as `{"P@5": ..}`.
 
     Args:
-      hits: `bool[rows, width]`, best first. A `k` beyond `width` counts the missing places as misses.
-      relevant: `int[rows]`, test items of each row; rows with none are left out.
+      hits: `bool[rows, width]`, best first. For a `k` above `width` the missing places are misses.
+      relevant: `int[rows]`, the number of test items of each row; rows with 0 are left out.
 
     Raises:
       ValueError: no row has a test item.
@@ -85,7 +85,7 @@ def beyond_accuracy(lists: np.ndarray, popularity: np.ndarray, ks: tuple[int, ..
         counts = np.sort(np.bincount(shown, minlength=num_items)).astype(np.float64)
         order = np.arange(1, num_items + 1)
         gini = (2 * order - num_items - 1) @ counts / (num_items * max(counts.sum(), 1))
-        # Lists without any item (scores that are not numbers) have no mean.
+        # Lists without items (all scores are NaN) have no mean.
         means = (popularity[shown].mean(), -np.log2(share[shown]).mean()) if shown.size else (np.nan, np.nan)
         values = ((counts > 0).mean(), gini, *means)
         result |= {f"{name}@{k}": float(value) for name, value in zip(BEYOND, values, strict=True)}

@@ -1,10 +1,10 @@
-"""The two ways to turn a run's evaluations into one result.
+"""The two protocols: how the evaluations of a run become one result.
 
-`honest` (the default): part of each user's training items is held out for validation; ONE epoch is chosen by validation
+`honest` (the default): some training pairs of each user are held out for validation. ONE epoch is chosen by validation
 NDCG@20 with patience, and the test set is read once, at that epoch.
 
-`paper_oracle`: every evaluation reads the TEST set, and each metric at each k keeps its own best epoch. This is how the paper's
-tables were made. It selects on the test set and is biased upwards: for parity with those tables only, always so labelled.
+`paper_oracle`: every evaluation reads the TEST set, and each metric at each k keeps its own best epoch. The paper's tables
+were made this way. It selects on the test set, so it is biased upwards: use it only to compare with those tables, and label it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def start() -> Selection:
 def record(selection: Selection, epoch: int, metrics: dict[str, float]) -> tuple[Selection, bool]:
     """Adds one evaluation; returns the new selection and whether `epoch` is the best so far by `CRITERION`.
 
-    Without metrics there is nothing to choose by, and the last epoch counts.
+    Without metrics the last epoch is chosen.
     """
     if not metrics:
         return selection._replace(epoch=epoch), True

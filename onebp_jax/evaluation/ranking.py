@@ -1,12 +1,13 @@
 """Top-k over the full catalogue in bounded memory: chunks of users, seen items masked exactly, stable ties.
 
-Never a users x items array: a chunk's scores `[chunk, N]` are the largest thing alive, and a byte budget sets the chunk.
-Equal scores rank the lower item id first (`jax.lax.top_k` keeps the lower index), so that a ranking is reproducible.
+There is never a users x items array. The scores of a chunk of users, `[chunk, N]`, are the largest array, and a byte budget
+sets the size of a chunk. Of equal scores the lower item id comes first (`jax.lax.top_k` keeps the lower index), so a ranking
+is reproducible.
 
-A large catalogue is ranked in two levels, with the same result. The maximum of each block of `BLOCK` items; the `k` best of
-these; the items of those `k` blocks; the `k` best of them. An item of any other block has `k` items before it, the maxima
-of the chosen blocks: each is above it, or equal and in a lower block. So the chosen blocks, in the order of their ids, hold
-the list and its ties. Measured in results/ranking.md.
+A large catalogue is ranked in two levels, with the same result: take the maximum of each block of `BLOCK` items, choose the
+`k` blocks with the best maxima, and rank only the items of these blocks. This is exact: `k` items come before any item of
+another block, namely the maxima of the chosen blocks. Each maximum is above that item, or equal and in a lower block. The
+chosen blocks are kept in the order of their ids, so ties are the same too. Measured in results/ranking.md.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ import numpy as np
 
 from onebp_jax.types import Array
 
-# A larger chunk multiplies faster, until it falls out of cache (results/ranking.md).
+# A larger chunk multiplies faster, as long as it fits in the cache (results/ranking.md).
 DEFAULT_BYTES = 16 * 2**20
 
-# Items a block, and the share of the catalogue that the chosen blocks may hold at most for two levels to be worth it.
+# Items per block, and the largest share of the catalogue in the chosen blocks for which two levels are faster.
 BLOCK = 64
 SHARE = 1 / 4
 
 
 class Seen(NamedTuple):
-    """Items to leave out, sorted by row: pair `p` hides `item_ids[p]` from row `rows[p]`; `starts i32[chunks]` is where
-    each chunk's pairs begin, and `width` (static) the most pairs that one chunk has."""
+    """Items to leave out, sorted by row: pair `p` leaves `item_ids[p]` out of the list of row `rows[p]`.
+
+    `starts i32[chunks]` is where the pairs of each chunk begin, `width` (static) the largest number of pairs of a chunk.
+    """
 
     rows: Array
     item_ids: Array
@@ -39,7 +42,7 @@ class Seen(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How to rank: users a chunk, chunks, and what is hidden. Made once by `plan`, used at every evaluation."""
+    """How to rank: the users per chunk, and the pairs to leave out. `plan` makes it once for all evaluations."""
 
     num_rows: int
     num_items: int
@@ -48,16 +51,16 @@ class Plan(NamedTuple):
 
 
 def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_budget: int = DEFAULT_BYTES) -> Plan:
-    """Lays out a ranking of `num_rows` users.
+    """Prepares a ranking of `num_rows` users.
 
     Args:
       num_rows: rows of the user matrix that will be ranked.
       num_items: catalogue size `N`.
-      seen: `int[P, 2]` (row, item) pairs to leave out of the lists, in any order; None hides nothing.
-      byte_budget: upper bound in bytes for a chunk's scores `[chunk, N]`; at least one user is ranked at a time. Two levels
-        add up to 63 items of padding a row, the maxima (1/64 of the scores) and the candidates (at most a quarter of
-        the scores); one copy of the item table and the lists themselves are beside the budget. With several vectors a user
-        there are twice the scores, however many vectors.
+      seen: `int[P, 2]` (row, item) pairs to leave out of the lists, in any order; None for none.
+      byte_budget: upper bound in bytes for the scores of a chunk, `[chunk, N]`; a chunk has at least one user. Not in the
+        budget: one copy of the item table, the lists, and for two levels up to 63 items of padding per row, the maxima
+        (1/64 of the scores) and the candidates (at most a quarter of the scores). Several vectors per user need twice
+        the scores, for any number of vectors.
     """
     chunk = int(np.clip(byte_budget // (4 * num_items), 1, max(1, num_rows)))
     chunks = max(1, -(-num_rows // chunk))
@@ -65,19 +68,19 @@ def plan(num_rows: int, num_items: int, seen: np.ndarray | None = None, byte_bud
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     edges = np.searchsorted(pairs[:, 0], np.arange(chunks + 1) * chunk)
     width = max(1, int(np.diff(edges).max(initial=0)))
-    # Padding after the last pair: every chunk reads `width` pairs from its start, those of other rows are ignored.
+    # Every chunk reads `width` pairs from its start, so padding follows the last pair; pairs of other rows are ignored.
     padded = np.concatenate([pairs, np.full((width, 2), -1)])
     rows, item_ids, starts = (jnp.asarray(x, jnp.int32) for x in (padded[:, 0], padded[:, 1], edges[:-1]))
     return Plan(num_rows, num_items, chunk, Seen(rows, item_ids, starts, width))
 
 
 def block_of(num_items: int, k: int) -> int:
-    """Items a block for lists of `k`; 0 where whole rows are sorted, because `k` blocks would be much of the catalogue."""
+    """Items per block for lists of `k`; 0 if `k` blocks are a large share of the catalogue, then whole rows are sorted."""
     return BLOCK if k * BLOCK <= SHARE * num_items else 0
 
 
 def _maximum(array: Array, axis: int) -> Array:
-    """The maximum along an axis; not a number counts as minus infinity (and unlike `jnp.max` needs no test of its own)."""
+    """The maximum along an axis; NaN counts as minus infinity, without the extra NaN test of `jnp.max`."""
     return jax.lax.reduce(array, np.float32(-np.inf), lambda a, b: jax.lax.select(b > a, b, a), (axis,))
 
 
@@ -85,15 +88,15 @@ def _best_of_blocks(scores: Array, k: int) -> tuple[Array, Array]:
     """`jax.lax.top_k` of each row in two levels.
 
     Args:
-      scores: `f32[rows, B, blocks]`, item `i` at `[:, i % B, i // B]`: the maxima of blocks are taken over whole vectors of
-        neighbours, and still a block is a range of ids.
+      scores: `f32[rows, B, blocks]`, item `i` at `[:, i % B, i // B]`. So a block is a range of ids, and the maxima of all
+        blocks are computed on contiguous vectors.
 
     Returns:
       `(scores f32[rows, k], item_ids i32[rows, k])`.
     """
     _, block, blocks = scores.shape
     _, chosen = jax.lax.top_k(_maximum(scores, 1), min(k, blocks))
-    # In ascending order; top_k is much faster than a sort for such short rows, on float32 only (exact below 2 ** 24).
+    # Ascending order. For such short rows top_k is much faster than a sort, but only in float32 (exact below 2 ** 24).
     chosen = -jax.lax.top_k(-chosen.astype(jnp.float32), chosen.shape[1])[0].astype(jnp.int32)
     rows, inside = jnp.arange(len(scores))[:, None, None], jnp.arange(block)
     candidates = scores.at[rows, inside, chosen[:, :, None]].get(mode="promise_in_bounds")
@@ -104,8 +107,10 @@ def _best_of_blocks(scores: Array, k: int) -> tuple[Array, Array]:
 
 
 def _best_scores(vectors: Array, item: Array) -> Array:
-    """`f32[chunk, N]`: the largest dot product of `vectors [chunk, K, d]` with each item; one vector after the other, so
-    that no `K` times as many scores exist. Not a number counts as minus infinity where there are several."""
+    """`f32[chunk, N]`: the largest dot product of `vectors [chunk, K, d]` with each item; for `K > 1` NaN is minus infinity.
+
+    It takes one vector after another, so the scores of all `K` are never in memory together.
+    """
     product = lambda k: jnp.matmul(vectors[:, k], item.T, precision=jax.lax.Precision.HIGHEST)
     if vectors.shape[1] == 1:
         return product(0)
@@ -131,15 +136,15 @@ def rank_chunks(
     width: int,
     block: int | None = None,
 ) -> tuple[Array, Array]:
-    """`top_k` of a plan's arrays (compiled); `block` items a block, 0 for whole rows, by default as `block_of` says."""
+    """`top_k` of the arrays of a plan, compiled. `block`: items per block, 0 for whole rows, None for `block_of`."""
     num_items, dim = item.shape
-    # Several vectors a user are rows of their own until their scores meet.
+    # Several vectors of a user are separate rows until their scores are compared.
     several = user.shape[1] if user.ndim == 3 else 1
     block = block_of(num_items, k) if block is None else block
     if dim == 1:
-        # A product alone may be -0.0, which top_k ranks below the 0.0 that it equals; a sum of two never is.
+        # A single product may be -0.0, which top_k ranks below the equal 0.0; the sum of two products never is.
         user, item = (jnp.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, 1)]) for table in (user, item))
-    # Whole rows are blocks of one.
+    # Whole rows are blocks of one item.
     size = max(1, block)
     blocks = -(-num_items // size)
     padding = blocks * size - num_items
@@ -166,15 +171,15 @@ def top_k(user: Array, item: Array, layout: Plan, k: int) -> tuple[Array, Array]
     """The `k` best items of every user by dot product.
 
     Args:
-      user: `f32[rows, d]`, or `f32[rows, K, d]`: of several vectors the best counts.
+      user: `f32[rows, d]`, or `f32[rows, K, d]`: the best of several vectors counts.
       item: `f32[N, d]`. layout: from `plan(rows, N, seen)`. k: list length, capped at `N`.
 
     Returns:
-      `(scores f32[rows, k], item_ids i32[rows, k])`, best first. Where a user has fewer than `k` items left, the rest
+      `(scores f32[rows, k], item_ids i32[rows, k])`, best first. If a user has fewer than `k` items left, the rest
       of the row is `-inf` and `N`.
 
     Raises:
-      ValueError: tables that do not fit the layout, or `k < 1`.
+      ValueError: the tables do not fit the plan, or `k < 1`.
     """
     if (user.shape[0], item.shape[0]) != (layout.num_rows, layout.num_items):
         raise ValueError(

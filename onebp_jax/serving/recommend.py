@@ -12,6 +12,7 @@ import pandas as pd
 
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.pairs import row_places
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
@@ -86,8 +87,7 @@ def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray
     """`[scores f32[n, k], item rows int[n, k]]` of the users `rows int[n]`; `seen` is sorted by user."""
     starts, ends = (np.searchsorted(seen[:, 0], rows, side) for side in ("left", "right"))
     lengths = ends - starts
-    place = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    left_out = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[place, 1]], 1)
+    left_out = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[row_places(starts, lengths), 1]], 1)
     plan = ranking.plan(len(rows), len(run.item), left_out)
     (user,) = shard_tables(layout, run.user[rows])
     top_k = spread_top_k(layout, np.arange(len(rows))) if layout else ranking.top_k

@@ -145,7 +145,7 @@ class TestOwnFiles:
 
     def test_folder_errors(self, tmp_path):
         write(tmp_path / "own/train.csv", "user,item\n1,1\n")
-        assert "train.csv alone" in error_of(load, tmp_path / "own")
+        assert "only train.csv" in error_of(load, tmp_path / "own")
         write(tmp_path / "own/test.txt", "0 1\n")
         assert "differ in format" in error_of(load, tmp_path / "own")
         assert "no train and test file" in error_of(load, tmp_path)

@@ -30,7 +30,7 @@ def test_the_extremes():
     everything = np.array([[0, 0], [0, 1]])
     assert interest_usage(np.eye(2)[None], item, everything) == {"entropy": pytest.approx(1), "dead": 0}
     assert interest_usage(np.array([[[1, 1], [-1, -1]]]), item, everything) == {"entropy": 0, "dead": 0.5}
-    with pytest.raises(ValueError, match="several vectors a user"):
+    with pytest.raises(ValueError, match="several vectors per user"):
         interest_usage(np.eye(2), item, everything)
 
 
