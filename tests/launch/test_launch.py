@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.programs import SMALL, assert_one_line, run, tables
+from support.programs import ROOT, SMALL, assert_one_line, run, tables
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +112,12 @@ def test_bad_input_is_one_line_and_status_2(refusals, name):
     assert not workdir.exists() or not list(workdir.iterdir())
 
 
-BENCHMARKS = ("benchmark_step", "benchmark_ranking", "benchmark_quality")
+PROGRAMS = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py"))
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        *("train", "recommend", "benchmark_step"),
-        *(
-            pytest.param(name, marks=pytest.mark.study)
-            for name in ("compare", "sweep", "reproduce", "evaluate", "export")
-        ),
-        *(pytest.param(name, marks=pytest.mark.study) for name in BENCHMARKS if name != "benchmark_step"),
-    ],
-)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_reads_and_ends_well(program):
-    process = run(program, "--help")
+    process = run(program, "--help", cold=True)
     assert process.returncode == 0 and not process.stderr
     assert f"python -m launch.{program}" in process.stdout and "Exit status" in process.stdout
     assert "--" in process.stdout.split("Flags:")[1]

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.programs import ROOT, SMALL, command, environment, run, tables
+from support.programs import READS_COMPILED, SMALL, Started, run, start, tables
 
 LONG = (
     *SMALL,
-    "--config.epochs=25",
+    "--config.epochs=12",
     "--config.steps_per_call=3",
     "--config.checkpoint_seconds=0",
     "--config.patience=0",
@@ -29,11 +28,9 @@ def uninterrupted(tmp_path_factory) -> Path:
     return workdir
 
 
-def start_and_signal(workdir: Path, number: int, delay: float) -> subprocess.Popen:
+def start_and_signal(workdir: Path, number: int, delay: float) -> Started:
     """Starts the long run, waits for its first checkpoint and a little more, and sends it a signal."""
-    arguments = command("train", *LONG, f"--workdir={workdir}")
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), **pipes)
+    process = start("train", *LONG, f"--workdir={workdir}", **READS_COMPILED)
     deadline = time.monotonic() + 240
     while not list(workdir.glob("checkpoints/[0-9]*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -45,19 +42,17 @@ def start_and_signal(workdir: Path, number: int, delay: float) -> subprocess.Pop
 
 @pytest.mark.parametrize("trial", [0, pytest.param(1, marks=pytest.mark.study)])
 def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
-    process = start_and_signal(tmp_path / "run", signal.SIGKILL, random.uniform(0, 1.5))
+    process = start_and_signal(tmp_path / "run", signal.SIGKILL, random.uniform(0, 0.5))
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    process.stderr.close()
-    again = run("train", *LONG, f"--workdir={tmp_path / 'run'}")
+    again = run("train", *LONG, f"--workdir={tmp_path / 'run'}", cold=True)
     assert again.returncode == 0, again.stderr
     assert_ends_as(uninterrupted, tmp_path / "run")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.study)])
 def test_a_signal_saves_exits_with_one_line_and_resumes(uninterrupted, tmp_path, number):
-    process = start_and_signal(tmp_path / "run", number, 0.3)
-    said = process.stderr.read()
-    process.stderr.close()
+    process = start_and_signal(tmp_path / "run", number, 0.2)
+    said = process.said()
     assert process.returncode == 128 + number, said
     assert "Traceback" not in said and signal.Signals(number).name in said.splitlines()[-1]
     assert run("train", *LONG, f"--workdir={tmp_path / 'run'}").returncode == 0
@@ -72,4 +67,4 @@ def assert_ends_as(one: Path, other: Path) -> None:
         del result["seconds"]
     assert results[0] == results[1]
     counts = [len((folder / "metrics.jsonl").read_text().splitlines()) for folder in (one, other)]
-    assert counts[0] == counts[1] == 25
+    assert counts[0] == counts[1] == 12

@@ -2,14 +2,13 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import time
 from functools import partial
 
 import numpy as np
 import pytest
-from support.programs import ROOT, SMALL, assert_one_line, command, environment, run, tables
+from support import programs
+from support.programs import READS_COMPILED, SMALL, assert_one_line, run, start_code, tables
 
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
@@ -23,9 +22,12 @@ RUN = (
 )
 
 
+start_one = partial(programs.start, **READS_COMPILED)
+
+
 def start(count, workdir, *more, last=()):
     """The processes of one training run, started; the last one with flags of its own."""
-    return start_program(partial(command, "train"), count, *RUN, f"--workdir={workdir}", *more, last=last)
+    return start_program(partial(start_one, "train"), count, *RUN, f"--workdir={workdir}", *more, last=last)
 
 
 def free_address():
@@ -34,18 +36,10 @@ def free_address():
         return f"localhost:{free.getsockname()[1]}"
 
 
-def start_program(command, count, *shared, last=()):
+def start_program(start, count, *shared, last=()):
     shared = (f"--coordinator={free_address()}", f"--num_processes={count}", *shared)
     return [
-        subprocess.Popen(
-            command(*shared, f"--process_id={process}", *(last if process == count - 1 else ())),
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for process in range(count)
+        start(*shared, f"--process_id={process}", *(last if process == count - 1 else ())) for process in range(count)
     ]
 
 
@@ -99,7 +93,7 @@ program.run(main, "")
 
 
 def test_the_lead_that_fails_lets_the_others_say_why():
-    statuses, said = end(start_program(lambda *flags: [sys.executable, "-c", SLOW, *flags], 2))
+    statuses, said = end(start_program(partial(start_code, SLOW), 2))
     assert statuses == [2, 2] and said.count("error: a bad file") == 2, said
 
 
@@ -153,10 +147,8 @@ def test_a_run_goes_on_with_other_processes(tmp_path):
         return max(int(path.name) for path in workdir.glob("checkpoints/[0-9]*") if path.name.isdecimal())
 
     step = killed_after(start(4, workdir, *long, "--num_devices=4", "--tables=sharded"), 1)
-    alone = command("train", *RUN, *long, f"--workdir={workdir}")
-    step = killed_after(
-        [subprocess.Popen(alone, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)], step + 1
-    )
+    alone = start_one("train", *RUN, *long, f"--workdir={workdir}")
+    step = killed_after([alone], step + 1)
     statuses, said = end(start(2, workdir, *long, "--num_devices=8", "--tables=sharded"))
     assert statuses == [0, 0], said
     assert_same_tables(tmp_path / "one", workdir)
@@ -173,7 +165,7 @@ def test_two_processes_measure_and_recommend_as_one(tmp_path):
     workdir = f"--workdir={tmp_path / 'one'}"
     for program, more in (("evaluate", []), ("recommend", ["--k=5", "--users=0,7,3"])):
         expected = run(program, workdir, *more).stdout
-        processes = start_program(partial(command, program), 2, workdir, *more, "--num_devices=4", "--tables=sharded")
+        processes = start_program(partial(start_one, program), 2, workdir, *more, "--num_devices=4", "--tables=sharded")
         found = [process.communicate(timeout=240) for process in processes]
         assert [process.returncode for process in processes] == [0, 0], found
         assert found[0][0] == expected and found[1][0] == ""
@@ -198,17 +190,17 @@ def test_what_cannot_be_started_is_one_line(flags, words, tmp_path):
 
 def test_a_lead_that_does_not_come_is_waited_for_and_named(monkeypatch):
     monkeypatch.setattr(processes, "WAIT_SECONDS", 1)
-    with pytest.raises(UserError, match=r"--coordinator=localhost:\d+: process 0 did not come in 1 seconds"):
+    with pytest.raises(UserError, match=r"coordinator=localhost:\d+: process 0 did not come in 1 seconds"):
         processes.join(free_address(), 2, 1)
 
 
 @pytest.mark.parametrize("process", [0, 1])
 def test_ctrl_c_ends_a_process_that_waits_for_others(tmp_path, process):
     flags = (f"--coordinator={free_address()}", "--num_processes=2", f"--process_id={process}", f"--workdir={tmp_path}")
-    waiting = subprocess.Popen(
-        command("train", *SMALL, *flags), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    assert any("waits for all 2" in line for line in waiting.stderr)
+    waiting = start_one("train", *SMALL, *flags)
+    while "waits for all 2" not in waiting.said():
+        assert waiting.poll() is None, waiting.said()
+        time.sleep(0.05)
     time.sleep(1)  # it is within the library now
     waiting.send_signal(signal.SIGINT)
     waiting.communicate(timeout=60)
