@@ -22,9 +22,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = (
     ("compat", "errors"),
     ("types",),
-    ("ops",),
-    ("data", "updaters", "encoders", "samplers", "losses"),
-    ("config", "engine", "evaluation"),
+    ("ops", "data"),
+    ("config", "updaters", "encoders", "samplers", "losses", "engine", "evaluation"),
     ("methods", "parallel"),
     ("training",),
     ("serving", "experiments", "benchmarks", "cli"),
