@@ -86,7 +86,22 @@ def build(**fields):
     return build_method(config)
 
 
-@pytest.mark.parametrize("fields", [*VARIANTS, *MATRIX], ids=lambda fields: "-".join(map(str, fields.values())))
+def of_middle_width(fields):
+    """Cases for the study: their parts are met at the widths on both sides of theirs, 32 and 1024."""
+    return fields["dim"] == 64 and "table_dtype" not in fields
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(
+            fields,
+            id="-".join(map(str, fields.values())),
+            marks=[pytest.mark.study] if of_middle_width(fields) else [],
+        )
+        for fields in (*VARIANTS, *MATRIX)
+    ],
+)
 def test_no_table_is_copied_and_the_state_is_given_away(fields, data):
     built = build(**fields)
     if fields in VARIANTS:
