@@ -1,4 +1,4 @@
-"""Updaters made of updaters."""
+"""Updaters that are made of other updaters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from onebp_jax.types import Array, Signal, Tree, Updater
 
 
 def chain(*updaters: Updater) -> Updater:
-    """Applies updaters one after the other to the same table; each keeps its own state and sees the same signal.
+    """Applies updaters one after another to the same table. Each has its own state, and all read the same signal.
 
     Example: `chain(gradient(adam(1e-3)), moving_average(0.99))` takes a gradient step and then an aggregation step.
     """

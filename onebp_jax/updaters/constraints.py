@@ -17,7 +17,7 @@ ROWS = ("all", "touched")
 
 
 def ball(radius: float = 1.0) -> Callable[[Array], Array]:
-    """`project(rows [.., d])`: vectors longer than `radius` are cut to it, others keep their bits."""
+    """`project(rows [.., d])`: vectors longer than `radius` are rescaled to that length, all others stay the same to the bit."""
     check_positive("radius", radius)
 
     def project(rows: Array) -> Array:
@@ -28,21 +28,22 @@ def ball(radius: float = 1.0) -> Callable[[Array], Array]:
 
 
 def sphere(radius: float = 1.0) -> Callable[[Array], Array]:
-    """`project(rows [.., d])`: every vector is rescaled to length `radius` (a vector of zeros stays one)."""
+    """`project(rows [.., d])`: every vector is rescaled to length `radius`, except that zeros stay zeros."""
     check_positive("radius", radius)
     return lambda rows: rows * (radius * inverse_length(rows))
 
 
 def constrained(updater: Updater, project: Callable[[Array], Array], rows: str = "all") -> Updater:
-    """Any updater, after whose every update the rows are projected.
+    """Projects the rows after every update of another updater.
 
     Args:
-      updater: of a table `f32[rows, .., d]`. project: on vectors `f32[.., d]`, such as `ball()` and `sphere()`.
-      rows: "all", the whole table at each step, as the sources do, which also brings in rows that begin outside; or "touched",
-        those of the signal, enough where all rows begin inside and the updater moves no others.
+      updater: updates a table `f32[rows, .., d]`. project: a function of vectors `f32[.., d]`, such as `ball()` or `sphere()`.
+      rows: "all" projects the whole table at each step, as the sources do; this also moves rows that begin outside of the
+        set. "touched" projects only the rows of the signal. It is enough if all rows begin inside and the updater moves no
+        other rows.
 
     Returns:
-      An `Updater` that reads what the given one reads and has its state.
+      An `Updater` with the same state and the same `reads` as the given one.
 
     Raises:
       ValueError: an unknown `rows`.
@@ -53,9 +54,12 @@ def constrained(updater: Updater, project: Callable[[Array], Array], rows: str =
         table, state = updater.update(signal, state, table, **extra)
         if rows == "all":
             return to_storage(project(to_float32(table)), table.dtype), state
-        # Rows without a partner are not touched where only partners are read.
-        ids = signal.ids if "grads" in updater.reads else signal.ids[: signal.targets.shape[0]]
-        # A repeated row is written with the same bits each time.
+        ids = signal.ids
+        if "grads" not in updater.reads:
+            # An updater that reads only targets does not touch rows without a partner.
+            assert signal.targets is not None
+            ids = ids[: signal.targets.shape[0]]
+        # A repeated row is written several times, each time with the same bits.
         return table.at[ids].set(to_storage(project(take(table, ids)), table.dtype), mode="drop"), state
 
     return Updater(updater.init, update, updater.reads)

@@ -1,14 +1,14 @@
-"""What a row that repeats inside one batch means (order, counts, sums), without sorting where order is not asked for.
+"""What happens to a row that repeats in one batch: the rules, and sums over equal ids without a sort.
 
-A row with `n` occurrences in the batch and targets `v_1 .. v_n` in batch order moves from `u` to
+A row occurs `n` times in the batch, with targets `v_1 .. v_n` in batch order. It moves from `u` to
 
-    sequential   beta^n u + (1 - beta) sum_r beta^(n-r) v_r     Eq. 6 of the paper once per interaction, in order
+    sequential   beta^n u + (1 - beta) sum_r beta^(n-r) v_r     Eq. 6 of the paper, once per interaction, in order
     expected     beta^n u + (1 - beta^n) mean_r v_r             the mean of `sequential` over all orders
-    mean         beta u + (1 - beta) mean_r v_r                 one move per batch, however often it occurs
-    last         beta u + (1 - beta) v_n                        what the authors' code does; drops n - 1 targets
+    mean         beta u + (1 - beta) mean_r v_r                 one move per batch, whatever `n` is
+    last         beta u + (1 - beta) v_n                        what the authors' code does; it drops n - 1 targets
 
 Each rule is a pair of weights: `keep`, the factor on the old row, and `weight[r]`, the factor on target `r`, so that
-the new row is `keep * u + sum_r weight[r] v_r`. All four agree where no row repeats.
+the new row is `keep * u + sum_r weight[r] v_r`. All four rules agree if no row repeats.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ RULES = ("expected", "sequential", "mean", "last")
 
 
 class Groups(NamedTuple):
-    """Equal ids of a batch, grouped: `leader i32[n]`, one position that stands for all equal ids (`n` for padding)."""
+    """Groups of equal ids: `leader i32[n]`, for each position the position that leads its group; `n` for padding."""
 
     leader: Array
 
     @property
     def is_leader(self) -> Array:
-        """`bool[n]`: true at exactly one occurrence of each distinct id."""
+        """`bool[n]`: true at exactly one occurrence of each id."""
         return self.leader == jnp.arange(self.leader.shape[0], dtype=jnp.int32)
 
     def sum(self, values: Array) -> Array:
-        """`[n, ...]`: at a leader, the sum of `values [n, ...]` over its group; elsewhere nothing of use."""
+        """`[n, ...]`: at a leader, the sum of `values [n, ...]` over its group. The other entries have no meaning."""
         count = values.shape[0]
         return values.at[jnp.where(self.is_leader, count, self.leader)].add(values, mode="drop")
 
     def spread(self, values: Array) -> Array:
-        """`[n, ...]`: the leader's value given to every member of its group."""
+        """`[n, ...]`: for each member, the value of the leader of its group."""
         return values.at[self.leader].get(mode="clip")
 
 
 def group(ids: Array, slots: Array) -> tuple[Groups, Array]:
-    """Groups equal ids in O(n): every occurrence writes its position into `slots i32[rows]`, whichever stays leads.
+    """Groups equal ids in O(n): every occurrence writes its position into `slots i32[rows]`; the one that stays is the leader.
 
-    `slots` is scratch, one number a table row: what it held before is never read. Returns the groups and the slots.
+    `slots` is scratch space, one number per table row. Its old content is never read. Returns the groups and the slots.
     """
     count = ids.shape[0]
     positions = jnp.arange(count, dtype=jnp.int32)
@@ -56,7 +56,7 @@ def group(ids: Array, slots: Array) -> tuple[Groups, Array]:
 
 
 def _occurrences_after(ids: Array) -> Array:
-    """`i32[n]`: how many later positions of the batch hold the same id (a stable sort; only `sequential` needs it)."""
+    """`i32[n]`: how many later positions of the batch have the same id. It needs a stable sort; only `sequential` calls it."""
     order = jnp.argsort(ids, stable=True)
     ordered = ids[order]
     end = jnp.searchsorted(ordered, ordered, side="right").astype(jnp.int32)
@@ -65,7 +65,7 @@ def _occurrences_after(ids: Array) -> Array:
 
 
 def weights(rule: str, beta: float, ids: Array, groups: Groups, dtype) -> tuple[Array, Array]:
-    """`(keep [n], weight [n])` of a rule, as the module's table gives them."""
+    """`(keep [n], weight [n])` of a rule, by the formulas at the head of this module."""
     ones = jnp.ones(ids.shape, dtype)
     if rule == "last":
         positions = jnp.arange(ids.shape[0], dtype=jnp.int32)
@@ -74,7 +74,7 @@ def weights(rule: str, beta: float, ids: Array, groups: Groups, dtype) -> tuple[
     count = jnp.maximum(groups.spread(groups.sum(ones)), 1)
     if rule == "mean":
         return beta * ones, (1 - beta) / count
-    # expm1 keeps 1 - beta^n exact to rounding where beta is so near 1 that beta^n is not (beta = 1 - 1e-6).
+    # If beta is near 1 (1 - 1e-6), 1 - beta^n loses its digits in float32; expm1 keeps them.
     log_beta = math.log(beta) if beta > 0 else -math.inf
     moved = -jnp.expm1(log_beta * count)
     if rule == "expected":

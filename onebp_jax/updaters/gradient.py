@@ -1,7 +1,7 @@
-"""Gradient updates through optax, dense: the whole table passes through the optimiser at every step.
+"""Dense gradient updates with optax: the optimiser updates the whole table at every step.
 
-Dense is what the paper's code does and what its numbers come from: under Adam with coupled L2 a row that is in no batch
-still decays and still moves on old momentum. `rowwise` is the other method, whose cost does not grow with the table.
+The paper's code is dense, and so are its numbers: under Adam with coupled L2, a row outside the batch still decays, and
+still moves by its old momentum. `rowwise` is another method; its cost does not grow with the table.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ def gradient(tx: optax.GradientTransformation, penalty: Callable[[Array], Array]
     """Any optax transformation over the dense gradient of the table (repeated ids are summed).
 
     Args:
-      tx: an optax transformation; it sees `f32[rows, d]` gradients and the table as parameters.
-      penalty: `penalty(table f32[rows, ..]) -> f32[]`, whose slope over the whole table is added to the gradient (see
-        `onebp_jax.updaters.penalties`); None for none.
+      tx: an optax transformation. It gets gradients `f32[rows, d]`, and the table as parameters.
+      penalty: `penalty(table f32[rows, ..]) -> f32[]`. Its gradient over the whole table is added (see
+        `onebp_jax.updaters.penalties`). None for no penalty.
 
     Returns:
-      An `Updater` that reads gradients only; its state is the optax state. All rows may change.
+      An `Updater` that reads only gradients. Its state is the optax state. All rows may change.
     """
     tx = optax.with_extra_args_support(tx)
+    # optax allows a tree of updates; here they are one array, as the table is.
+    transform: Callable[..., Tree] = tx.update
 
     def init(table: Array) -> Tree:
         return tx.init(to_float32(table))
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
+        assert signal.grads is not None
         rows = to_float32(table)
         dense = jnp.zeros_like(rows).at[signal.ids].add(signal.grads.astype(rows.dtype), mode="drop")
         if penalty is not None:
             dense = dense + jax.grad(penalty)(rows)
-        updates, state = tx.update(dense, state, rows, **extra)
+        updates, state = transform(dense, state, rows, **extra)
         return to_storage(rows + updates, table.dtype, extra.get("key")), state
 
     return Updater(init, update, reads=("grads",))

@@ -1,10 +1,10 @@
-"""Moving aggregation with several vectors a user: each positive moves the vector that it is nearest to (OneBP-K).
+"""Moving aggregation with several vectors per user: each positive moves the nearest of them (OneBP-K).
 
     k* = argmax_k <u_k, v_old> - c log(1 + n_k),      u_{k*} <- beta u_{k*} + (1 - beta) v_new
 
-That is online k-means of the items a user touched, with a moving average for each centre; the others stay where they are. The
-assignment is that before the step, for the whole batch, so it is free of order; repeats of one vector in a batch follow the
-rule of the inner updater. Our own proposal: no paper has it.
+This is online k-means of the items that a user touched: each centre is a moving average, and the centres that are not chosen
+stay the same. All choices of a batch are made with the vectors before the step, so the order in the batch does not matter. If a
+batch chooses one vector several times, the rule of the inner updater applies. This is our own proposal, not from a paper.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ _EXACT = jax.lax.Precision.HIGHEST
 def nearest_interest(
     updater: Updater, usage_bonus: float = 0.0, repel: float = 0.0, margin: float = 0.0, cosine: bool = False
 ) -> Updater:
-    """`updater` on the vector `k*` of each row, in a table `[rows, K, d]`; with `K = 1` it is the given updater, to the bit.
+    """Applies `updater` to the vector `k*` of each row of a table `[rows, K, d]`. With `K = 1` it equals `updater` to the bit.
 
     Args:
-      updater: reads targets only, such as `moving_average(beta)`; it works on the table seen as `[rows K, d]`.
-      usage_bonus: `c`, how much a vector that was often chosen (`n_k` times) is held back; 0 keeps no counts.
-      repel: step size by which the vectors of a touched row are then driven apart, down the slope of `sum over pairs of
-        max(0, cos - margin)^2 / 2`; for a strength independent of beta make it proportional to `1 - beta`.
-      margin: cosine up to which two vectors are left alone, in [-1, 1).
-      cosine: whether to choose by the cosine, so that a long vector does not take all.
+      updater: reads only targets, such as `moving_average(beta)`. It works on the table in the shape `[rows K, d]`.
+      usage_bonus: `c`; the larger it is, the less often a vector is chosen that was chosen often before (`n_k` times). 0 keeps
+        no counts.
+      repel: step size of a gradient step that then pushes the vectors of each touched row apart. It lowers the `sum over pairs
+        of max(0, cos - margin)^2 / 2`. Make it proportional to `1 - beta` for a strength that does not depend on beta.
+      margin: two vectors repel each other only above this cosine, in [-1, 1).
+      cosine: whether to choose by the cosine, so that long vectors are not preferred.
 
     Returns:
-      An `Updater` that reads targets (and `old_targets`, the same rows before their update, to choose by). Its state is
-      `(inner state, f32[rows, K] counts or ())`. Rows outside the batch are bit-identical afterwards.
+      An `Updater` that reads targets, and also `old_targets` (the same rows before their update) for the choice. Its state is
+      `(inner state, f32[rows, K] counts or ())`. Rows outside the batch stay the same to the bit.
 
     Raises:
-      ValueError: an updater that reads gradients, numbers out of range.
+      ValueError: an updater that reads gradients, or numbers out of range.
     """
     if updater.reads != ("targets",):
         raise ValueError(
-            f"nearest_interest works on an updater that reads targets only, this one reads {updater.reads}"
+            f"nearest_interest works on an updater that reads targets only, but this one reads {updater.reads}"
         )
     check_not_negative("usage_bonus", usage_bonus)
     check_not_negative("repel", repel)
@@ -53,18 +54,19 @@ def nearest_interest(
         counts = jnp.zeros(table.shape[:2], jnp.float32) if usage_bonus else ()
         return updater.init(_flat(table)), counts
 
-    def choose(own: Array, partners: Array, counts: Array | tuple, ids: Array) -> Array:
-        """`i32[m]`: the vector of `own [m, K, d]` that is nearest to each of `partners [m, d]`."""
+    def choose(own: Array, partners: Array, counts: Tree, ids: Array) -> Array:
+        """`i32[m]`: for each row, which vector of `own [m, K, d]` is nearest to its partner in `partners [m, d]`."""
         score = jnp.einsum("mkd,md->mk", unit(own) if cosine else own, partners, precision=_EXACT)
         if usage_bonus:
             score -= usage_bonus * jnp.log1p(counts.at[ids].get(mode="clip"))
         return jnp.argmax(score, 1).astype(jnp.int32)
 
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
+        assert signal.targets is not None
         if table.ndim != 3 or signal.targets.ndim != 2:
             raise ValueError(
-                f"nearest_interest is for several vectors a row and one a partner, [rows, K, d] and [n, d], and here the table "
-                f"is {table.shape} and the partners {signal.targets.shape}"
+                "nearest_interest needs several vectors per row and one per partner, [rows, K, d] and [n, d], but the table "
+                f"is {table.shape} and the partners are {signal.targets.shape}"
             )
         inner, counts = state
         rows, several = table.shape[:2]
@@ -80,7 +82,7 @@ def nearest_interest(
         if repel and several > 1:
             moved = take(table, ids)
             moved -= repel * jax.grad(_crowding)(moved, margin)
-            # A repeated row is written with the same bits each time.
+            # A repeated row is written several times, each time with the same bits.
             table = table.at[ids].set(to_storage(moved, table.dtype, extra.get("key")), mode="drop")
         return table, (inner, counts)
 
@@ -92,7 +94,7 @@ def _flat(table: Array) -> Array:
 
 
 def _crowding(vectors: Array, margin: float) -> Array:
-    """`f32[]`: half the sum of the squares of how much the cosines of the pairs of each row `[m, K, d]` exceed the margin."""
+    """`f32[]`: the sum of `max(0, cos - margin)^2 / 2` over the pairs of vectors of each row `[m, K, d]`."""
     several = vectors.shape[1]
     vectors = unit(vectors)
     cosines = jnp.einsum("mkd,mld->klm", vectors, vectors, precision=_EXACT)

@@ -1,4 +1,4 @@
-"""A table whose rows hold a vector and a slow copy of it, which follows at its own pace (the target network of BUIR)."""
+"""A table whose rows hold a vector and a copy that follows it slowly (the target network of BUIR)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from onebp_jax.types import Array, Signal, Tree, Updater
 
 
 def with_target(updater: Updater, rho: float = 0.995) -> Updater:
-    """The updater on slot 0 of a table `[rows, 2, d]`; then slot 1 `<- rho slot 1 + (1 - rho) slot 0`, in every row.
+    """Applies `updater` to slot 0 of a table `[rows, 2, d]`, then `slot 1 <- rho slot 1 + (1 - rho) slot 0` in every row.
 
     Args:
-      updater: of a table `[rows, d]`; it sees the gradients and targets of slot 0 only.
-      rho: share of the copy that is kept, in [0, 1]; 1 freezes it.
+      updater: updates a table `[rows, d]`. It gets the gradients and targets of slot 0 only.
+      rho: share of the old copy that is kept, in [0, 1]; 1 freezes the copies.
 
     Returns:
-      An `Updater` that reads what the given one reads and has its state. Copies move in rows outside of the batch too.
+      An `Updater` with the same state and the same `reads` as the given one. Copies change in rows outside the batch too.
 
     Raises:
       ValueError: rho outside [0, 1]; from `init`, a table of another shape.
@@ -28,7 +28,7 @@ def with_target(updater: Updater, rho: float = 0.995) -> Updater:
     def init(table: Array) -> Tree:
         if table.ndim != 3 or table.shape[1] != 2:
             raise ValueError(
-                f"with_target is for tables of [rows, 2, d], a vector and its slow copy, and this is {table.shape}"
+                f"with_target is for tables of [rows, 2, d], a vector and its slow copy, but this table is {table.shape}"
             )
         return updater.init(table[:, 0])
 

@@ -1,10 +1,10 @@
-"""Optax transformations by name, for configurations; any other one can be given as a function.
+"""Optax transformations by name, for config files. Any other transformation can be given as a function.
 
-The decay is *coupled* wherever the name does not say otherwise: it joins the gradient before the moments (PyTorch's
-`weight_decay`). `adamw` and `lion` decay beside them, as their papers do.
+The decay is *coupled*: it is added to the gradient before the moments are computed (PyTorch's `weight_decay`). Only `adamw` and
+`lion` decouple it, as their papers do.
 
-`row_adagrad` and `row_adam` keep one second moment a *row*, the mean over its numbers, instead of one a number: the convention
-of large embedding tables (Naumov et al. 2019, DLRM), where optimiser state is most of the memory and of the traffic.
+`row_adagrad` and `row_adam` keep one second moment per *row*, the mean over its numbers, not one per number. This is usual for
+large embedding tables (Naumov et al. 2019, DLRM), where most of the memory and the traffic is optimiser state.
 """
 
 from __future__ import annotations
@@ -13,51 +13,52 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from onebp_jax.ops.checks import check_not_negative, check_positive
 from onebp_jax.types import Array
 
 
 class RowMoment(NamedTuple):
-    """`f32[rows]`, one number a row."""
+    """`f32[rows]`, one number per row."""
 
     second: Array
 
 
 class RowAdam(NamedTuple):
-    """Steps so far, the first moment `f32[rows, d]` and one second moment a row `f32[rows]`."""
+    """Steps so far, the first moment `f32[rows, d]`, and one second moment per row `f32[rows]`."""
 
-    count: Array
+    count: ArrayLike  # pyright: ignore[reportIncompatibleMethodOverride]  # optax's name; checkpoints hold it
     first: Array
     second: Array
 
 
 def scale_by_row_adagrad(eps: float = 1e-8) -> optax.GradientTransformation:
-    """Each row over the root of its summed mean squares: `a += mean(g^2)`, `g / (sqrt(a) + eps)`."""
+    """Divides each row by the root of its summed mean squares: `a += mean(g^2)`, `g / (sqrt(a) + eps)`."""
 
     def init(params):
         return RowMoment(jnp.zeros(params.shape[:-1], jnp.float32))
 
-    def update(grads, state, params=None):
+    def update(updates, state, params=None):
         del params
-        second = state.second + jnp.mean(grads * grads, axis=-1)
-        return grads / (jnp.sqrt(second)[..., None] + eps), RowMoment(second)
+        second = state.second + jnp.mean(updates * updates, axis=-1)
+        return updates / (jnp.sqrt(second)[..., None] + eps), RowMoment(second)
 
     return optax.GradientTransformation(init, update)
 
 
 def scale_by_row_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> optax.GradientTransformation:
-    """Adam with one second moment a row: `v = b2 v + (1 - b2) mean(g^2)`; both moments corrected for their start."""
+    """Adam with one second moment per row: `v = b2 v + (1 - b2) mean(g^2)`. Both moments get Adam's bias correction."""
 
     def init(params):
         moments = jnp.zeros(params.shape, jnp.float32), jnp.zeros(params.shape[:-1], jnp.float32)
         return RowAdam(jnp.int32(0), *moments)
 
-    def update(grads, state, params=None):
+    def update(updates, state, params=None):
         del params
         count = optax.safe_increment(state.count)
-        first = b1 * state.first + (1 - b1) * grads
-        second = b2 * state.second + (1 - b2) * jnp.mean(grads * grads, axis=-1)
+        first = b1 * state.first + (1 - b1) * updates
+        second = b2 * state.second + (1 - b2) * jnp.mean(updates * updates, axis=-1)
         scale = 1 / (jnp.sqrt(second / (1 - b2**count)) + eps)
         return first / (1 - b1**count) * scale[..., None], RowAdam(count, first, second)
 
@@ -83,7 +84,7 @@ def adam(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
 
     Args:
       learning_rate: step size, > 0.
-      l2: coefficient of the decay, >= 0. `adamw` decays after the moments and is another method.
+      l2: coefficient of the decay, >= 0. `adamw`, which decays after the moments, is another method.
 
     Raises:
       ValueError: a coefficient that is negative or not finite.

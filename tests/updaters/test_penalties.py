@@ -67,7 +67,7 @@ def test_gradient_adds_the_slope_of_the_whole_table():
         (lambda: dcrs(-1.0, 0.1, 0.2), "weight must be zero or a positive number, got -1.0"),
         (lambda: dcrs(1.0, 0.3, 0.2), "thresholds must be 0 <= low <= high, got low=0.3, high=0.2"),
         (lambda: dcrs(1.0, 0.1, 0.2, "other"), "form must be one of code, paper, got 'other'"),
-        (lambda: dcrs(1.0, 0.1, 0.2)(jnp.ones((3, 2))), r"dcrs is for several vectors a user, \[M, K, d\]"),
+        (lambda: dcrs(1.0, 0.1, 0.2)(jnp.ones((3, 2))), r"dcrs needs several vectors per user, \[M, K, d\]"),
         (lambda: covariance(1.0, "norm"), "form must be one of squared, signed, got 'norm'"),
     ],
 )
