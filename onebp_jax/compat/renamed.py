@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,14 +21,15 @@ def renamed_names(module: str, names: dict[str, str]) -> Callable[[str], Any]:
 
     Args:
       module: its `__name__`.
-      names: old name -> new name.
+      names: old name -> new name; with its module (`onebp_jax.engine.batches.batch_at`) if that is another one.
     """
 
     def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         _warn(f"{module}.{name}", names[name])
-        return getattr(sys.modules[module], names[name])
+        place, _, new = names[name].rpartition(".")
+        return getattr(importlib.import_module(place) if place else sys.modules[module], new)
 
     return __getattr__
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.types import Interactions, Tree
 
 
@@ -65,3 +66,7 @@ def one_pair_a_user(data: Interactions) -> Interactions:
     starts = np.asarray(data.row_starts)
     users = np.flatnonzero(np.diff(starts)).astype(np.int32)
     return data.replace(user_ids=users, item_ids=np.asarray(data.sorted_items)[starts[users]])
+
+
+_MOVED = ("batch_at", "shuffled", "steps_per_epoch")
+__getattr__ = renamed_names(__name__, {name: f"onebp_jax.engine.batches.{name}" for name in _MOVED})
