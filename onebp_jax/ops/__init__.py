@@ -1,1 +1,1 @@
-"""What the parts share: rows of a table, how vectors are compared, random words, pairs sorted by user, range checks."""
+"""What the parts share: reading table rows, comparing vectors, random words, pairs sorted by user, checks of arguments."""

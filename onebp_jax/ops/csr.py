@@ -1,4 +1,4 @@
-"""Training pairs sorted by user: where each user's items lie, how often each item occurs, and binary search in a row."""
+"""Training pairs sorted by user (CSR): row bounds, item counts, and binary search in a row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def item_share(data: Interactions) -> Array:
 
 
 def need_rows(data: Interactions) -> None:
-    """Raises ValueError if nobody knows what users touched, for parts that need it."""
+    """Raises ValueError if it is unknown what users touched, for parts that need it."""
     if not data.max_row:
         raise ValueError(
             "this method needs to know what each user touched, and that does not fit in memory: raise membership_bytes, or use "
@@ -34,7 +34,7 @@ def need_rows(data: Interactions) -> None:
 
 
 def row_bounds(user_ids: Array, data: Interactions) -> tuple[Array, Array]:
-    """Where the users' rows in `sorted_items` begin and end, `i32[b]` each; an empty row for padding."""
+    """Where the users' rows in `sorted_items` begin and end, `i32[b]` each. Padding has an empty row."""
     start, end = (data.row_starts.at[user_ids + i].get(mode="clip") for i in (0, 1))
     return start, end
 
@@ -43,11 +43,11 @@ def count_leading(holds: Callable[[Array], Array], length: Array | int, longest:
     """How many leading places of each row satisfy a condition, by binary search.
 
     Args:
-      holds: `holds(place i32[shape]) -> bool[shape]`, true up to some place of each row and false after it. It is also asked
-        about places past the end of a row; those answers are ignored.
-      length: places of each row, a number or `i32` that broadcasts to `shape`.
+      holds: `holds(place i32[shape]) -> bool[shape]`, true up to some place of each row and false after it. It is also called
+        with places past the end of a row; those answers are ignored.
+      length: the number of places of each row, a number or `i32` that broadcasts to `shape`.
       longest: the largest `length`, which decides the number of steps.
-      shape: of the result.
+      shape: the shape of the result.
 
     Returns:
       `i32[shape]`, from 0 to `length`.
@@ -58,5 +58,5 @@ def count_leading(holds: Callable[[Array], Array], length: Array | int, longest:
         longer = count + ((1 << bits) >> 1 >> i)
         return jnp.where((longer <= length) & holds(longer - 1), longer, count)
 
-    # A real loop: unrolled, XLA fuses the steps and computes early ones again and again (1.8 times as long for 2048 x 256).
+    # Not unrolled: XLA would fuse the steps and compute early ones repeatedly (1.8 times as long for 2048 x 256).
     return jax.lax.fori_loop(0, bits, try_bit, jnp.zeros(shape, jnp.int32))

@@ -1,9 +1,9 @@
-"""How vectors are compared: by the dot product or the squared Euclidean distance; of several vectors a user the best counts.
+"""How vectors are compared: by dot product or squared Euclidean distance. If a user has several vectors, the best one counts.
 
     dot        s = max_k <u_k, v>          distance   s = -min_k |u_k - v|^2
 
-Scores lie in columns, `[k, b]`: sums over the negatives of a row then run over whole vectors, and the backward pass of shared
-negatives is a plain product of `[k, b]` and `[b, d]`.
+Scores are laid out as `[k, b]`, one column per row of the batch. Sums over the negatives of a row then run over whole vectors,
+and the backward pass of shared negatives is a plain product of `[k, b]` and `[b, d]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXACT = jax.lax.Precision.HIGHEST
 
 
 def inverse_length(vectors: Array) -> Array:
-    """`f32[..., 1]`: one over the Euclidean length of each vector, at most `1e12`."""
+    """`f32[..., 1]`: the inverse of each vector's Euclidean length, at most `1e12`."""
     return jax.lax.rsqrt(jnp.maximum(row_sums(vectors * vectors), 1e-24))
 
 
@@ -29,9 +29,9 @@ def unit(vectors: Array) -> Array:
 
 @jax.custom_vjp
 def unit_fast_gradient(vectors: Array) -> Array:
-    """`unit` with a backward pass by hand, for the tables of encoders; the automatic one sums rows number by number.
+    """`unit` with a handwritten backward pass, for the tables of encoders. The automatic one sums each row one number at a time.
 
-    Its gradients differ from those of `unit` in the last bits, so losses and penalties stay with `unit`.
+    Its gradients differ from those of `unit` in the last bits, so losses and penalties use `unit`.
     """
     return unit(vectors)
 
@@ -44,7 +44,7 @@ def _unit_forward(vectors: Array) -> tuple[Array, tuple[Array, Array]]:
 def _unit_backward(kept: tuple[Array, Array], grads: Array) -> tuple[Array]:
     vectors, inverse = kept
     of_length_one = vectors * inverse
-    # A vector shorter than the smallest length is scaled by a constant.
+    # A vector shorter than 1e-12 was scaled by a constant.
     long = inverse < 1e12
     return (inverse * (grads - jnp.where(long, of_length_one * row_sums(grads * of_length_one), 0)),)
 
@@ -53,16 +53,16 @@ unit_fast_gradient.defvjp(_unit_forward, _unit_backward)
 
 
 def _products(user: Array, items: Array) -> Array:
-    """`f32[k, b]`, or `f32[k, b, K]` for several vectors a user: dot products in full float32 on any device."""
+    """`f32[k, b]`, or `f32[k, b, K]` for several vectors per user: dot products in full float32 on any device."""
     shared, several = items.ndim == 2, user.ndim == 3
     shape = ("kd" if shared else "bkd") + (",bmd->kbm" if several else ",bd->kb")
     return jnp.einsum(shape, items, user, precision=_EXACT)
 
 
 def each_distance(user: Array, items: Array) -> Array:
-    """`f32[k, b]`, or `[k, b, K]` for several vectors a user: squared Euclidean distances."""
+    """`f32[k, b]`, or `[k, b, K]` for several vectors per user: squared Euclidean distances."""
     if items.ndim == 2:
-        # Shared items: by products, since `b x k` differences would be `d` times as much memory.
+        # Shared items: use products, because `b x k` differences would take `d` times as much memory.
         of_items, of_user = jnp.sum(items * items, -1), jnp.sum(user * user, -1)
         squares = of_items.reshape(-1, *[1] * of_user.ndim) + of_user - 2 * _products(user, items)
         return jnp.maximum(squares, 0)
@@ -79,36 +79,38 @@ def dots(user: Array, items: Array) -> Array:
 
 
 def distances(user: Array, items: Array) -> Array:
-    """`f32[k, b]`: the (smallest) squared Euclidean distance, arguments as in `dots`."""
+    """`f32[k, b]`: the (smallest) squared Euclidean distance. Arguments are as in `dots`."""
     squares = each_distance(user, items)
     return squares.min(-1) if user.ndim == 3 else squares
 
 
 def paired_dots(user: Array, item: Array) -> Array:
-    """`f32[b]`: the (largest) dot product of `user [b, d]` or `[b, K, d]` with the one `item [b, d]` of its row."""
+    """`f32[b]`: the (largest) dot product of `user [b, d]` or `[b, K, d]` with the single `item [b, d]` of each row."""
     if user.ndim == 3:
         return dots(user, item[:, None])[0]
     return jnp.einsum("bd,bd->b", user, item, precision=_EXACT)
 
 
 def paired_distances(user: Array, item: Array) -> Array:
-    """`f32[b]`: the (smallest) squared distance of `user [b, d]` or `[b, K, d]` to the one `item [b, d]` of its row."""
+    """`f32[b]`: the (smallest) squared distance of `user [b, d]` or `[b, K, d]` to the single `item [b, d]` of each row."""
     return distances(user, item[:, None])[0]
 
 
 def score(geometry: str, user: Array, items: Array) -> Array:
-    """`f32[b, k]`, higher is better, arguments as in `dots`; raises ValueError for a geometry that is not of this module."""
+    """`f32[b, k]`, higher is better. Arguments are as in `dots`. Raises ValueError for a geometry other than these two."""
     if geometry == "dot":
         return dots(user, items).T
     if geometry == "distance":
         return -distances(user, items).T
-    raise ValueError(f"vectors of geometry {geometry!r} have no score for single items: use a sampler that reads none")
+    raise ValueError(
+        f"vectors of geometry {geometry!r} have no score for single items: use a sampler that reads no scores"
+    )
 
 
 def ranked_by_dot(user: Array, item: Array) -> tuple[Array, Array]:
-    """Vectors one number longer whose dot products rank as the distances of `user [M, (K,) d]` and `item [N, d]` do.
+    """Vectors two numbers longer, whose dot products rank items by the distance of `user [M, (K,) d]` to `item [N, d]`.
 
-    `-|u - v|^2 = 2 <u, v> - |v|^2 - |u|^2`; with several vectors a user the last term counts, so it goes in as a second number.
+    `-|u - v|^2 = 2 <u, v> - |v|^2 - |u|^2`. If users have several vectors, the last term matters; so it is the second number.
     """
     ones = jnp.ones((*user.shape[:-1], 1), user.dtype)
     size = -jnp.sum(user * user, -1, keepdims=True)

@@ -1,6 +1,6 @@
 """Cheap random numbers for a compiled step: 32-bit words, a hash of words, and the numbers that are made from words.
 
-One call of the cipher behind `jax.random` makes two words. A hash of a few words makes many more, where a cipher call for each
+One call of the cipher behind `jax.random` makes two words. A hash turns a few words into many more. A cipher call for each
 number would take longer than the rest of the step.
 """
 
@@ -13,7 +13,7 @@ from onebp_jax.types import Array
 
 
 def hash_words(words: Array) -> Array:
-    """A bijection of 32-bit words that leaves no visible pattern (the finaliser of MurmurHash3, public domain)."""
+    """Mixes 32-bit words, one to one, so that no pattern is visible (the finaliser of MurmurHash3, public domain)."""
     words = (words ^ (words >> 16)) * jnp.uint32(0x85EBCA6B)
     words = (words ^ (words >> 13)) * jnp.uint32(0xC2B2AE35)
     return words ^ (words >> 16)
@@ -27,7 +27,7 @@ def random_words(key: Array, count: int) -> Array:
 def scale_words(words: Array, bound: Array) -> Array:
     """`i32` in `0 .. bound-1` from uniform 32-bit words: the high half of `words * bound`, in 16-bit pieces.
 
-    The probability of a value differs from `1 / bound` by less than `bound / 2^32` of it (Lemire 2019, without the retry).
+    The probability of a value differs from `1 / bound` by a relative error below `bound / 2^32` (Lemire 2019, without the retry).
     """
     bound = bound.astype(jnp.uint32)
     a, b = words >> 16, words & 0xFFFF
@@ -40,15 +40,15 @@ def scale_words(words: Array, bound: Array) -> Array:
 def distinct_numbers(words: Array, bound: Array) -> Array:
     """`k` distinct uniform numbers per column: `words u32[k, b]`, `bound i32[b]` with `bound >= k`; returns `i32[k, b]`.
 
-    These are the first `k` swaps of a Fisher-Yates shuffle of `0 .. bound-1`, without the array: swap `j` takes a place in
-    `j .. bound-1`, and following earlier swaps back tells what lies there (Durstenfeld 1964).
+    These are the first `k` swaps of a Fisher-Yates shuffle of `0 .. bound-1`, without the array. Swap `j` picks a place in
+    `j .. bound-1`; following the earlier swaps back tells which number is there (Durstenfeld 1964).
     """
     count = words.shape[0]
     row = jnp.arange(count, dtype=jnp.int32)[:, None]
     places = row + scale_words(words, bound - row)
 
     def follow(i: Array, values: Array) -> Array:
-        # Walks swaps back from the latest: place `i` received what swap `i` found, wherever that swap pointed.
+        # Goes from the latest swap back to the first. If swap `j` pointed at this place, it moved the number of place `j` there.
         swap = count - 1 - i
         here = jax.lax.dynamic_slice_in_dim(places, swap, 1)
         return jnp.where((row > swap) & (values == here), swap, values)
@@ -57,6 +57,6 @@ def distinct_numbers(words: Array, bound: Array) -> Array:
 
 
 def gumbel(words: Array) -> Array:
-    """Standard Gumbel numbers from uniform 32-bit words, exact to float32 at the upper end, where draws are decided."""
+    """Standard Gumbel numbers from uniform 32-bit words, accurate to float32 at the upper end, which decides draws."""
     share = jnp.minimum((words.astype(jnp.float32) + 0.5) * 2.0**-32, 1 - 2.0**-24)
     return -jnp.log(-jnp.log1p(-share))

@@ -1,4 +1,4 @@
-"""Rows of a table: read fast, and computed with in float32 however narrow the table is stored."""
+"""Table rows: fast reads, and float32 arithmetic even if the table is stored in a narrower type."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import jax.numpy as jnp
 
 from onebp_jax.types import Array
 
-# One array of a block; an update has some eight of them, and a core some 2 MB of cache of its own.
+# The bytes of one array of a block. An update uses about eight such arrays, and a core has about 2 MB of cache of its own.
 _CACHED_BYTES = 2**16
 
-# A bfloat16 table is kept as the bits of its numbers: XLA:CPU would read and write rows of bfloat16 by way of a float32 copy of
-# the whole table.
+# A bfloat16 table is stored as raw bits. To read or write rows of bfloat16, XLA:CPU would make a float32 copy of the whole
+# table.
 NARROW = jnp.uint16
-# How tables may be stored.
+# The types in which tables may be stored.
 DTYPES = ("float32", "bfloat16")
 
 
 def to_float32(values: Array) -> Array:
-    """Stored numbers in float32 at least: `NARROW` bits become what they stand for, whole numbers of 32 bits stay."""
+    """Stored numbers as float32 or wider. `NARROW` bits become the numbers that they encode; 32-bit integers stay as they are."""
     if values.dtype == NARROW:
         return jax.lax.bitcast_convert_type(values.astype(jnp.uint32) << 16, jnp.float32)
     if not jnp.issubdtype(values.dtype, jnp.floating):
@@ -29,8 +29,8 @@ def to_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-def block_rows(table: Array, count: int) -> int:
-    """How many of `count` rows to update at a time: on the CPU what stays in a core's cache, elsewhere all."""
+def block_rows(table: Array | jax.ShapeDtypeStruct, count: int) -> int:
+    """How many of `count` rows to update at a time: on the CPU as many as fit in a core's cache, elsewhere all."""
     if jax.default_backend() != "cpu":
         return count
     return min(count, max(64, _CACHED_BYTES // (4 * math.prod(table.shape[1:]))))
@@ -38,13 +38,13 @@ def block_rows(table: Array, count: int) -> int:
 
 @partial(jax.jit, inline=True)
 def take(table: Array, ids: Array) -> Array:
-    """`[n, ...]`: the rows `ids i32[n]` of a table, in float32 at least; an id out of range reads the last row."""
+    """`[n, ...]`: the rows `ids i32[n]` of a table, as float32 or wider. An id out of range reads the last row."""
     if table.ndim < 2 or jax.default_backend() != "cpu" or ids.shape[0] < 2:
         return to_float32(table.at[ids].get(mode="clip"))
-    # XLA:CPU copies a bare gather number by number; inside an arithmetic expression it makes a vector loop of it, three times as
-    # fast (results/performance.md). So multiply by a one that the compiler cannot know to be one (exact, but for subnormal
-    # numbers, which may become zero), in a branch of which it cannot know whether it is taken, or it would take the expression
-    # apart again where the rows are used twice.
+    # XLA:CPU copies a bare gather one number at a time. Inside an arithmetic expression, a gather becomes a vector loop, three
+    # times as fast (results/performance.md). So the rows are multiplied by a 1 that the compiler does not know (exact, except
+    # that subnormal numbers may become zero). The multiplication is in a branch that the compiler cannot predict; otherwise it
+    # would split the expression again if the rows are used twice.
     rows = jax.ShapeDtypeStruct((ids.shape[0], *table.shape[1:]), jax.eval_shape(to_float32, table).dtype)
     one = jax.lax.optimization_barrier(jnp.ones((), rows.dtype))
     return jax.lax.cond(
@@ -53,5 +53,5 @@ def take(table: Array, ids: Array) -> Array:
 
 
 def row_sums(rows: Array) -> Array:
-    """`f32[..., 1]`: sums over the last axis, by a product with ones: XLA:CPU would add up a row number by number."""
+    """`f32[..., 1]`: sums over the last axis, as a product with ones. XLA:CPU would otherwise add one number at a time."""
     return jnp.matmul(rows, jnp.ones((rows.shape[-1], 1), rows.dtype), precision=jax.lax.Precision.HIGHEST)
