@@ -1,4 +1,4 @@
-"""The tables of BUIR: each row holds an online vector and its slow copy, and a linear predictor `q` maps one to the other."""
+"""The tables of BUIR: each row holds an online vector and its slow copy; a linear predictor `q` maps the one to the other."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from onebp_jax.types import Array, Encoder, Interactions, Tables
 def buir(dim: int) -> Encoder:
     """Tables `[M, 2, d]` and `[N, 2, d]` (slot 0 online, slot 1 the slow copy, equal at first), and `q(x) = x W^T + b`.
 
-    Encodes a user as `(q(u), u')` and an item as `(v', q(v))`, `[.., 2, d]`, for the loss `buir`; no gradient flows into the
-    copies `u'`, `v'`, which the updater `with_target` moves. The score, of online vectors and not normalised, is
-    `<q(u), v> + <u, q(v)>`: the vectors ranked are `(q(u), u)` and `(v, q(v))`, `2 d` numbers each.
+    A user is encoded as `(q(u), u')` and an item as `(v', q(v))`, `[.., 2, d]`, for the loss `buir`. No gradient flows into the
+    copies `u'` and `v'`; the updater `with_target` moves them. The score is `<q(u), v> + <u, q(v)>`, with online vectors that
+    are not normalised. So the vectors to rank by are `(q(u), u)` and `(v, q(v))`, `2 d` numbers each.
 
     Args:
-      dim: width. Tables and `W` start Xavier-normal, `b` standard normal, as in the authors' code.
+      dim: width. Tables and `W` start Xavier-normal, `b` starts standard normal, as in the authors' code.
 
     Raises:
-      ValueError: a width that is no positive whole number.
+      ValueError: a width that is not a positive whole number.
 
     Source: Lee et al. 2021, Bootstrapping User and Item Representations for One-Class Collaborative Filtering (BUIR_id).
     """

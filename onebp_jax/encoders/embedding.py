@@ -11,8 +11,8 @@ from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
 def normal(key: Array, shape: tuple[int, ...], std: float) -> Array:
-    """`f32[shape]`, normal with standard deviation `std`; to the bit the same, compiled or not."""
-    # Without the barrier a compiler makes one factor of two.
+    """`f32[shape]`, normal with standard deviation `std`; compiled or not, the result is the same to the bit."""
+    # Without the barrier the compiler would merge `std` with another factor.
     return jax.lax.optimization_barrier(jax.random.normal(key, shape)) * std
 
 
@@ -26,12 +26,12 @@ def embedding(dim: int, normalize: bool = False, dtype: str = "float32") -> Enco
 
     Args:
       dim: width of the tables.
-      normalize: score unit vectors, so that the dot product is the cosine; the tables themselves stay as they are.
-      dtype: how the tables are stored, "float32" or "bfloat16" (half the memory, kept as bits, see
-        `onebp_jax.ops.rows`); arithmetic is in float32 either way.
+      normalize: score unit vectors, so that the dot product is the cosine. The tables themselves are not rescaled.
+      dtype: how the tables are stored, "float32" or "bfloat16" (half the memory, stored as raw bits, see
+        `onebp_jax.ops.rows`). Arithmetic is in float32 either way.
 
     Raises:
-      ValueError: a width that is no positive whole number, or another dtype.
+      ValueError: a width that is not a positive whole number, or another dtype.
     """
     check_count("dim", dim)
     check_choice("dtype", dtype, DTYPES)

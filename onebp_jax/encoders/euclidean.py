@@ -1,4 +1,4 @@
-"""Free vectors in Euclidean space, one per item and one or several per user: the nearest item ranks first."""
+"""Free vectors in Euclidean space, one per item and one or several per user. The nearest item ranks first."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def euclidean(
     """Tables `[M, (K,) d]` and `[N, d]` of normal numbers; the score is `-min_k |u_k - v|^2`.
 
     Args:
-      dim: width of the vectors. num_interests: `K`, vectors of a user; a table of 1 has no axis for it.
-      user_std, item_std: standard deviation of the first numbers; None is `1 / sqrt(dim)`, about length 1 (DPCML: users .01).
-      start: where vectors begin: "free", as drawn; cut to the unit "ball"; or rescaled to the unit "sphere". To stay there needs
-        the updater `constrained`.
+      dim: width of the vectors. num_interests: `K`, vectors per user; with 1 the user table has no axis for it.
+      user_std, item_std: standard deviation of the initial numbers. None is `1 / sqrt(dim)`, for vectors of about length 1
+        (DPCML: 0.01 for users).
+      start: where the vectors begin: "free", as drawn; "ball", cut to the unit ball; "sphere", rescaled to the unit sphere.
+        The updater `constrained` keeps them there.
 
     Returns:
-      An `Encoder` of geometry "distance". What it ranks and exports by dot product is two numbers longer, see
+      An `Encoder` of geometry "distance". Its `vectors`, to rank by dot product and to export, are two numbers longer, see
       `onebp_jax.ops.geometry.ranked_by_dot`.
 
     Raises:
-      ValueError: sizes that are no positive whole numbers, a deviation that is not positive, an unknown start.
+      ValueError: sizes that are not positive whole numbers, a deviation that is not positive, or an unknown start.
     """
     check_count("dim", dim)
     check_count("num_interests", num_interests)

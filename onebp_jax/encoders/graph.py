@@ -1,16 +1,16 @@
-"""The graph of the training pairs, and sums over neighbours in it: what the graph encoders share.
+"""The graph of the training pairs, and sums over neighbours in it; all graph encoders use this module.
 
-Users and items are its nodes, training pairs its edges, and `A` holds a one for each edge, both ways. Everything is made of one
-product, by the symmetric
+The nodes are users and items, the edges are training pairs, and `A` has a one for each edge in both directions. All sums are
+products with the symmetric matrix
 
     A_hat = D^-1/2 A D^-1/2,     (A_hat E)_u = sum over items i of u of  E_i / sqrt(deg_u deg_i),  and the same for an item
 
-which is its own transpose: the backward pass of the sums for users is the sum for items. Row-normalised adjacencies are A_hat
-between two scalings, `D^-1 A = D^-1/2 A_hat D^1/2`. A node without a pair gets zeros.
+It is its own transpose, so the backward pass of the sums for users is the sums for items, and vice versa. The row-normalised
+adjacency is A_hat between two scalings: `D^-1 A = D^-1/2 A_hat D^1/2`. A node without a pair gets zeros.
 
-Edges are sorted by destination and summed block by block: at Gowalla's size the one big segment sum would write and read 200 MB
-of messages, and takes 18 times as long on the CPU (130 ms against 7, dim 64). A dense matrix product would gain a third at best
-for MovieLens-100k, and is not offered.
+Edges are sorted by destination and summed block by block. One large segment sum would write and read 200 MB of messages for a
+graph of Gowalla's size; it takes 18 times as long on the CPU (130 ms against 7 ms, dim 64). A dense matrix product would save
+at most a third of the time on MovieLens-100k, so there is none.
 """
 
 from __future__ import annotations
@@ -26,41 +26,44 @@ from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.rows import block_rows
 from onebp_jax.types import Array, Interactions
 
+# A graph is made of NumPy arrays on the host; in a training step they are JAX arrays.
+AnyArray = Array | np.ndarray
+
 
 class Edges(NamedTuple):
-    """Edges in one direction, ascending by destination, in blocks; padding has weight 0 and a destination past the last row.
+    """Edges in one direction, in blocks, in ascending order of destination. Padding has weight 0 and a destination past the end.
 
     Attributes:
-      source, destination: `i32[blocks, size]`, rows of the table that is read and of the one that is made.
+      source, destination: `i32[blocks, size]`, rows of the table that is read, and rows of the sums.
       weight: `f32[blocks, size]`, `1 / sqrt(deg_source deg_destination)`.
     """
 
-    source: Array
-    destination: Array
-    weight: Array
+    source: AnyArray
+    destination: AnyArray
+    weight: AnyArray
 
 
 class Graph(NamedTuple):
-    """A bipartite graph: edges from items to users and from users to items; degrees `f32[M]`, `f32[N]`."""
+    """A bipartite graph: edges from items to users, edges from users to items, and the degrees `f32[M]` and `f32[N]`."""
 
     to_user: Edges
     to_item: Edges
-    user_degree: Array
-    item_degree: Array
+    user_degree: AnyArray
+    item_degree: AnyArray
 
 
 def bipartite(data: Interactions, dim: int) -> Graph:
-    """The graph of the training pairs, on the host.
+    """The graph of the training pairs, made on the host.
 
     Args:
-      data: the training interactions; pairs of a test split are not in them, and so not in the graph.
-      dim: width of the tables that it will be used with, for the size of the blocks.
+      data: the training interactions. They hold no pairs of a test split, so the graph does not either.
+      dim: width of the tables that the graph will be used with; it decides the size of the blocks.
 
     Returns:
-      A `Graph`, which an encoder's `prepare` hands on.
+      A `Graph`, for an encoder's `prepare`.
 
     Raises:
-      ValueError: it is not known what users touched, as for a stream too large.
+      ValueError: `data` does not hold what users touched, as for a stream that is too large.
     """
     if not data.max_row:
         raise ValueError(
@@ -74,7 +77,7 @@ def bipartite(data: Interactions, dim: int) -> Graph:
     by_item = np.argsort(items, kind="stable")
     to_user = _in_blocks(items, users, weight, data.num_users, size)
     to_item = _in_blocks(users[by_item], items[by_item], weight[by_item], data.num_items, size)
-    return Graph(to_user, to_item, *(degree.astype(np.float32) for degree in degrees))
+    return Graph(to_user, to_item, degrees[0].astype(np.float32), degrees[1].astype(np.float32))
 
 
 def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, rows: int, size: int) -> Edges:
@@ -85,10 +88,10 @@ def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, 
     )
 
 
-# Outside of a compiled step too it is compiled once, and not again at every call for the loop in it.
+# Without this jit, a call outside of a compiled step would compile the loop anew each time.
 @partial(jax.jit, static_argnames="rows", inline=True)
 def _sums(edges: Edges, table: Array, rows: int) -> Array:
-    """`[rows, d]`: for every destination the weighted sum of its sources' rows."""
+    """`[rows, d]`: for each destination, the weighted sum of the rows of its sources."""
 
     def add(total: Array, block: Edges) -> tuple[Array, None]:
         messages = table.at[block.source].get(mode="clip") * block.weight[:, None].astype(table.dtype)
@@ -100,11 +103,13 @@ def _sums(edges: Edges, table: Array, rows: int) -> Array:
     return jax.lax.scan(add, zeros, edges)[0]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _messages(edges: Edges, back: Edges, table: Array, rows: int, source_rows: int) -> Array:
-    """`_sums(edges, table, rows)`; `back` holds the same edges the other way, for the backward pass."""
+def _plain_messages(edges: Edges, back: Edges, table: Array, rows: int, source_rows: int) -> Array:
+    """`_sums(edges, table, rows)`; `back` holds the same edges in the other direction, for the backward pass."""
     del back, source_rows
     return _sums(edges, table, rows)
+
+
+_messages = jax.custom_vjp(_plain_messages, nondiff_argnums=(3, 4))
 
 
 def _messages_forward(edges: Edges, back: Edges, table: Array, rows: int, source_rows: int):
@@ -112,7 +117,7 @@ def _messages_forward(edges: Edges, back: Edges, table: Array, rows: int, source
 
 
 def _messages_backward(rows: int, source_rows: int, back: Edges, grads: Array):
-    # The automatic one would scatter to unsorted rows, and could not go through a loop.
+    # The automatic backward pass would scatter to unsorted rows, and could not go through a loop.
     return None, None, _sums(back, grads, source_rows)
 
 
@@ -120,22 +125,20 @@ _messages.defvjp(_messages_forward, _messages_backward)
 
 
 def neighbour_sums(graph: Graph, user: Array, item: Array) -> tuple[Array, Array]:
-    """`A_hat E`: `([M, d], [N, d])` from the tables of both, each made from the other side's alone."""
+    """`A_hat E`: `([M, d], [N, d])`, the sums for users from the item table, and the sums for items from the user table."""
     rows = graph.user_degree.shape[0], graph.item_degree.shape[0]
     of_users = _messages(graph.to_user, graph.to_item, item, rows[0], rows[1])
     return of_users, _messages(graph.to_item, graph.to_user, user, rows[1], rows[0])
 
 
 def neighbour_means(graph: Graph, user: Array, item: Array) -> tuple[Array, Array]:
-    """`D^-1 A E`: the mean of the neighbours' rows, arguments and returns as in `neighbour_sums`."""
-    degrees = graph.user_degree[:, None], graph.item_degree[:, None]
-    sums = neighbour_sums(
-        graph, *(jnp.sqrt(degree) * table for degree, table in zip(degrees, (user, item), strict=True))
-    )
-    inverse = (jax.lax.rsqrt(jnp.maximum(degree, 1)) for degree in degrees)
-    return tuple(scale * total for scale, total in zip(inverse, sums, strict=True))
+    """`D^-1 A E`: the mean of the neighbours' rows; arguments and results as in `neighbour_sums`."""
+    user_degree, item_degree = graph.user_degree[:, None], graph.item_degree[:, None]
+    of_users, of_items = neighbour_sums(graph, jnp.sqrt(user_degree) * user, jnp.sqrt(item_degree) * item)
+    inverse = lambda degree: jax.lax.rsqrt(jnp.maximum(degree, 1))
+    return inverse(user_degree) * of_users, inverse(item_degree) * of_items
 
 
 def rows_of(table: Array, ids: Array) -> Array:
-    """`[b, d]`: the rows `ids i32[b]`, differentiable; a padded id reads the last row, which the step masks."""
+    """`[b, d]`: the rows `ids i32[b]`, differentiable. A padded id reads the last row; the step masks it."""
     return table.at[ids].get(mode="clip")

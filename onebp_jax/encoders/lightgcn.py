@@ -1,4 +1,4 @@
-"""LightGCN: embeddings smoothed over the graph of the training pairs, with nothing to learn but the embeddings.
+"""LightGCN: embeddings smoothed over the graph of the training pairs. Only the embeddings are learned.
 
 E^{k+1} = A_hat E^k,     Z = (E^0 + E^1 + .. + E^K) / (K + 1)
 """
@@ -16,16 +16,16 @@ def lightgcn(dim: int, num_layers: int = 3, normalize: bool = False) -> Encoder:
     """The mean of an embedding and its `num_layers` propagations; the score is the dot product.
 
     Args:
-      dim: width of the tables, which are those of `embedding`.
-      num_layers: how often to propagate, >= 0; 0 is matrix factorisation.
+      dim: width of the tables, which are as in `embedding`.
+      num_layers: number of propagations, >= 0; 0 is matrix factorisation.
       normalize: score unit vectors, so that the dot product is the cosine.
 
     Returns:
-      An `Encoder` that reads whole tables. A step costs `2 num_layers` sums over all training pairs, and at most as many again
-      backwards.
+      An `Encoder` that reads whole tables. A step costs `2 num_layers` sums over all training pairs, and at most the same number
+      in the backward pass.
 
     Raises:
-      ValueError: a width or a number of layers that is no whole number of at least 1, or 0.
+      ValueError: a width that is not a positive whole number, or a number of layers that is not a whole number >= 0.
 
     Source: He et al. 2020, https://arxiv.org/abs/2002.02126; `A_hat` as in `onebp_jax.encoders.graph`.
     """

@@ -1,4 +1,4 @@
-"""Several free vectors per user, one per item: an item's score is that of the user's best vector, in training as in use."""
+"""Several free vectors per user and one per item. A score uses the best of the user's vectors, in training and in ranking."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
 def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Encoder:
-    """Tables `[M, K, d]` and `[N, d]`, Xavier-normal as `embedding`'s (a user's vectors differ); `s = max_k <u_k, v>`.
+    """Tables `[M, K, d]` and `[N, d]`, Xavier-normal as in `embedding` (each vector is drawn separately); `s = max_k <u_k, v>`.
 
     Args:
-      dim: width of the vectors. num_interests: `K`; with 1 the scores are those of `embedding`, to the bit.
-      normalize: score unit vectors; the tables themselves stay as they are.
+      dim: width of the vectors. num_interests: `K`; with 1 the scores equal the scores of `embedding` to the bit.
+      normalize: score unit vectors. The tables themselves are not rescaled.
 
     Raises:
-      ValueError: sizes that are no positive whole numbers.
+      ValueError: sizes that are not positive whole numbers.
     """
     check_count("dim", dim)
     check_count("num_interests", num_interests)
@@ -26,7 +26,7 @@ def multi_interest(dim: int, num_interests: int, normalize: bool = False) -> Enc
 
     def init(key: Array, data: Interactions) -> Tables:
         user_key, item_key = jax.random.split(key)
-        # The fan is that of one vector, so that K does not change how long they are.
+        # The deviation is computed for one vector, so that K does not change the length of the vectors.
         std = (2.0 / (data.num_users + dim)) ** 0.5
         user = normal(user_key, (data.num_users, num_interests, dim), std)
         return Tables(user, xavier_normal(item_key, data.num_items, dim))

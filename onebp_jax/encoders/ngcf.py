@@ -1,19 +1,19 @@
-"""NGCF: propagation over the graph with weights, products of a row and its neighbours, and a non-linearity.
+"""NGCF: propagation over the graph with weights, with products of a row and its neighbours, and with a non-linearity.
 
-With `S` the sums over neighbours, `*` entry by entry and `leaky` the leaky rectifier, layer by layer
+`S` are the sums over neighbours, `*` is entry by entry, and `leaky` is the leaky rectifier. Each layer is
 
     paper       E' = leaky((E + S) W1 + (S * E) W2)                        S = A_hat E
     official    E' = leaky(S W1 + b1) + leaky((E * S) W2 + b2)             S = D^-1 (A + I) E and others
     recbole     E' = leaky((E + S) W1 + b1 + (S * E) W2 + b2)              S = A_hat E
 
-then dropout; a layer's output is `E'` with rows of length 1, and the vectors are `E^0` and all outputs side by side. What feeds
-the next layer is `E'` itself, but the output in the form of RecBole.
+and then dropout. The output of a layer is `E'` with its rows rescaled to length 1. The vectors are `E^0` and all outputs side by
+side. The next layer reads `E'` itself, except in the form "recbole": there it reads the output.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -32,7 +32,7 @@ Pair = tuple[Array, Array]
 
 
 class Layers(NamedTuple):
-    """The weights of all layers: of the sums and of the products `f32[K, d, d]`, and their biases `f32[K, d]` or None."""
+    """The weights of all layers, for the sums and for the products `f32[K, d, d]`, and their biases `f32[K, d]` or None."""
 
     of_sums: Array
     of_products: Array
@@ -51,20 +51,20 @@ def ngcf(
     """Neural graph collaborative filtering; the score is the dot product of vectors of width `dim (1 + num_layers)`.
 
     Args:
-      dim: width of the tables, which are those of `embedding`, and of every layer.
-      num_layers: how often to propagate, >= 0; 0 is matrix factorisation.
+      dim: width of the tables, which are as in `embedding`, and of every layer.
+      num_layers: number of propagations, >= 0; 0 is matrix factorisation.
       form: "paper", "official" (the authors' code) or "recbole": three different layers, see the head of this module.
-      adjacency: for "official" alone: "norm" is `D^-1 (A + I)`, degrees with the node itself (the default, as in that code);
-        "ngcf" is `D^-1 A + I`; "gcmc" is `D^-1 A`. The other forms are always symmetric.
-      dropout: chance of an entry of `E'` to be dropped in training, in [0, 1), to the nearest 1/65536.
-      slope: of the rectifier below zero.
+      adjacency: only for "official". "norm" is `D^-1 (A + I)`, where the degrees count the node itself (the default, as in that
+        code); "ngcf" is `D^-1 A + I`; "gcmc" is `D^-1 A`. The other forms are always symmetric.
+      dropout: probability that an entry of `E'` is dropped in training, in [0, 1), to the nearest 1/65536.
+      slope: slope of the rectifier below zero.
 
     Returns:
-      An `Encoder` that reads whole tables, with `params` (`Layers`, Xavier-normal; biases of "recbole" begin at zero; `()` for
-      no layer): its method needs a `tx`.
+      An `Encoder` that reads whole tables. Its `params` are `Layers`, Xavier-normal (biases of "recbole" begin at zero), so its
+      method needs a `tx`. Without layers they are `()`.
 
     Raises:
-      ValueError: a width, number of layers, form, adjacency, dropout or slope outside of these.
+      ValueError: any argument outside of these values.
 
     Source: Wang et al. 2019, https://arxiv.org/abs/1905.08108; xiangwang1223/neural_graph_collaborative_filtering; RecBole.
     """
@@ -80,26 +80,26 @@ def ngcf(
         return tables._replace(params=_first_layers(jax.random.fold_in(key, 1), dim, num_layers, form))
 
     def blocks(tables: Tables, data: Interactions, key: Array | None) -> list[Pair]:
-        """`E^0` and what comes out of each layer, for users and items; lengths are still to be made 1."""
+        """`E^0` and the result of each layer, for users and items, before rows are rescaled to length 1."""
         pair = tables.user, tables.item
         found = [pair]
         for number in range(num_layers):
             layer = jax.tree.map(lambda weights, number=number: weights[number], tables.params)
             pair = propagate(data.prepared, pair, layer)
             if key is not None and dropout:
-                keys = jax.random.split(jax.random.fold_in(key, number))
-                pair = tuple(drop(one, table, dropout) for one, table in zip(keys, pair, strict=True))
+                user_key, item_key = jax.random.split(jax.random.fold_in(key, number))
+                pair = drop(user_key, pair[0], dropout), drop(item_key, pair[1], dropout)
             if form == "recbole":
-                pair = tuple(map(unit_fast_gradient, pair))
+                pair = unit_fast_gradient(pair[0]), unit_fast_gradient(pair[1])
             found.append(pair)
         return found
 
-    def joined(parts: list[Array]) -> Array:
+    def joined(parts: Sequence[Array]) -> Array:
         return jnp.concatenate([parts[0], *map(unit_fast_gradient, parts[1:])], axis=1)
 
     def encode(tables: Tables, user_ids: Array, item_ids: Array, data: Interactions, key=None) -> Pair:
         user, item = zip(*blocks(tables, data, key), strict=True)
-        # Rows of the batch first: only they need a length of 1.
+        # Take the rows of the batch first: only these need length 1.
         return joined([rows_of(table, user_ids) for table in user]), joined(
             [rows_of(table, item_ids) for table in item]
         )
@@ -112,9 +112,9 @@ def ngcf(
 
 
 def drop(key: Array, values: Array, rate: float) -> Array:
-    """Each entry zero with the chance `rate`, else scaled up so that the mean stays; `rate` to the nearest 1/65536."""
+    """Sets each entry to zero with probability `rate` (to the nearest 1/65536), and scales up the others to keep the mean."""
     keep = min(max(round((1 - rate) * 2**16), 1), 2**16)
-    # Half a word decides on an entry, and both words of each cipher call are used: random numbers would else be most of a step.
+    # Random numbers would take most of a step. So each entry uses half a word, and both words of each cipher call are used.
     count = values.size
     words = random_words(key, -(-count // 2))
     halves = jnp.concatenate([words & 0xFFFF, words >> 16])[:count].reshape(values.shape)
@@ -122,7 +122,7 @@ def drop(key: Array, values: Array, rate: float) -> Array:
 
 
 def _layer(form: str, adjacency: str, slope: float) -> Callable[[Graph, Pair, Layers], Pair]:
-    """`layer(graph, (user, item), weights) -> (user, item)`, before dropout and lengths."""
+    """`layer(graph, (user, item), weights) -> (user, item)`, before dropout and before rows are rescaled."""
 
     def bias(values: Array, by: Array | None) -> Array:
         return values if by is None else values + by
@@ -137,7 +137,7 @@ def _layer(form: str, adjacency: str, slope: float) -> Callable[[Graph, Pair, La
 
     def layer(graph: Graph, pair: Pair, weights: Layers) -> Pair:
         near = _row_normalised(graph, pair, adjacency) if form == "official" else neighbour_sums(graph, *pair)
-        return tuple(one_side(*tables, weights) for tables in zip(pair, near, strict=True))
+        return one_side(pair[0], near[0], weights), one_side(pair[1], near[1], weights)
 
     return layer
 
@@ -147,9 +147,10 @@ def _row_normalised(graph: Graph, pair: Pair, adjacency: str) -> Pair:
     if adjacency == "gcmc":
         return means
     if adjacency == "ngcf":
-        return tuple(mean + own for mean, own in zip(means, pair, strict=True))
-    degrees = graph.user_degree[:, None], graph.item_degree[:, None]
-    return tuple((mean * degree + own) / (degree + 1) for mean, degree, own in zip(means, degrees, pair, strict=True))
+        return means[0] + pair[0], means[1] + pair[1]
+    user_degree, item_degree = graph.user_degree[:, None], graph.item_degree[:, None]
+    with_self = lambda mean, degree, own: (mean * degree + own) / (degree + 1)
+    return with_self(means[0], user_degree, pair[0]), with_self(means[1], item_degree, pair[1])
 
 
 def _product(rows: Array, weights: Array) -> Array:
@@ -169,7 +170,7 @@ def _first_layers(key: Array, dim: int, num_layers: int, form: str) -> Layers:
 def _check(form: str, adjacency: str | None, dropout: float, slope: float) -> None:
     check_choice("form", form, FORMS)
     if adjacency is not None and form != "official":
-        raise ValueError(f"adjacency={adjacency!r} is for form='official': {form!r} always takes the symmetric one")
+        raise ValueError(f"adjacency={adjacency!r} is for form='official' only; form={form!r} is always symmetric")
     if adjacency is not None:
         check_choice("adjacency", adjacency, ADJACENCIES)
     check_share("dropout", dropout, one=False)

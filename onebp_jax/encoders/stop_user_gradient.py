@@ -1,4 +1,4 @@
-"""An encoder whose user vectors are constants to the loss."""
+"""An encoder whose user vectors are constants for the loss."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from onebp_jax.types import Array, Encoder
 
 
 def stop_user_gradient(encoder: Encoder) -> Encoder:
-    """The same vectors, but no gradient flows back through the users' ones: `Z_u` becomes `stop_gradient(Z_u)`.
+    """The same vectors, but no gradient flows back through the user vectors: `Z_u` becomes `stop_gradient(Z_u)`.
 
-    With message passing the item vectors depend on the user table too, so a user tower that learns by gradients still gets some
-    through them; it gets none from the rows of the batch itself. In front of OneBP (`user_updater=moving_average(..)`) the user
-    table is a constant anyway, and this cuts in addition what the item table and the encoder's parameters would learn through
-    the users' vectors.
+    In a graph encoder the item vectors depend on the user table too. So a user tower that learns by gradients still gets some
+    through the item vectors, but none through the user vectors of the batch. Under OneBP (`user_updater=moving_average(..)`) the
+    user table is a constant anyway. There this cuts the gradients of the item table and of the encoder's parameters that flow
+    through the user vectors.
 
     Args:
-      encoder: any.
+      encoder: any encoder.
 
     Returns:
-      An `Encoder`, equal but for the backward pass of `encode`.
+      An `Encoder` that differs only in the backward pass of `encode`.
     """
 
     def encode(*arguments) -> tuple[Array, Array]:

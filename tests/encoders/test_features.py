@@ -212,7 +212,10 @@ class Stateful(nn.Module):
         (lambda: features(DIM, TOWER, ids="items"), "ids must be True, False, 'user' or 'item', got 'items'"),
         (lambda: features(0, TOWER), "dim must be a positive whole number, got 0"),
         (lambda: begun(features(DIM, FeatureTower(4))), r"makes vectors of shape \(1, 4\) .* expected \(1, 3\)"),
-        (lambda: begun(features(DIM, Stateful())), "the item tower keeps batch_stats, expected parameters only"),
+        (
+            lambda: begun(features(DIM, Stateful())),
+            "the item tower has the collections batch_stats, expected parameters only",
+        ),
         (lambda: features(DIM, TOWER).prepare(DATA.replace(item_features=None)), "set item_features"),
         (
             lambda: features(DIM, TOWER).prepare(DATA.replace(item_features=USER_SIDE)),
