@@ -1,4 +1,4 @@
-"""Losses: one number a row from a user, a positive and some negatives. See `onebp_jax.types.Loss` for the contract."""
+"""Losses: one number per row, from a user, a positive and negatives. See `onebp_jax.types.Loss` for the contract."""
 
 from onebp_jax.losses.buir import buir
 from onebp_jax.losses.debiased import dcl, hcl

@@ -1,4 +1,4 @@
-"""BUIR: no negatives; each tower predicts what the other one's slow copy says of its partner."""
+"""BUIR, a loss without negatives: each tower predicts its partner's vector in the slow copy of the other tower."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from onebp_jax.types import Array, Loss
 def buir() -> Loss:
     """`l = [2 - 2 cos(q(u), v')] + [2 - 2 cos(q(v), u')]` with the predictor `q` and slow copies `u'`, `v'`; in [0, 8].
 
-    Takes what the encoder `buir` makes, `user [b, 2, d] = (q(u), u')` and `positive [b, 2, d] = (v', q(v))`, and looks at no
-    negatives: use the sampler `none()`. The slow copies pass no gradient (the encoder sees to it).
+    The vectors come from the encoder `buir`: `user [b, 2, d] = (q(u), u')` and `positive [b, 2, d] = (v', q(v))`. That encoder
+    stops the gradient of the slow copies. The loss ignores negatives: use the sampler `none()`.
 
     Source: Lee et al. 2021, Bootstrapping User and Item Representations for One-Class Collaborative Filtering.
     """

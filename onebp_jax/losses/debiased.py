@@ -1,14 +1,14 @@
-"""Contrastive losses that correct for false negatives (DCL), and that stress hard ones (HCL), one number a row.
+"""Contrastive losses that correct for false negatives (DCL) and give hard ones more weight (HCL): one number per row.
 
-With `e_0 = exp(s_0)`, `e_k = exp(s_k)` of scores over the temperature `t`, `n` negatives that count, and the prior `tau+` that an
-unlabelled item is liked:
+Scores `s` are divided by the temperature `t`; `e_0 = exp(s_0)` and `e_k = exp(s_k)`. `n` negatives are not masked, and `tau+`
+is the prior probability that an unlabelled item is liked:
 
     DCL   G = max((sum_k e_k - n tau+ e_0) / (1 - tau+), n exp(-1/t))
     HCL   the same with  sum_k w_k e_k / mean_k w_k,  w_k = e_k ^ hardness,  in place of  sum_k e_k
     l = -log(e_0 / (e_0 + G)) = softplus(log G - s_0)
 
-The floor `n exp(-1/t)` is a true bound of the sum for unit vectors; for others it only keeps the logarithm finite. The gradient
-goes through the weights `w_k`. All of it is computed in logarithms, so that large scores stay finite.
+For unit vectors, the floor `n exp(-1/t)` is a true lower bound of the sum. For other vectors it only keeps the logarithm finite.
+The gradient flows through the weights `w_k` too. Everything is computed in logarithms, so that large scores stay finite.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def dcl(tau_plus: float = 0.1, temperature: float = 1.0) -> Loss:
     """The debiased contrastive loss, `user [b, (K,) d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`.
 
     Args:
-      tau_plus: chance that a negative is a positive in truth, in [0, 1); 0 is InfoNCE (above the floor).
+      tau_plus: the probability that a negative is really a positive, in [0, 1); 0 gives InfoNCE (above the floor).
       temperature: divides the scores.
 
     Raises:
-      ValueError: `tau_plus` outside [0, 1), a temperature that is not positive.
+      ValueError: `tau_plus` outside [0, 1), a temperature that is not positive; when traced, no negatives.
 
     Source: Chuang et al. 2020, Debiased Contrastive Learning (arXiv 2007.00224), with one positive.
     """
@@ -37,13 +37,13 @@ def dcl(tau_plus: float = 0.1, temperature: float = 1.0) -> Loss:
 
 
 def hcl(tau_plus: float = 0.1, hardness: float = 1.0, temperature: float = 1.0) -> Loss:
-    """The debiased loss with more weight on hard negatives; arguments and result as of `dcl`.
+    """The debiased loss with more weight on hard negatives. Other arguments and the result are as in `dcl`.
 
     Args:
-      hardness: exponent of the weights, >= 0; 0 is DCL. The authors found .5 to 2 good and 6 bad.
+      hardness: exponent of the weights, >= 0; 0 gives DCL. The authors found .5 to 2 good and 6 bad.
 
     Raises:
-      ValueError: as `dcl`; a hardness that is negative or not finite.
+      ValueError: as in `dcl`; a hardness that is negative or not finite.
 
     Source: Robinson et al. 2021, Contrastive Learning with Hard Negative Samples (arXiv 2010.04592).
     """
@@ -71,7 +71,7 @@ def _debiased(name: str, tau_plus: float, hardness: float, temperature: float) -
             weights = of_negatives * hardness
             if negative_mask is not None:
                 weights = jnp.where(negative_mask.T, HIDDEN, weights)
-            # A masked one is left out of the product, too.
+            # Masked negatives are left out of the weights too.
             log_sum = jax.nn.logsumexp(weights + of_negatives, axis=0) - jax.nn.logsumexp(weights, axis=0) + log_number
         largest = jax.lax.stop_gradient(jnp.maximum(of_positive, log_sum))
         liked = number * tau_plus * jnp.exp(of_positive - largest)

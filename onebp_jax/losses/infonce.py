@@ -1,4 +1,4 @@
-"""InfoNCE and BPR: how much better the positive scores than the negatives, one number a row.
+"""InfoNCE and BPR: how much higher the positive scores than the negatives, one number per row.
 
 With scores `s_0 = <u, v_positive>` and `s_k = <u, v_negative_k>`, all divided by the temperature:
 
@@ -6,9 +6,9 @@ With scores `s_0 = <u, v_positive>` and `s_k = <u, v_negative_k>`, all divided b
                 = softplus(logsumexp(s_1, .., s_k) - s_0)
     BPR       l = mean_k softplus(s_k - s_0)                (Rendle et al. 2009)
 
-One negative makes them equal. `logsumexp` keeps large scores finite where the textbook form overflows. Where the sampler says
-how likely each item was drawn (`log_q`), InfoNCE is the sampled softmax: `s_j - log q_j` in place of `s_j`, for the positive
-too (Bengio and Senecal 2008; Yi et al. 2019). BPR compares with whatever the sampler draws: there `log_q` has no part.
+With one negative they are equal. `logsumexp` keeps large scores finite; the textbook form overflows. If the sampler gives the
+probability of each draw (`log_q`), InfoNCE is the sampled softmax: it uses `s_j - log q_j` in place of `s_j`, for the positive
+too (Bengio and Senecal 2008; Yi et al. 2019). BPR ignores `log_q`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from onebp_jax.types import Array, Loss
 
 
 def infonce(temperature: float = 1.0) -> Loss:
-    """The InfoNCE loss of a row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
+    """The InfoNCE loss of each row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
     check_positive("temperature", temperature)
 
     @compares("dot")
@@ -39,15 +39,15 @@ def infonce(temperature: float = 1.0) -> Loss:
 
 
 def sampled_softmax(temperature: float = 1.0) -> Loss:
-    """`infonce` that insists on the correction for how negatives were drawn; when traced, ValueError without a `log_q`."""
+    """`infonce` that requires the correction for how negatives were drawn; when traced, ValueError without `log_q`."""
     corrected = infonce(temperature)
 
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         if extra.get("log_q") is None:
             raise ValueError(
-                "sampled_softmax corrects for how likely each negative was drawn, and this sampler gives no log_q: use "
-                "one that does, such as shared(k, alpha=0.75), or infonce"
+                "sampled_softmax corrects for the probability of each negative, and this sampler gives no log_q: use "
+                "one that does, such as shared(k, alpha=0.75), or the loss infonce"
             )
         return corrected(user, positive, negatives, **extra)
 
@@ -55,7 +55,7 @@ def sampled_softmax(temperature: float = 1.0) -> Loss:
 
 
 def bpr(temperature: float = 1.0) -> Loss:
-    """The BPR loss of a row, a mean over its negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
+    """The BPR loss of each row, a mean over negatives: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`."""
     check_positive("temperature", temperature)
 
     @compares("dot")

@@ -1,14 +1,15 @@
-"""Metric learning: the positive nearer than the negatives by a margin, in squared Euclidean distance, one number a row.
+"""Metric learning: the positive must be nearer than the negatives by a margin, in squared Euclidean distance.
 
-With `d+ = |u - v_positive|^2` and `d_k = |u - v_k|^2`, each the smallest over the vectors of a user where he has several:
+The losses give one number per row. `d+ = |u - v_positive|^2` and `d_k = |u - v_k|^2`; if a user has several vectors, each is the
+smallest over them:
 
     CML      l = log(1 + rank) max(0, m + d+ - min_k d_k),   rank = N * share of negatives with m + d+ - d_k > 0
     DPCML2   l = max(0, m + d+ - min_k d_k)
     DPCML1   l = mean_k max(0, m + d+ - d_k)                 with one negative: the library form of CML
 
-The rank is a constant to the gradient. The sources *sum* over a batch where the step takes the mean: multiply a learning rate of
-theirs by the batch size under plain SGD; adaptive optimisers do not mind. The vectors are kept in the unit ball, or on
-the sphere, by `onebp_jax.updaters.constrained`.
+No gradient flows through the rank. The sources *sum* over a batch; the step takes the mean. So with plain SGD, multiply their
+learning rate by the batch size; adaptive optimisers need no change. `onebp_jax.updaters.constrained` keeps the vectors in the
+unit ball or on the unit sphere.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from onebp_jax.types import Array, Loss
 
 
 def _gaps(user: Array, positive: Array, negatives: Array, margin: float, negative_mask: Array | None) -> Array:
-    """`f32[k, b]`: `m + d+ - d_k`; positive where a negative is too near, far below zero where it is masked."""
+    """`f32[k, b]`: `m + d+ - d_k`, positive where a negative is too near, and far below zero where it is masked."""
     gaps = margin + paired_distances(user, positive) - distances(user, negatives)
     return gaps if negative_mask is None else jnp.where(negative_mask.T, HIDDEN, gaps)
 
 
 def _share(which: Array, negative_mask: Array | None) -> Array:
-    """`f32[b]`: the sum of `which [k, b]` over the negatives of a row that count, by their number."""
+    """`f32[b]`: the sum of `which [k, b]` over the negatives of each row, divided by the number that are not masked."""
     number = which.shape[0] if negative_mask is None else jnp.maximum(1, jnp.sum(~negative_mask, 1))
     return jnp.sum(which, 0) / number
 
@@ -39,12 +40,12 @@ def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
 
     Args:
       margin: `m` in squared distance, > 0.
-      rank_weight: whether to weigh a row by its estimated rank; the loss then reads `num_items` of the step.
+      rank_weight: whether to weight each row by its estimated rank; the loss then needs `num_items`, which the step passes.
 
     Raises:
       ValueError: a margin that is not positive; when traced, no negatives or no `num_items`.
 
-    Source: Hsieh et al. 2017, Collaborative Metric Learning, in the form of the authors' code (closest of the negatives).
+    Source: Hsieh et al. 2017, Collaborative Metric Learning, in the form of the authors' code (the closest negative).
     """
     check_positive("margin", margin)
 
@@ -65,11 +66,11 @@ def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
 
 
 def dpcml(margin: float = 1.0, hardest: bool = True) -> Loss:
-    """CML for several vectors a user; arguments and result as of `cml`, without the weight.
+    """CML for several vectors per user, without the rank weight. Vectors and result are as in `cml`.
 
     Args:
       margin: `m` in squared distance, > 0.
-      hardest: whether the closest negative counts (DPCML2) or all of them alike (DPCML1).
+      hardest: True: only the closest negative counts (DPCML2); False: all negatives count equally (DPCML1).
 
     Raises:
       ValueError: a margin that is not positive; when traced, no negatives.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, compares
+from onebp_jax.losses.scores import check_negatives, compares, mark_loss
 from onebp_jax.ops.checks import check_cosine_margin, check_not_negative, check_positive
 from onebp_jax.ops.geometry import dots, paired_dots, unit
 from onebp_jax.types import Array, Loss
@@ -16,10 +16,11 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
 
         l = 1 - cos(u, v_positive) + weight * mean_k max(0, cos(u, v_k) - margin)
 
-    The cosine is taken here; use it with an encoder of unit vectors, so that it is the cosine that is ranked, too.
+    The loss computes the cosine itself. Use an encoder of unit vectors, so that ranking uses the cosine too.
 
     Args:
-      margin: cosine up to which a negative is left alone, in [-1, 1). weight: of the negatives, > 0.
+      margin: a negative with a cosine up to this adds no loss, in [-1, 1).
+      weight: the weight of the negatives, > 0.
 
     Raises:
       ValueError: a margin outside [-1, 1), a weight that is not positive; when traced, no negatives.
@@ -44,20 +45,21 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
 
 
 def directau(gamma: float = 1.0) -> Loss:
-    """Alignment of a pair, and uniformity of the users and of the items of the batch on the unit sphere.
+    """Alignment of each pair, plus uniformity on the unit sphere of the batch's users and of its items.
 
         l = |u - v|^2 + gamma / 2 (uniformity(users) + uniformity(items))
         uniformity(x) = log of the mean over pairs a < b of exp(-2 |x_a - x_b|^2)
 
-    Vectors `user [b, d]`, `positive [b, d]` are made unit vectors here (use an encoder of such); negatives are not looked at: use
-    the sampler `none()`. The uniformity, one number a batch, is added to each row, so that the mean over the rows is right.
-    Rows that are not `valid` are in no pair. A user who is twice in the batch is a pair at distance zero, as in the public code.
+    The loss scales `user [b, d]` and `positive [b, d]` to unit length; use an encoder of unit vectors. It ignores negatives: use
+    the sampler `none()`. The uniformity, one number per batch, is added to each row, so that the mean over the rows is right.
+    Rows that are not `valid` are in no pair. If a user is twice in the batch, that is a pair at distance zero, as in the public
+    code.
 
     Args:
-      gamma: weight of the uniformity, >= 0; the authors: 5 on Gowalla, 1 on Yelp2018.
+      gamma: weight of the uniformity, >= 0. The authors used 5 on Gowalla and 1 on Yelp2018.
 
     Raises:
-      ValueError: gamma negative or not finite.
+      ValueError: gamma negative or not finite; when traced, several vectors per user.
 
     Source: Wang et al. 2022, Towards Representation Alignment and Uniformity in Collaborative Filtering (arXiv 2206.12811).
     """
@@ -67,19 +69,18 @@ def directau(gamma: float = 1.0) -> Loss:
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         del negatives
         if user.ndim != 2:
-            raise ValueError(f"directau compares one vector a user, [b, d], with the items, and these are {user.shape}")
+            raise ValueError(f"directau needs one vector per user, of shape [b, d], and these are {user.shape}")
         valid = extra.get("valid")
         valid = jnp.ones(len(user), bool) if valid is None else valid
         user, positive = unit(user), unit(positive)
         align = jnp.sum((user - positive) ** 2, -1)
         return align + gamma / 2 * (_uniformity(user, valid) + _uniformity(positive, valid))
 
-    loss.across_rows = True
-    return loss
+    return mark_loss(loss, across_rows=True)
 
 
 def _uniformity(vectors: Array, valid: Array) -> Array:
-    """`f32[]` for unit vectors `[b, d]`: two of them are `2 - 2 cos` apart."""
+    """`f32[]` for unit vectors `[b, d]`, whose squared distances are `2 - 2 cos`."""
     cosines = jnp.matmul(vectors, vectors.T, precision=jax.lax.Precision.HIGHEST)
     pair = valid[:, None] & valid & ~jnp.eye(len(valid), dtype=bool)
     number = jnp.sum(pair)

@@ -1,30 +1,33 @@
-"""The scores that a loss compares: a row's positive and its negatives, its own or those that a batch shares."""
+"""What losses share: the scores of positives and negatives, and the attributes of a loss function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import jax.numpy as jnp
 
 from onebp_jax.ops.geometry import dots, paired_dots
 from onebp_jax.types import Array, Loss
 
-# A score that never counts: so low that its exponential is zero, yet finite, so that gradients are.
+# The score of a masked negative: so low that its exponential is zero, but finite, so that gradients stay finite.
 HIDDEN = -1e30
 
 
+def mark_loss(loss: Loss, **attributes: str | bool) -> Loss:
+    """The same loss function, with these attributes set: `geometry`, `across_rows`. See `onebp_jax.types.Loss`."""
+    for name, value in attributes.items():
+        setattr(loss, name, value)
+    return loss
+
+
 def compares(geometry: str) -> Callable[[Loss], Loss]:
-    """Marks a loss with the geometry of the vectors that it compares; `make_step` refuses an encoder of another one."""
-
-    def mark(loss: Loss) -> Loss:
-        loss.geometry = geometry
-        return loss
-
-    return mark
+    """Marks a loss with the geometry of the vectors that it compares. `make_step` refuses an encoder with another geometry."""
+    return partial(mark_loss, geometry=geometry)
 
 
 def check_negatives(negatives: Array, name: str) -> None:
-    """Raises ValueError where a loss that needs negatives has none."""
+    """Raises ValueError if a loss that needs negatives gets none."""
     if negatives.shape[-2] == 0:
         raise ValueError(f"{name} compares a positive with negatives, and this sampler draws none: use another sampler")
 
@@ -35,12 +38,14 @@ def scores(
     """Dot products over the temperature, in full float32 on any device.
 
     Args:
-      user: `f32[b, d]`, or `f32[b, K, d]`: of several vectors the best counts.
-      positive: `f32[b, d]`. negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
-      negative_mask: `bool[b, k]`, negatives that do not count; their score is `HIDDEN`.
+      user: `f32[b, d]`, or `f32[b, K, d]` for several vectors per user, of which the best counts.
+      positive: `f32[b, d]`.
+      negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
+      temperature: divides the products.
+      negative_mask: `bool[b, k]`, true for negatives that do not count; their score is `HIDDEN`.
 
     Returns:
-      `(f32[b], f32[k, b])`: the scores of the positive, and of the negatives, one *column* a row of the batch.
+      `(f32[b], f32[k, b])`: the scores of the positives and of the negatives, with one *column* per row of the batch.
     """
     of_positive = paired_dots(user, positive) / temperature
     of_negatives = dots(user, negatives) / temperature
@@ -50,5 +55,5 @@ def scores(
 
 
 def columns(of_negatives: Array) -> Array:
-    """Numbers of negatives, `[b, k]` or shared `[k]`, in the layout of their scores: `[k, b]` or `[k, 1]`."""
+    """One number per negative, `[b, k]` or shared `[k]`, in the layout of the scores: `[k, b]` or `[k, 1]`."""
     return of_negatives[:, None] if of_negatives.ndim == 1 else of_negatives.T

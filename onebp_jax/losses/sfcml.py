@@ -1,4 +1,4 @@
-"""Sampling-free metric learning (SFCML): a user's liked items against all others, without drawing any."""
+"""Sampling-free metric learning (SFCML): each user's liked items against all other items, without drawing negatives."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from onebp_jax.types import Array, Loss
 
 
 def sfcml(margin: float = 2.0) -> Loss:
-    """Metric learning over *all* pairs of a liked and another item of a user, in O(N): a square in place of the hinge.
+    """Metric learning over *all* pairs of a liked and another item of each user, in O(N), with a square in place of the hinge.
 
         l_u = mean over i liked, j not, of (m - (f_i - f_j))^2,     f = 2 <u, v> = 2 - |u - v|^2 for unit vectors
             = var_i(f_i) + var_j(f_j) + (m - mean_i f_i + mean_j f_j)^2
 
-    Here, and only here, the masked items are the *liked* ones, so the sampler must be `full_catalogue`: `negatives [N, d]`,
-    `negative_mask bool[b, N]`. A batch is of users, one row each (`Method.epoch_unit = "user"`). A user without liked items, or
-    without others, has no loss.
+    In this loss alone, the masked items are the *liked* ones. So the sampler must be `full_catalogue`: `negatives [N, d]`,
+    `negative_mask bool[b, N]`. A batch holds users, one row each (`Method.epoch_unit = "user"`). The loss is 0 for a user
+    without liked items or without other items.
 
     Args:
-      margin: `m`, by how much each liked item should score above each other one, > 0.
+      margin: `m`, by how much each liked item should score above each other item, > 0.
 
     Raises:
       ValueError: a margin that is not positive; when traced, negatives that are not the whole catalogue.
