@@ -215,13 +215,14 @@ class Sampler(NamedTuple):
 
     Attributes:
       check: `check(data) -> None`, on the host, before anything is compiled; raises ValueError if a draw is impossible.
-      init: `init(data, view) -> state`, on the host; what the sampler carries from step to step, `()` for nothing.
+      init: `init(data, view) -> state`, on the host; what the sampler carries from step to step, `()` for nothing. `view` is a
+        `ModelView`, which samplers that read no scores may leave out.
       sample: `sample(key, state, batch, data, view) -> (Negatives, state)`. Negatives of a padded row have the id `N`.
     """
 
     check: Callable[[Interactions], None]
-    init: Callable[[Interactions, ModelView], Tree]
-    sample: Callable[[Array, Tree, Batch, Interactions, ModelView], tuple[Negatives, Tree]]
+    init: Callable[..., Tree]
+    sample: Callable[..., tuple[Negatives, Tree]]
 
 
 class Loss(Protocol):

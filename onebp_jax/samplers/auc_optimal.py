@@ -1,13 +1,13 @@
-"""AUC-optimal negatives (AUC_NS): of a few candidates the one that is worth most to the partial area under the ROC curve.
+"""AUC-optimal negatives (AUC_NS): of a few candidates, the one that adds most to the partial area under the ROC curve.
 
-With the scores x of all items for the user, `F_l` the share of items that score at most `x_l`, and `P_l` the prior that candidate
-l is a true negative:
+`x` are the user's scores of all items, `F_l` is the share of items that score at most `x_l`, and `P_l` is the prior probability
+that candidate `l` is a true negative:
 
     plus_l  = |I+| mean_{i in extra positives} (1 - sigmoid(x_i - x_l))
     minus_l = gamma |I-| mean_{j in extra negatives} (1 - sigmoid(x_l - x_j))
     P_l = (pop_l / sum pop)^beta;   F_l = #{j : x_j <= x_l} / (N + 1)
     a = 2 [(1-F) alpha + F (1-alpha)] P;   b = 2 [(1-F) (1-alpha) + F alpha] (1-P);   w = a / (a + b)
-    gain_l = w_l plus_l - (1 - w_l) minus_l;   the largest is taken
+    gain_l = w_l plus_l - (1 - w_l) minus_l;   the candidate with the largest gain is taken
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ def gains(
     beta: float,
     gamma: float,
 ) -> Array:
-    """`f32[m, b]`: what each candidate gains.
+    """`f32[m, b]`: the gain of each candidate.
 
     Args:
       candidate, positive, negative: scores `f32[m, b]`, `[p, b]`, `[q, b]`, of the candidates and the extra items.
-      rank: `f32[m, b]`, `F` of the candidates. share: `f32[m, b]`, their part of all popularity.
-      sizes: `|I+|` and `|I-|`, numbers or `[b]`. alpha, beta, gamma: as in `auc_optimal`.
+      rank: `f32[m, b]`, `F` of the candidates.
+      share: `f32[m, b]`, their share of all training pairs.
+      sizes: `|I+|` and `|I-|`, numbers or `[b]`.
+      alpha, beta, gamma: as in `auc_optimal`, where beta is `prior`.
     """
     plus = sizes[0] * jnp.mean(not_better(positive[None], candidate[:, None]), axis=1)
     minus = gamma * sizes[1] * jnp.mean(not_better(candidate[:, None], negative[None]), axis=1)
@@ -59,17 +61,17 @@ def auc_optimal(
     prior: float = 0.025,
     gamma: float = 0.006,
 ) -> Sampler:
-    """`num_negatives` items a row: of distinct uniform untouched candidates the ones of the largest gain in partial AUC.
+    """`num_negatives` items per row: of distinct uniform untouched candidates, those with the largest gain in partial AUC.
 
     Needs the scores of all items for every row of the batch, `f32[N, b]`.
 
     Args:
-      num_negatives: how many a row; the method is made for one, and BPR.
-      num_candidates: of how many.
-      extra: so many of the user's own items (with replacement) and so many distinct untouched ones stand for all of them.
-      alpha: how well the model is taken to tell negatives, inside of 0 .. 1.
+      num_negatives: how many per row; the method is made for one, with the loss BPR.
+      num_candidates: how many candidates per row.
+      extra: how many of the user's own items (with replacement), and how many distinct untouched items, represent all of them.
+      alpha: how well the model is assumed to recognise negatives, above 0 and below 1.
       prior: beta, the exponent of the popularity in the prior, >= 0.
-      gamma: what untouched items that would be ranked above count for, >= 0.
+      gamma: the weight of untouched items that would be ranked above the candidate, >= 0.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b, k])`; its state is `f32[N]`, each item's share of the training pairs.

@@ -1,9 +1,12 @@
-"""Bayesian negatives (BNS): of a few candidates the one with the least risk of being liked after all, weighed with its use.
+"""Bayesian negatives (BNS): of a few candidates, the one that is most informative and least likely to be liked.
 
-With the scores x of all items for the user, the row's positive, and `F_l` the share of scores that are at most `x_l`:
+`x` are the user's scores of all items, `x_positive` is that of the row's positive, and `F_l` is the share of scores that are at
+most `x_l`:
 
     info_l = 1 - sigmoid(x_positive - x_l);   P_l = pop_l / sum pop
-    unbias_l = (1-F) (1-P) / (1 - F - P + 2 F P);   risk_l = info_l [1 - (1 + lambda) unbias_l];   the least is taken
+    unbias_l = (1-F) (1-P) / (1 - F - P + 2 F P);   risk_l = info_l [1 - (1 + lambda) unbias_l]
+
+The candidate with the smallest risk is taken.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 
 
 def risks(candidate: Array, positive: Array, rank: Array, share: Array, weight: float) -> Array:
-    """`f32[m, b]`: the risk of every candidate.
+    """`f32[m, b]`: the risk of each candidate.
 
     Args:
-      candidate: scores `f32[m, b]`. positive: `f32[b]`, the scores of the rows' positives.
-      rank: `f32[m, b]`, `F` of the candidates. share: `f32[m, b]`, their part of all popularity.
-      weight: lambda, what a true negative counts for.
+      candidate: `f32[m, b]`, the scores of the candidates.
+      positive: `f32[b]`, the scores of the rows' positives.
+      rank: `f32[m, b]`, `F` of the candidates.
+      share: `f32[m, b]`, their share of all training pairs.
+      weight: lambda, the weight of a true negative.
     """
     info = not_better(positive, candidate)
     unbias = (1 - rank) * (1 - share) / (1 - rank - share + 2 * rank * share)
@@ -38,16 +43,16 @@ def risks(candidate: Array, positive: Array, rank: Array, share: Array, weight: 
 def bayesian(
     num_negatives: int = 1, num_candidates: int = 5, weight: float = 5.0, form: str = "user_negatives"
 ) -> Sampler:
-    """`num_negatives` items a row: of distinct uniform untouched candidates the ones of the least Bayesian risk.
+    """`num_negatives` items per row: of distinct uniform untouched candidates, those with the smallest Bayesian risk.
 
     Needs the scores of all items for every row of the batch, `f32[N, b]`.
 
     Args:
-      num_negatives: how many a row; the method is made for one, and BPR.
-      num_candidates: of how many.
-      weight: lambda, what a true negative counts for against a false one, >= 0.
-      form: among what a candidate is ranked: "user_negatives", the user's n untouched items, over n + 1 (the authors' code for
-        matrix factorisation), or "all_items", over N + 1 (their code for graphs).
+      num_negatives: how many per row; the method is made for one, with the loss BPR.
+      num_candidates: how many candidates per row.
+      weight: lambda, the weight of a true negative against a false one, >= 0.
+      form: the items among which a candidate is ranked: "user_negatives", the user's n untouched items, divided by n + 1 (the
+        authors' code for matrix factorisation), or "all_items", divided by N + 1 (their code for graphs).
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b, k])`; its state is `f32[N]`, each item's share of the training pairs.

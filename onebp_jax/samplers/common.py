@@ -1,4 +1,4 @@
-"""What several samplers need: the layout of rows, and the best of some candidates."""
+"""What several samplers share: the layout of negatives, and the choice of the best candidates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 
 def check_candidates(num_negatives: int, num_candidates: int, least: int | None = None) -> None:
-    """Raises ValueError if fewer candidates are drawn than are kept: `least`, by default `num_negatives`."""
+    """Raises ValueError for counts below 1, or fewer candidates than `least` (by default `num_negatives`)."""
     check_count("num_negatives", num_negatives)
     check_count("num_candidates", num_candidates)
     if num_candidates < (num_negatives if least is None else least):
@@ -17,22 +17,22 @@ def check_candidates(num_negatives: int, num_candidates: int, least: int | None 
 
 
 def rows_of(ids: Array, batch: Batch, data: Interactions) -> Array:
-    """`i32[b, k]` from columns `i32[k, b]`: a row's negatives, with the id `N` where the row is padding."""
+    """`i32[b, k]` from columns `i32[k, b]`: the negatives of each row, with the id `N` where the row is padding."""
     return jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T
 
 
 def encode_columns(view: ModelView, user_ids: Array, ids: Array) -> tuple[Array, Array]:
-    """The vectors of users `i32[b]`, and those of the items `ids i32[c, b]` as `[b, c, d]`."""
+    """The vectors of `user_ids i32[b]`, and those of the items `ids i32[c, b]` as `[b, c, d]`."""
     user, item = view.encode(user_ids, ids.reshape(-1))
-    # Column by column, as the step itself reads its negatives.
+    # In the order of columns, as the step reads its negatives.
     return user, item.reshape(*ids.shape, *item.shape[1:]).swapaxes(0, 1)
 
 
 def largest(values: Array, count: int) -> Array:
-    """`i32[count, b]`: where the largest of `values f32[c, b]` stand in their columns, the largest first, the first of equals.
+    """`i32[count, b]`: the places of the largest `values f32[c, b]` in each column, largest first; of equal ones the first.
 
-    By `count` passes over whole vectors, which XLA:CPU does several times as fast as a sort of short rows. `-inf` is never
-    larger than what was taken out before: a column of too few others gives places twice.
+    It makes `count` passes over whole vectors, which XLA:CPU does several times as fast as a sort of short rows. A place that was
+    taken becomes `-inf`. So in a column with fewer than `count` other values, places may repeat.
     """
     size = values.shape[0]
     place = jnp.arange(size, dtype=jnp.int32)[:, None]
@@ -45,5 +45,5 @@ def largest(values: Array, count: int) -> Array:
 
 
 def chosen(ids: Array, values: Array, count: int) -> Array:
-    """`i32[count, b]`: of the candidates `ids i32[c, b]` those of the largest `values f32[c, b]`."""
+    """`i32[count, b]`: of the candidates `ids i32[c, b]`, those with the largest `values f32[c, b]`."""
     return jnp.take_along_axis(ids, largest(values, count), axis=0)

@@ -1,9 +1,9 @@
-"""Cross-batch negatives (CBNS): the batch's own items, and the vectors of items of earlier batches from a bank.
+"""Cross-batch negatives (CBNS): the batch's own items, and item vectors of earlier batches, kept in a bank.
 
     p(i | u) = e^{s'(u, i)} / (e^{s'(u, i)} + sum_{j in batch and bank, not i} e^{s'(u, j)}),   s'(u, j) = <u, v_j> - log q_j
 
-The bank is a ring: each batch writes its vectors, constants from then on, over the oldest ones. Vectors move while training, so
-for the first `warmup` batches, when they move fast, the bank is filled but not used (and costs as much as later).
+The bank is a ring: each batch writes its vectors over the oldest ones, and they stay constant from then on. Vectors change fast
+early in training. So for the first `warmup` batches the bank is filled but not used (it costs as much as later).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 
 
 class Bank(NamedTuple):
-    """State: `vectors f32[Q, d]`, their `ids i32[Q]` (`N`: an unfilled slot) and `log_q f32[Q]`; the slot that is written next;
-    the number of batches so far; what the frequency estimate keeps."""
+    """State: `vectors f32[Q, d]`, their `ids i32[Q]` (`N`: an empty slot) and `log_q f32[Q]`; the slot that is written next; the
+    number of batches so far; the state of the frequency estimate."""
 
     vectors: Array
     ids: Array
@@ -37,17 +37,16 @@ def cross_batch(
     """The batch's positives and a bank of earlier ones as shared negatives.
 
     Args:
-      bank_size: slots of the bank; 2 to 16 batches are usual.
-      warmup: for how many batches the bank is only filled.
+      bank_size: the number of slots of the bank; 2 to 16 batches are usual.
+      warmup: for how many batches the bank is filled but not used.
       correction, mask_known, rate: as in `in_batch`.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b], log_q f32[b + Q], positive_log_q f32[b], negative_mask bool[b, b + Q],
-        vectors f32[Q, d])`. A
-      row of padding fills a slot that never counts.
+        vectors f32[Q, d])`. A row of padding fills a slot that never counts.
 
     Raises:
-      ValueError: arguments out of range; from `init`, an encoder with several vectors an item.
+      ValueError: arguments out of range; from `init`, an encoder with several vectors per item.
 
     Source: Wang, Zhu and He 2021.
     """
@@ -60,7 +59,7 @@ def cross_batch(
         vectors = jax.eval_shape(view.encode, one, one)[1]
         if vectors.ndim != 2:
             raise ValueError(
-                f"cross_batch keeps one vector an item, and this encoder makes {vectors.shape[1:]} of each"
+                f"cross_batch keeps one vector per item, and this encoder makes vectors of shape {vectors.shape[1:]}"
             )
         width = vectors.shape[1]
         ids = jnp.full(bank_size, data.num_items, jnp.int32)
@@ -70,8 +69,8 @@ def cross_batch(
     def sample(key: Array, state: Bank, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Bank]:
         del key
         vectors = jax.lax.stop_gradient(view.encode(batch.user_ids, batch.positive_ids)[1])
-        # A vector that is not finite must not enter. It also lets the ids that the step goes on with come after the vectors: were
-        # the table written before they are read, it would have to be copied.
+        # A vector that is not finite must not enter the bank. The check also makes the ids depend on the vectors. So the table is
+        # read before the step writes it; otherwise it would be copied.
         ids = jnp.where(jnp.isfinite(vectors[:, 0]), batch.positive_ids, data.num_items)
         log_q, kept = estimate.read(state.frequency, ids, data)
         both = jnp.concatenate([ids, state.ids])
@@ -86,7 +85,7 @@ def cross_batch(
 
 
 def _enqueue(bank: Bank, vectors: Array, ids: Array, log_q: Array | None) -> Bank:
-    """The bank with a batch over its oldest slots; of a batch larger than the bank the last rows."""
+    """The bank, with the batch written over its oldest slots. Of a batch larger than the bank, only the last rows are kept."""
     size, rows = bank.ids.shape[0], ids.shape[0]
     slots = (bank.pointer + jnp.arange(rows, dtype=jnp.int32)) % size
     last = slice(max(0, rows - size), None)

@@ -1,4 +1,4 @@
-"""Hard negatives of a row's own: of some uniform candidates those that the model as it stands takes for the best (DNS, HarS).
+"""Hard negatives for each row: of some uniform candidates, those that the current model ranks best (DNS, HarS).
 
 DNS    candidates c_1 .. c_C; keep those of the largest score s(u, v_c)
 HarS   candidates c_1 .. c_C; keep those of the smallest Euclidean distance |u - v_c|
@@ -17,13 +17,13 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 
 
 def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") -> Sampler:
-    """`num_negatives` items a row: of uniform untouched candidates the ones that score highest (dynamic negative sampling).
+    """`num_negatives` items per row: of uniform untouched candidates, those with the highest scores (dynamic negative sampling).
 
     Args:
-      num_negatives: how many a row.
-      num_candidates: of how many candidates; with "groups", in each group.
-      rule: "topk", the best of one set of distinct candidates; "groups", the best of each of `num_negatives` sets, drawn apart,
-        so that an item may come twice.
+      num_negatives: how many per row.
+      num_candidates: how many candidates per row; with "groups", per group.
+      rule: "topk", the best of one set of distinct candidates; "groups", the best one of each of `num_negatives` sets, which are
+        drawn separately, so that an item may come twice.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b, k])`, without state.
@@ -40,7 +40,7 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
 
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         many = num_negatives if rule == "groups" else 1
-        # A group is a row of its own in one larger draw.
+        # Each group is a separate row of one larger draw.
         users, positives = (jnp.tile(ids, many) for ids in batch)
         ids = candidates.sample(key, (), Batch(users, positives), data)[0].ids.T
         user, item = encode_columns(view, users, ids)
@@ -51,20 +51,20 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
 
 
 def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
-    """`num_negatives` items a row: of distinct uniform untouched candidates the ones nearest to the user.
+    """`num_negatives` items per row: of distinct uniform untouched candidates, those nearest to the user.
 
     Args:
-      num_negatives: how many a row.
-      num_candidates: of how many candidates.
+      num_negatives: how many per row.
+      num_candidates: how many candidates per row.
 
     Returns:
-      A `Sampler` of `Negatives(ids i32[b, k])`, without state. Of several vectors of a user the nearest counts.
+      A `Sampler` of `Negatives(ids i32[b, k])`, without state. If a user has several vectors, the nearest one counts.
 
     Raises:
       ValueError: arguments out of range; from `check(data)`, a user with fewer untouched items than candidates; from `sample`,
         an encoder whose vectors have no score for single items.
 
-    Source: after Hsieh et al. 2017, as arXiv 2403.18227 describes its rival "HarS".
+    Source: after Hsieh et al. 2017, as arXiv 2403.18227 describes the baseline "HarS".
     """
     check_candidates(num_negatives, num_candidates)
     candidates = uniform(num_candidates, "num_candidates")
@@ -72,7 +72,7 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
     def sample(key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView) -> tuple[Negatives, Tree]:
         ids = candidates.sample(key, (), batch, data)[0].ids.T
         user, item = encode_columns(view, batch.user_ids, ids)
-        # Vectors that cannot be scored one by one have no distance of this kind either.
+        # Raises the error for vectors that have no score for single items; they have no such distance either.
         jax.eval_shape(view.score, user, item)
         best = chosen(ids, -geometry.distances(user, item), num_negatives)
         return Negatives(rows_of(best, batch, data)), state

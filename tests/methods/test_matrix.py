@@ -49,7 +49,7 @@ def why_not(encoder, sampler, loss, user, item):
     if any(updater == "with_target" and shape[own] != "two" for updater, own, _ in towers):
         return "with_target is for tables of"
     if sampler in ("cross_batch", "two_stage") and encoder == "buir":
-        return "one vector an item"
+        return "one vector per item"
     for updater, own, other in towers:
         if updater == "nearest_interest" and (shape[own], shape[other]) != ("several", "one"):
             return "nearest_interest is for several vectors"
@@ -64,7 +64,7 @@ def why_not(encoder, sampler, loss, user, item):
     if loss == "sampled_softmax" and sampler not in KNOWS_Q:
         return "log_q"
     if loss == "directau" and encoder in SEVERAL:
-        return "one vector a user"
+        return "one vector per user"
     return None
 
 
