@@ -88,7 +88,7 @@ def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, 
     )
 
 
-# Without this jit, a call outside of a compiled step would compile the loop anew each time.
+# Without this jit, a call outside of a compiled step would compile the loop again each time.
 @partial(jax.jit, static_argnames="rows", inline=True)
 def _sums(edges: Edges, table: Array, rows: int) -> Array:
     """`[rows, d]`: for each destination, the weighted sum of the rows of its sources."""

@@ -85,7 +85,7 @@ def rowwise(tx: optax.GradientTransformation, row_counts: bool = False) -> Updat
         table, leaves = jax.lax.fori_loop(0, -(-count // size), one_block, (table, list(leaves)))
         return table, (slots, jax.tree.unflatten(tree, leaves))
 
-    # Without this jit, a call outside of a compiled step would compile the loop anew each time.
+    # Without this jit, a call outside of a compiled step would compile the loop again each time.
     return Updater(init, jax.jit(update, inline=True), reads=("grads",))
 
 

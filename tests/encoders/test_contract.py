@@ -24,7 +24,7 @@ from onebp_jax.types import Encoder
 
 
 def some_features(rows: int) -> Features:
-    """Two numbers a row, and up to three of four tokens."""
+    """Two numbers per row, and up to three of four tokens."""
     random = np.random.default_rng(rows)
     tokens = random.integers(0, 5, (rows, 3)).astype(np.int32)
     return Features(random.normal(size=(rows, 2)).astype(np.float32), tokens, 4, ("year: numbers", "genre: values"))

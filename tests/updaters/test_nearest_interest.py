@@ -1,4 +1,4 @@
-"""Several vectors a user, each the moving average of what is nearest to it (OneBP-K)."""
+"""Several vectors per user, each the moving average of the items nearest to it (OneBP-K)."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""One second moment a row: the two optimisers of that kind against NumPy loops, and how much they remember."""
+"""The two optimisers with one second moment per row: against NumPy loops, and the size of their state."""
 
 import jax
 import jax.numpy as jnp

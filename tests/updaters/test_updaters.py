@@ -170,7 +170,7 @@ def test_only_what_is_declared_is_read(updater):
     for one, two in zip(leaves(plain), leaves(updater.update(needed, updater.init(table), table)), strict=True):
         np.testing.assert_array_equal(one, two)
     for name in updater.reads:
-        with pytest.raises(AttributeError):
+        with pytest.raises((AssertionError, AttributeError)):
             updater.update(signal._replace(**{name: None}), updater.init(table), table)
 
 
