@@ -1,4 +1,4 @@
-"""Negatives without new items: an item that nobody touched in training is a negative for nobody."""
+"""Negatives without new items: an item that nobody touched in training is never a negative."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 def exclude_cold_items(sampler: Sampler) -> Sampler:
     """`sampler` over the catalogue without the items that have no training pair.
 
-    A new item can never be a positive: as a negative alone, whatever the encoder makes of its features would only be pushed
-    away, for the one reason that it is new. The sampler is shown a catalogue that ends with the last item that was seen; items
-    that only a file of features has come after it. New ones before it (all their pairs were held out) may still be drawn; they
-    are masked, which leaves such a row a negative less.
+    A new item is never a positive. If it could be a negative, training would only push its vector away, just because the item is
+    new. So the sampler sees a catalogue that ends with the last item that has a training pair. Items that only a feature file
+    holds come after it. A new item before it (all its pairs were held out) may still be drawn; it is masked, so that row has one
+    negative less.
 
     Args:
-      sampler: any sampler; its further negatives as vectors stay.
+      sampler: any sampler; negatives that it gives as vectors stay.
 
     Returns:
-      A `Sampler` whose state is `(bool[number of the last seen item + 1], state of sampler)`: which of these are new.
+      A `Sampler` whose state is `(bool[id of the last seen item + 1], state of sampler)`; the first is true for new items.
     """
 
     def check(data: Interactions) -> None:
@@ -51,6 +51,6 @@ def exclude_cold_items(sampler: Sampler) -> Sampler:
 
 
 def _is_new(data: Interactions) -> np.ndarray:
-    """`bool[number of the last seen item + 1]`."""
+    """`bool[id of the last seen item + 1]`: true for items without training pairs."""
     counts = item_counts(data)
     return counts[: np.flatnonzero(counts)[-1] + 1] == 0

@@ -1,10 +1,11 @@
-"""How likely an item is to be in a batch: known from the training pairs, or estimated while the batches go by.
+"""How likely an item is to be in a batch: known from the training pairs, or estimated from the batches.
 
     static      q_j = count_j / P                                   the share of the training pairs
     streaming   on step t, for every item y of the batch:  B[y] <- (1 - a) B[y] + a (t - A[y]);  A[y] <- t;  q_y = 1 / B[y]
 
-`B` is the moving average of the steps between two batches with the item (Yi et al. 2019, with a cell of its own for every item in
-place of several hashed ones). The two differ by the size of the batch, a constant factor, which a softmax cancels.
+`A` is the last step whose batch held the item, and `B` is the moving average of the steps between two such batches (Yi et al.
+2019, but with one cell per item instead of several hashed ones). The two estimates differ by a constant factor, the batch size,
+which a softmax cancels.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from onebp_jax.ops.checks import check_choice, check_share
 from onebp_jax.ops.csr import item_counts
 from onebp_jax.types import Array, Interactions, Tree
 
-# What Yi et al. begin with.
+# The initial value of Yi et al.
 _FIRST_INTERVAL = 100.0
 
 
@@ -32,23 +33,23 @@ class Streaming(NamedTuple):
 
 
 class Frequency(NamedTuple):
-    """`init(data) -> state`; `read(state, ids i32[b], data) -> (log_q f32[b] or None, state)`, 0 where an id is padding."""
+    """`init(data) -> state`; `read(state, ids i32[b], data) -> (log_q f32[b] or None, state)`, where padding has the log 0."""
 
     init: Callable[[Interactions], Tree]
     read: Callable[[Tree, Array, Interactions], tuple[Array | None, Tree]]
 
 
 def log_share(data: Interactions) -> Array:
-    """`f32[N]`: the logarithm of each item's share of the training pairs; 0 for an item without any, which no batch holds."""
+    """`f32[N]`: the logarithm of each item's share of the training pairs; 0 for an item without pairs (in no batch)."""
     counts = item_counts(data)
     return jnp.asarray(np.where(counts > 0, np.log(np.maximum(counts, 1) / counts.sum()), 0), jnp.float32)
 
 
 def frequency(correction: str, rate: float = 0.01) -> Frequency:
-    """The estimate that `correction` names: "static", "streaming" with the moving average's `rate`, or "none".
+    """The estimate that `correction` names: "static", "streaming" (a moving average with `rate`), or "none".
 
     Raises:
-      ValueError: another name, or a rate outside of 0 .. 1.
+      ValueError: another name, or a rate that is not above 0 and at most 1.
     """
     check_choice("correction", correction, ("static", "streaming", "none"))
     check_share("rate", rate, zero=False)
@@ -64,10 +65,10 @@ def frequency(correction: str, rate: float = 0.01) -> Frequency:
     def read(state: Streaming, ids: Array, data: Interactions) -> tuple[Array, Streaming]:
         step = state.step + 1
         waited = step - state.seen.at[ids].get(mode="clip")
-        # An item that comes twice in a batch is written twice, with the same number.
+        # If an item is twice in a batch, the same number is written twice.
         interval = (1 - rate) * state.interval.at[ids].get(mode="clip") + rate * waited
         log_q = jnp.where(ids < data.num_items, -jnp.log(interval), 0)
-        # Always true, but the compiler cannot know: so it has to read before it writes, and needs no copy of `seen`.
+        # Always true, but the compiler does not know it. So it reads before it writes, and makes no copy of `seen`.
         written = jnp.where(waited > 0, ids, data.num_items)
         new = state.interval.at[ids].set(interval, mode="drop"), state.seen.at[written].set(step, mode="drop")
         return log_q, Streaming(*new, step)

@@ -2,7 +2,7 @@
 
     s_ij = <u_i, v_j> / tau - log q_j    for all items j of the batch, row i's positive too
 
-An item that is popular comes up as a negative often; without the correction the model would learn to score it low.
+A popular item is often a negative. Without the correction, the model would learn to give it low scores.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 
 
 def false_negative_mask(ids: Array, batch: Batch, data: Interactions, mask_known: bool) -> Array:
-    """`bool[b, k]`: which of the shared `ids i32[k]` are no negatives of a row.
+    """`bool[b, k]`: which of the shared `ids i32[k]` are not negatives for each row.
 
-    Its own positive, wherever it stands, padding, and by choice all that its user touched.
+    These are the row's own positive, wherever it is in `ids`, padding, and with `mask_known` all items that the user touched.
     """
     negative_mask = (ids == batch.positive_ids[:, None]) | (ids == data.num_items)
     return negative_mask | touched(batch.user_ids, ids, data) if mask_known else negative_mask
 
 
 def in_batch(correction: str = "static", mask_known: bool = False, rate: float = 0.01) -> Sampler:
-    """The batch's positives as negatives that all of its rows share.
+    """The batch's positives, as negatives that all its rows share.
 
     Args:
       correction: "static" (the share of the training pairs), "streaming" (estimated from the batches) or "none".
-      mask_known: whether to hide from each row all that its user touched, not only its own positive.
-      rate: of the moving average of "streaming", above 0 and at most 1.
+      mask_known: whether to mask, for each row, all items that the user touched, not only the row's own positive.
+      rate: the rate of the moving average of "streaming", above 0 and at most 1.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b], log_q f32[b], positive_log_q f32[b], negative_mask bool[b, b])`.
 
     Raises:
-      ValueError: another correction, or a rate out of range.
+      ValueError: an unknown correction, or a rate out of range.
 
     Source: Yi et al. 2019; Bengio and Senecal 2008.
     """

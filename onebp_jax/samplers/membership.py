@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from onebp_jax.ops.csr import count_leading, row_bounds
 from onebp_jax.types import Array, Interactions
 
-# Places of the users' rows that are marked in one go.
+# How many places of each user's row are marked at a time.
 _CHUNK = 8
 
 
 def touched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
-    """`bool[b, k]`: whether `user_ids i32[b]` touched `item_ids i32[b, k]` (or, shared, `[k]`) in training.
+    """`bool[b, k]`: whether `user_ids i32[b]` touched `item_ids i32[b, k]`, or shared `[k]`, in training.
 
-    By binary search in the users' sorted rows; where there are so many shared items that going through the rows costs less, by
-    marking what is found there.
+    It uses binary search in the users' sorted rows. If there are many shared items, it goes through the rows instead and marks
+    the items that it finds there, which then costs less.
     """
     searched = item_ids.shape[-1] * data.max_row.bit_length()
     if item_ids.ndim == 1 and searched > 2 * data.max_row:
@@ -35,7 +35,7 @@ def _searched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
 def _marked(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
     rows, count = user_ids.shape[0], item_ids.shape[0]
     start, end = row_bounds(user_ids, data)
-    # Of equal items one stands for all, whichever is written last; an item that is not asked for has the place `count`.
+    # If an item repeats in `item_ids`, one of its places represents all. Items outside `item_ids` have the place `count`.
     place = jnp.full(data.num_items, count, jnp.int32).at[item_ids].set(jnp.arange(count, dtype=jnp.int32), mode="drop")
     row, step = jnp.arange(rows, dtype=jnp.int32), jnp.arange(_CHUNK, dtype=jnp.int32)[:, None]
 

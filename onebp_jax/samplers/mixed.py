@@ -1,8 +1,9 @@
-"""Mixed negatives (MNS): the batch's own items and uniform items of the whole catalogue, shared by all rows.
+"""Mixed negatives (MNS): the batch's own items, and uniform items of the whole catalogue, shared by all rows.
 
     q*_j = B / (B + B') count_j / P + B' / (B + B') 1 / N,     s_ij = <u_i, v_j> / tau - log q*_j
 
-An item without training pairs is never in a batch; among the uniform ones it is.
+`B` is the number of rows that are not padding, and `B'` is `num_uniform`. An item without training pairs is never a positive in a
+batch, but it may be one of the uniform items.
 """
 
 from __future__ import annotations
@@ -20,17 +21,16 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
     """The batch's positives and `num_uniform` uniform items, with replacement, as shared negatives.
 
     Args:
-      num_uniform: how many uniform items a batch, 0 or more; with 0 what is left is `in_batch()`.
-      correct_positive: whether the positive's score is corrected too, as is consistent; the paper prints it without.
-      mask_known: whether to hide from each row all that its user touched, not only its own positive.
+      num_uniform: how many uniform items per batch, 0 or more; 0 gives `in_batch()`.
+      correct_positive: whether the positive's score is corrected too, which is consistent; the paper prints it without.
+      mask_known: whether to mask, for each row, all items that the user touched, not only the row's own positive.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b + B'], log_q f32[b + B'], positive_log_q f32[b] or None,
-        negative_mask bool[b, b + B'])`. `B`
-      is the number of rows that are not padding. Its state is `f32[N]`, each item's share of the training pairs.
+        negative_mask bool[b, b + B'])`. Its state is `f32[N]`, each item's share of the training pairs.
 
     Raises:
-      ValueError: a negative number of uniform items.
+      ValueError: a number of uniform items that is negative or not whole.
 
     Source: Yang et al. 2020.
     """
@@ -49,7 +49,7 @@ def mixed(num_uniform: int, correct_positive: bool = True, mask_known: bool = Fa
         rows = jnp.sum(batch.user_ids < data.num_users).astype(jnp.float32)
         share = state.at[ids].get(mode="clip")
         q = (rows * share + num_uniform / data.num_items) / jnp.maximum(rows + num_uniform, 1)
-        # Padding is masked, and 0 only keeps it finite.
+        # Padding is masked; the 0 only keeps its number finite.
         log_q = jnp.where((ids < data.num_items) & (q > 0), jnp.log(jnp.where(q > 0, q, 1)), 0)
         positive = log_q[: batch.positive_ids.shape[0]] if correct_positive else None
         return Negatives(ids, log_q, positive, false_negative_mask(ids, batch, data, mask_known)), state

@@ -1,14 +1,15 @@
-"""Popularity negatives (PNS): from `popularity ^ gamma`, renormalised over what the user has not touched, without rejection.
+"""Popularity negatives (PNS): from `popularity ^ gamma`, renormalised over the user's untouched items, without rejection.
 
     p_u(j) = w_j / sum_{i not in train[u]} w_i,  j not in train[u],     w_j = popularity_j ^ gamma
 
-All weights stand on one line, item after item: item `j` covers `C_{j-1} .. C_j`, `C` the cumulated weights. If `t_0 < t_1 < ..`
-are the items that user `u` touched, `e_i = C_{t_i - 1} - (w_{t_0} + .. + w_{t_{i-1}})` of his untouched weight lies before `t_i`.
-A number `r` below his untouched weight is therefore the place `r + (w_{t_0} + .. + w_{t_{m-1}})` of the line, `m` = how many
-`e_i` are `<= r`: one binary search in his row, and one over `C` for the item.
+All weights lie on one line, item after item: item `j` covers `C_{j-1} .. C_j`, where `C` are the cumulative weights. User `u`
+touched the items `t_0 < t_1 < ..`. Then the untouched weight before `t_i` is `e_i = C_{t_i - 1} - (w_{t_0} + .. + w_{t_{i-1}})`.
+A draw is a number `r` below the user's total untouched weight. Its place on the line is `r + (w_{t_0} + .. + w_{t_{m-1}})`,
+where `m` is the number of `e_i <= r`. So a draw takes one binary search in the user's row for `m`, and one over `C` for the item.
 
-Weights are whole numbers that sum to less than `2^31`, so that sums are exact: for `gamma = 1` the popularities, else scaled
-and rounded, which changes a chance by at most half of `1 / w_j` of it (a ten-thousandth, say, for the rarest of 100,000 items).
+Weights are whole numbers that sum to less than `2^31`, so that sums are exact. For `gamma = 1` they are the popularities. Else
+they are scaled and rounded, which changes a probability by a relative error of at most `1 / (2 w_j)` (about a ten-thousandth for
+the rarest of 100,000 items).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _LARGEST = 2**31 - 1
 
 
 class _Line(NamedTuple):
-    """`ends i32[N]`, cumulated weights; `before i32[P]`, `e` of every pair of `sorted_items`; `left i32[M]`, untouched weight."""
+    """`ends i32[N]`, cumulative weights; `before i32[P]`, `e` of each pair of `sorted_items`; `left i32[M]`, untouched weight."""
 
     ends: Array
     before: Array
@@ -39,10 +40,10 @@ def whole_weights(counts: np.ndarray, gamma: float) -> np.ndarray:
     """`i64[N]`: whole numbers nearly proportional to `counts ^ gamma` that sum to less than `2^31`, 0 only for a count of 0."""
     if gamma == 1 and counts.sum() <= _LARGEST:
         return counts.astype(np.int64)
-    # Of the logarithm, so that no power overflows.
+    # Powers are taken by logarithms, so that none overflows.
     power = gamma * np.log(np.maximum(counts, 1))
     weight = np.where(counts > 0, np.exp(power - power.max()), 0)
-    # Each rounding may add one.
+    # Rounding may add up to 1 per item, so that much room is left.
     whole = np.rint(weight * ((_LARGEST - len(counts)) / weight.sum())).astype(np.int64)
     return np.where(counts > 0, np.maximum(whole, 1), 0)
 
@@ -57,22 +58,22 @@ def _line(data: Interactions, gamma: float, smoothing: int) -> tuple[np.ndarray,
 
 
 def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sampler:
-    """`num_negatives` items a row from `popularity ^ gamma` over the items that its user has not touched, with replacement.
+    """`num_negatives` items per row from `popularity ^ gamma` over the user's untouched items, with replacement.
 
-    The loss is not told the probabilities: popular negatives are meant to count for more.
+    It gives the loss no `log_q`: popular negatives are meant to have more influence.
 
     Args:
-      num_negatives: how many a row.
+      num_negatives: how many per row.
       gamma: exponent of the popularity (number of training users), >= 0.
-      smoothing: added to every popularity; with 0, an item without training users is never drawn.
+      smoothing: added to each popularity; with 0, an item without training users is never drawn.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[b, k])`.
 
     Raises:
-      ValueError: arguments out of range; from `check(data)`, a user who has left no item that can be drawn.
+      ValueError: arguments out of range; from `check(data)`, a user without an item that can be drawn.
 
-    Source: Mikolov et al. 2013, where gamma is 0.75; arXiv 2403.18227 speaks of plain popularity.
+    Source: Mikolov et al. 2013, where gamma is 0.75; arXiv 2403.18227 uses plain popularity.
     """
     check_count("num_negatives", num_negatives)
     check_count("smoothing", smoothing, 0)
@@ -83,8 +84,8 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
         *_, left = _line(data, gamma, smoothing)
         if left.min() < 1:
             raise ValueError(
-                f"the user in row {int(left.argmin())} touched every item that has training users, so none can be drawn by "
-                "popularity: drop such users, or use another sampler or, in code, popularity(.., smoothing=1)"
+                f"the user in row {int(left.argmin())} touched every item that has training users, so popularity can draw none: "
+                "drop such users, use another sampler, or, in code, popularity(.., smoothing=1)"
             )
 
     def init(data: Interactions, view: ModelView | None = None) -> Tree:
@@ -105,16 +106,16 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
 
 
 def _places(numbers: Array, line: _Line, user_ids: Array, data: Interactions) -> Array:
-    """`i32[k, b]`: where on the line of all weights the `numbers i32[k, b]` of the users' untouched weight lie."""
+    """`i32[k, b]`: the places on the line of all weights, from `numbers i32[k, b]` below the users' untouched weights."""
     start, end = row_bounds(user_ids, data)
     before = lambda place: line.before.at[start + place].get(mode="clip")
     count = count_leading(lambda place: before(place) <= numbers, end - start, data.max_row, numbers.shape)
-    # The weight of the touched items up to the last one passed: what lies before its end, less what is untouched of it.
+    # The weight of the first `count` touched items: all weight up to the end of the last one, minus the untouched weight there.
     passed = line.ends[data.sorted_items.at[start + count - 1].get(mode="clip")] - before(count - 1)
     return numbers + jnp.where(count > 0, passed, 0)
 
 
 def _items_at(places: Array, ends: Array) -> Array:
-    """The items that cover these places: how many end at or before each."""
+    """The item that covers each place. Its id is the number of items that end at or before the place."""
     size = ends.shape[0]
     return count_leading(lambda place: ends.at[place].get(mode="clip") <= places, size, size, places.shape)

@@ -1,9 +1,9 @@
-"""Negatives that a whole batch shares: `k` items drawn once, scored against every row by one matrix product.
+"""Negatives that a whole batch shares: `k` items are drawn once and scored against all rows by one matrix product.
 
-The gradient then touches `b + k` rows where negatives of each row's own touch `b (1 + k)`. An item is drawn with
-probability `q_j` proportional to `popularity_j ^ alpha` (its number of training users; `alpha = 0` is uniform), with
-replacement. `log q` is handed to the loss, which corrects for it (Bengio and Senecal 2008). A negative that happens to be
-a row's own positive (an accidental hit) is masked in that row; so is, by choice, all that its user touched in training.
+The gradient then touches `b + k` rows; separate negatives for each row would touch `b (1 + k)`. Item `j` is drawn with
+probability `q_j` proportional to `popularity_j ^ alpha` (popularity is the number of training users; `alpha = 0` is uniform),
+with replacement. The loss gets `log q` and corrects for it (Bengio and Senecal 2008). If a negative is a row's own positive (an
+accidental hit), it is masked in that row. With `hide_touched`, all items that the user touched in training are masked too.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
     """`num_negatives` items for the whole batch, drawn from `popularity ^ alpha`.
 
     Args:
-      num_negatives: how many.
-      alpha: exponent of the popularity, >= 0; 0 draws all items alike, 1 as often as they are in the training pairs.
-      hide_touched: whether to hide from each row all that its user touched, not only the row's own positive.
+      num_negatives: how many per batch.
+      alpha: exponent of the popularity, >= 0; 0 draws uniformly, 1 in proportion to the number of training pairs.
+      hide_touched: whether to mask, for each row, all items that the user touched, not only the row's own positive.
 
     Returns:
       A `Sampler` of `Negatives(ids i32[k], log_q f32[k], positive_log_q f32[b], negative_mask bool[b, k])`; for `alpha = 0` both
-      `log_q` are None, since a constant cancels. Its state is `()`, or what to draw from: `(u32[N], f32[N])`.
+      `log_q` are None, since a constant cancels. Its state is `()`, or for `alpha > 0` the cumulative distribution and the log
+      probabilities, `(u32[N], f32[N])`.
 
     Raises:
       ValueError: `num_negatives < 1` or `alpha` negative or not finite.
@@ -56,7 +57,7 @@ def shared(num_negatives: int, alpha: float = 0.0, hide_touched: bool = False) -
         else:
             edges, log_share = state
             ids = jnp.searchsorted(edges, words, side="right").astype(jnp.int32)
-            # The last edge is one word short of all: that word belongs to the last item that can be drawn.
+            # The last edge is one word too low: that word belongs to the last item that can be drawn.
             ids = jnp.minimum(ids, jnp.searchsorted(edges, edges[-1], side="left").astype(jnp.int32))
             log_q, positive_log_q = log_share[ids], log_share.at[batch.positive_ids].get(mode="clip")
         negative_mask = ids == batch.positive_ids[:, None]

@@ -21,16 +21,16 @@ def none() -> Sampler:
 
 
 def full_catalogue() -> Sampler:
-    """All items, shared, each row's own training items masked: `ids = 0 .. N-1`, `negative_mask bool[b, N]`.
+    """All items, shared, with each row's training items masked: `ids = 0 .. N-1`, `negative_mask bool[b, N]`.
 
-    For losses over whole rows of the interaction matrix; a batch needs `b x N` scores.
+    For losses over whole rows of the interaction matrix. A batch needs `b x N` scores.
     """
 
     def sample(
         key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
         del key, view
-        # The whole row of a user is written at once: the search for single items (`shared.touched`) would ask N times.
+        # Writes the whole row of each user at once. The search for single items (`membership.touched`) would run N times.
         start, end = (bound[:, None] for bound in row_bounds(batch.user_ids, data))
         place = start + jnp.arange(data.max_row)
         items = jnp.where(place < end, data.sorted_items.at[place].get(mode="clip"), data.num_items)

@@ -1,9 +1,9 @@
 """Uniform negatives: distinct items that the user has not touched, drawn exactly and without rejection.
 
-The untouched items of user `u` are numbered `0 .. c-1`, `c = N - |train[u]|`. A row draws `k` distinct numbers and turns
-each into an item: if `t_0 < t_1 < ..` are the touched items, then `t_j - j` untouched items come before `t_j`, so the
-untouched item number `r` is `r + j` with `j` = how many `t_j - j` are `<= r`: one binary search in the user's sorted row.
-One random word a negative is all that is ever drawn, and a user who touched nearly everything costs no more than another.
+The untouched items of user `u` are numbered `0 .. c-1`, with `c = N - |train[u]|`. Each row draws `k` distinct numbers and turns
+each into an item. If the touched items are `t_0 < t_1 < ..`, then `t_j - j` untouched items come before `t_j`. So untouched item
+number `r` has the id `r + m`, where `m` is the number of `t_j - j <= r`: one binary search in the user's sorted row. Each
+negative takes one random word, and users who touched nearly everything cost no more than others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 
 
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
-    """Item ids `i32[k, b]` of the untouched items with these `numbers i32[k, b]`, for `user_ids i32[b]`."""
+    """Item ids `i32[k, b]` of the untouched items with the `numbers i32[k, b]`, for `user_ids i32[b]`."""
     start, end = row_bounds(user_ids, data)
     item_at = lambda place: data.sorted_items.at[start + place].get(mode="clip")
     return numbers + count_leading(
@@ -27,13 +27,17 @@ def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Arra
 
 
 def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
-    """`num_negatives` distinct items a row, uniform over the items that the row's user has not touched in training.
+    """`num_negatives` distinct items per row, uniform over the items that the row's user did not touch in training.
 
     Args:
-      num_negatives: how many. name: what messages call that number, where it is an argument of another sampler.
+      num_negatives: how many per row.
+      name: the name of that number in errors, if it is an argument of another sampler.
+
+    Returns:
+      A `Sampler` of `Negatives(ids i32[b, k])`, without state.
 
     Raises:
-      ValueError: `num_negatives < 1`; from `check(data)`, a user who has fewer untouched items than that.
+      ValueError: `num_negatives < 1`; from `check(data)`, a user with fewer untouched items than `num_negatives`.
     """
     check_count(name, num_negatives)
 
@@ -53,7 +57,7 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
     def sample(
         key: Array, state: Tree, batch: Batch, data: Interactions, view: ModelView | None = None
     ) -> tuple[Negatives, Tree]:
-        # Work is done in [k, b]: the long axis last.
+        # Computed as [k, b], with the long axis last.
         rows = batch.user_ids.shape[0]
         words = random_words(key, num_negatives * rows).reshape(num_negatives, rows)
         start, end = row_bounds(batch.user_ids, data)
