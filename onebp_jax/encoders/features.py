@@ -170,7 +170,7 @@ def _of_all(module: nn.Module, params: Tree, side: Tree) -> Array:
 
 def _check_features(tower: str, side: Tree, count: int) -> None:
     if side is None:
-        raise ValueError(f"the {tower} tower reads features, but the data have none: set {tower}_features")
+        raise ValueError(f"the {tower} tower reads features, and the data have none: set {tower}_features")
     rows = {leaf.shape[0] for leaf in jax.tree.leaves(side)}
     if rows != {count}:
         raise ValueError(f"{tower}_features has rows {sorted(rows)}, expected one for each of the {count} {tower}s")

@@ -65,7 +65,7 @@ def nearest_interest(
         assert signal.targets is not None
         if table.ndim != 3 or signal.targets.ndim != 2:
             raise ValueError(
-                "nearest_interest needs several vectors per row and one per partner, [rows, K, d] and [n, d], but the table "
+                "nearest_interest is for several vectors per row and one per partner, [rows, K, d] and [n, d], but the table "
                 f"is {table.shape} and the partners are {signal.targets.shape}"
             )
         inner, counts = state
