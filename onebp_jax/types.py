@@ -215,8 +215,7 @@ class Sampler(NamedTuple):
 
     Attributes:
       check: `check(data) -> None`, on the host, before anything is compiled; raises ValueError if a draw is impossible.
-      init: `init(data, view) -> state`, on the host; what the sampler carries from step to step, `()` for nothing. `view` is a
-        `ModelView`, which samplers that read no scores may leave out.
+      init: `init(data, view ModelView) -> state`, on the host; what the sampler carries from step to step, `()` for nothing.
       sample: `sample(key, state, batch, data, view) -> (Negatives, state)`. Negatives of a padded row have the id `N`.
     """
 
