@@ -204,7 +204,7 @@ def directau(config, *, gamma: float = 1.0) -> Method:
     return compose(config, encoder=encoder, sampler=samplers.none(), loss=losses.directau(gamma))
 
 
-# Several vectors a user.
+# Several vectors per user.
 
 
 def mtmi(config, *, num_interests: int = 4, repel: float = 0.1, margin: float = 0.0) -> Method:
