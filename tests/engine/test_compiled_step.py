@@ -86,9 +86,10 @@ def build(**fields):
     return build_method(config)
 
 
-def of_middle_width(fields):
-    """Cases for the study: their parts are met at the widths on both sides of theirs, 32 and 1024."""
-    return fields["dim"] == 64 and "table_dtype" not in fields
+def of_the_study(fields):
+    """Wider tables of parts that are met with 32 numbers; and `user_only` with what each rule of `onebp` compiles to."""
+    wider = fields["dim"] > 32 and "table_dtype" not in fields
+    return wider or (fields in VARIANTS and fields["method"] == "user_only" and fields["duplicates"] != "expected")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def of_middle_width(fields):
         pytest.param(
             fields,
             id="-".join(map(str, fields.values())),
-            marks=[pytest.mark.study] if of_middle_width(fields) else [],
+            marks=[pytest.mark.study] if of_the_study(fields) else [],
         )
         for fields in (*VARIANTS, *MATRIX)
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from support.programs import ROOT, assert_one_line, command, environment, run, tables
+from support.programs import READS_COMPILED, assert_one_line, run, start, tables
 
 from onebp_jax import serving
 from onebp_jax.config import default_config
@@ -210,12 +209,7 @@ LONG += ("--config.steps_per_call=4", "--config.eval_every=20", "--config.dim=4"
 @pytest.mark.study
 def test_killed_within_an_epoch_the_same_command_ends_as_if_nothing_had_happened(folder, tmp_path):
     arguments = lambda name: (*LONG, f"--config.dataset={folder}", f"--workdir={tmp_path / name}")
-    process = subprocess.Popen(
-        command("train", *arguments("killed"), "--config.checkpoint_seconds=0"),
-        cwd=ROOT,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
+    process = start("train", *arguments("killed"), "--config.checkpoint_seconds=0", **READS_COMPILED)
     deadline = time.monotonic() + 100
     while (
         not list(tmp_path.glob("killed/checkpoints/[0-9]*")) and process.poll() is None and time.monotonic() < deadline
