@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from engine.test_compiled_step import BATCH, NUM_ITEMS, NUM_USERS, compile_scan, table_copies
 from support.compile import fast_compile_jit
 from support.sampler_cases import batch_of, crowd, fixed_view
+from support.table_programs import BATCH, NUM_ITEMS, NUM_USERS, compile_scan, table_copies
 
 from onebp_jax.data.device import to_device
 from onebp_jax.encoders import embedding
