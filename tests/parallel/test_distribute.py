@@ -109,7 +109,8 @@ EVERY = list(itertools.product(METHODS, OPTIMIZERS, DRIVERS, COUNTS, TABLES))
 # Every value, and the optimizers with both layouts of tables.
 SOME = [
     *[("onebp", "dense", "pmap", 4, "replicated"), ("onebp", "rowwise", "shard_map", 4, "sharded")],
-    *[("twobp", "rowwise", "pmap", 8, "replicated"), ("user_only", "dense", "jit", 2, "sharded")],
+    *[("twobp", "rowwise", "pmap", 8, "sharded"), ("user_only", "dense", "jit", 2, "sharded")],
+    ("user_only", "rowwise", "shard_map", 2, "replicated"),
 ]
 
 
