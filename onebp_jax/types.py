@@ -33,7 +33,7 @@ Tree = Any  # a pytree of arrays
 
 
 class Purpose(enum.IntEnum):
-    """What a random draw is for. Every draw is a function of (seed, purpose, step), see `stream`."""
+    """What a random draw is for. Every draw is a function of (seed, purpose, step), see `step_key`."""
 
     INIT = 0
     SHUFFLE = 1
@@ -178,8 +178,8 @@ class Encoder(NamedTuple):
     Attributes:
       init: `init(key, data) -> Tables`. On several devices it is compiled, so that each device makes its own rows.
       encode: `encode(tables, user_ids i32[b], item_ids i32[n], data, key) -> (f32[b, d], f32[n, d])`, differentiable in
-        `tables`. These hold the rows of the given ids, or all rows for an encoder that `reads_all_rows`, such as a graph
-        encoder. A user may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches dropout off.
+        `tables`. `tables` holds one row per given id, or all rows if the encoder `reads_all_rows`; then it picks the ids itself.
+        A user may have several vectors, `f32[b, K, d]`. `key` is for dropout; None switches dropout off.
       vectors: `vectors(tables, data) -> (f32[M, e] or f32[M, K, e], f32[N, e])`: every vector, to rank by the (largest) dot
         product and to export.
       reads_all_rows: whether a vector depends on other rows than its own.

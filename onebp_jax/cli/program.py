@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Collection
 from logging import WARNING, Formatter
 from pathlib import Path
@@ -172,6 +173,8 @@ def _plain_logging() -> None:
     handler.addFilter(lambda r: "onebp_jax" in r.pathname or loud(r))
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
+    # Python hides these warnings unless the old name stands in the program itself.
+    warnings.filterwarnings("default", r"onebp_jax\.|the field \w+ of ", DeprecationWarning)
 
 
 def _flag_lines() -> list[str]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import jax.numpy as jnp
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.geometry import dots, paired_dots
 from onebp_jax.types import Array, Loss
 
@@ -57,3 +58,11 @@ def scores(
 def columns(of_negatives: Array) -> Array:
     """One number per negative, `[b, k]` or shared `[k]`, in the layout of the scores: `[k, b]` or `[k, 1]`."""
     return of_negatives[:, None] if of_negatives.ndim == 1 else of_negatives.T
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "unit": "onebp_jax.ops.geometry.unit",
+    },
+)

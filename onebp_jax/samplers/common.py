@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.checks import check_count
 from onebp_jax.types import Array, Batch, Interactions, ModelView
 
@@ -47,3 +48,15 @@ def largest(values: Array, count: int) -> Array:
 def chosen(ids: Array, values: Array, count: int) -> Array:
     """`i32[count, b]`: of the candidates `ids i32[c, b]`, those with the largest `values f32[c, b]`."""
     return jnp.take_along_axis(ids, largest(values, count), axis=0)
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "check_choice": "onebp_jax.ops.checks.check_choice",
+        "item_counts": "onebp_jax.ops.csr.item_counts",
+        "need_rows": "onebp_jax.ops.csr.need_rows",
+        "gumbel": "onebp_jax.ops.random.gumbel",
+        "scramble": "onebp_jax.ops.random.hash_words",
+    },
+)

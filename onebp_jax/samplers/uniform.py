@@ -11,6 +11,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.checks import check_count
 from onebp_jax.ops.csr import count_leading, row_bounds
 from onebp_jax.ops.random import distinct_numbers, random_words
@@ -66,3 +67,11 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
         return Negatives(jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T), state
 
     return Sampler(check, init, sample)
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "scale_words": "onebp_jax.ops.random.scale_words",
+    },
+)

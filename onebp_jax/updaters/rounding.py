@@ -10,6 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.random import hash_words
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Array
@@ -31,3 +32,11 @@ def to_storage(rows: Array, dtype, key: Array | None = None) -> Array:
         # Adding to the bits of a NaN or of infinity could make another number, so these are not rounded at random.
         rounded = jnp.where(jnp.isfinite(rows), by_chance, rounded)
     return jax.lax.bitcast_convert_type(rounded, NARROW) if dtype == NARROW else rounded
+
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "narrow": "to_storage",
+    },
+)

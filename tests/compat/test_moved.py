@@ -36,7 +36,7 @@ GONE = [
     ("errors", "in_words_of_the_user", "now as_user_error"),
     ("evaluation.protocols", "PROTOCOLS", "now in config.fields"),
     ("losses.metric", "check_margin", "now in ops.checks"),
-    ("losses.scores", "check_temperature unit", "now in ops.checks and ops.geometry"),
+    ("losses.scores", "check_temperature", "now in ops.checks"),
     ("parallel", "Placement lay_out lay_out_tables made place take_part take_up", "inside of the drivers"),
     ("parallel.distribute", "lay_out lay_out_rows lay_out_tables made take_part take_up", "inside of the drivers"),
     ("parallel.distribute", "DRIVERS TABLES make_layout", "now in parallel.layout; parallel.make_layout works"),
@@ -44,15 +44,11 @@ GONE = [
     ("parallel.placement", "Placement", "merged into training.runner.Job"),
     ("report", "HEAD", "merged into the one writer of Markdown tables"),
     ("runner", "checked", "inside of the training loop"),
-    ("samplers.common", "check_choice item_counts need_rows", "now in ops.checks and ops.csr"),
-    ("samplers.common", "gumbel scramble", "now in ops.random"),
     ("samplers.full_row", "shares", "now popularity_share"),
     ("samplers.in_batch", "not_counting", "now false_negative_mask"),
-    ("samplers.uniform", "scale_words", "now in ops.random"),
     ("sources", "Source source", "merged into training.feed.Feed"),
     ("step", "partner_rows ready", "inside of the step"),
     ("sweep", "describe", "inside of the search"),
-    ("updaters.rounding", "narrow", "now to_storage"),
 ]
 
 
