@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from onebp_jax.data import device
 from onebp_jax.data.device import to_device
+from onebp_jax.engine import batches
 from onebp_jax.engine.batches import batch_at, shuffled, steps_per_epoch
+from onebp_jax.ops import random
 from onebp_jax.types import Purpose, step_key
 
 
@@ -76,8 +77,9 @@ def by_numpy(monkeypatch):
 
     def run(key, positions, size):
         with monkeypatch.context() as patch:
-            patch.setattr(device, "jax", instead)
-            patch.setattr(device, "jnp", np)
+            patch.setattr(batches, "jax", instead)
+            patch.setattr(batches, "jnp", np)
+            patch.setattr(random, "jnp", np)
             return shuffled(key, positions, size)
 
     return run

@@ -240,8 +240,8 @@ EVERY_KIND = {
 @pytest.mark.parametrize("user, item", EVERY_KIND.values(), ids=EVERY_KIND)
 def test_the_state_keeps_its_structure_shapes_and_types(user, item, data, batch):
     """Without it a scan would not compile and a second call would compile again."""
-    step, state, batch = program(user, item, data, batch)
-    new, info = jax.eval_shape(step, state, batch)
+    step, state, batch, data = program(user, item, data, batch)
+    new, info = jax.eval_shape(step, state, batch, data)
 
     def kinds(tree):
         return [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(tree)]

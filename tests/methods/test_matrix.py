@@ -180,6 +180,7 @@ REAL = [
     ("buir", "none", "buir", "with_target", "with_target"),
     ("embedding", "full_catalogue", "sfcml", "gradient", "on_sphere"),
     ("lightgcn", "none", "directau", "gradient", "gradient"),
+    ("lightgcn", "uniform", "bpr_l2", "gradient", "gradient"),
     ("multi_interest", "bayesian", "ccl", "in_ball", "gradient"),
     ("ngcf", "shared", "infonce", "moving_average", "gradient"),
     ("features", "in_batch", "infonce", "gradient", "moving_average"),

@@ -339,5 +339,5 @@ def test_fields_without_effect_on_a_method_are_refused():
 
 def test_an_encoder_with_parameters_needs_a_transformation_that_fits_them():
     init, _ = make_step(build_method(config_of("ngcf", transform="row_adam")))
-    with pytest.raises(ValueError, match="choose a transform that keeps no moment a row"):
+    with pytest.raises(ValueError, match="choose a transform that keeps no moment per row"):
         init(jax.random.key(0), DATA)
