@@ -43,8 +43,9 @@ def count_leading(holds: Callable[[Array], Array], length: Array | int, longest:
     """How many leading places of each row satisfy a condition, by binary search.
 
     Args:
-      holds: `holds(place i32[shape]) -> bool[shape]`, true up to some place of each row and false after it. It is also called
-        with places past the end of a row; those answers are ignored.
+      holds: `holds(count i32[shape]) -> bool[shape]`, whether the last of the first `count` places satisfies the condition. True
+        up to some count of each row and false after it. It is also called with counts past the end of a row; those answers
+        are ignored. (Counts, not places: with `count - 1` as its argument, XLA copied an index in each round, 3 % of a step.)
       length: the number of places of each row, a number or `i32` that broadcasts to `shape`.
       longest: the largest `length`, which decides the number of steps.
       shape: the shape of the result.
@@ -56,7 +57,7 @@ def count_leading(holds: Callable[[Array], Array], length: Array | int, longest:
 
     def try_bit(i: Array | int, count: Array) -> Array:
         longer = count + ((1 << bits) >> 1 >> i)
-        return jnp.where((longer <= length) & holds(longer - 1), longer, count)
+        return jnp.where((longer <= length) & holds(longer), longer, count)
 
     # Not unrolled: XLA would fuse the steps and compute early ones repeatedly (1.8 times as long for 2048 x 256).
     return jax.lax.fori_loop(0, bits, try_bit, jnp.zeros(shape, jnp.int32))

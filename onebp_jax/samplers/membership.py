@@ -28,7 +28,7 @@ def _searched(user_ids: Array, item_ids: Array, data: Interactions) -> Array:
     start, end = (bound[:, None] for bound in row_bounds(user_ids, data))
     item_at = lambda place: data.sorted_items.at[start + place].get(mode="clip")
     shape = user_ids.shape[0], item_ids.shape[-1]
-    smaller = count_leading(lambda place: item_at(place) < item_ids, end - start, data.max_row, shape)
+    smaller = count_leading(lambda count: item_at(count - 1) < item_ids, end - start, data.max_row, shape)
     return (smaller < end - start) & (item_at(smaller) == item_ids)
 
 

@@ -109,7 +109,7 @@ def _places(numbers: Array, line: _Line, user_ids: Array, data: Interactions) ->
     """`i32[k, b]`: the places on the line of all weights, from `numbers i32[k, b]` below the users' untouched weights."""
     start, end = row_bounds(user_ids, data)
     before = lambda place: line.before.at[start + place].get(mode="clip")
-    count = count_leading(lambda place: before(place) <= numbers, end - start, data.max_row, numbers.shape)
+    count = count_leading(lambda count: before(count - 1) <= numbers, end - start, data.max_row, numbers.shape)
     # The weight of the first `count` touched items: all weight up to the end of the last one, minus the untouched weight there.
     passed = line.ends[data.sorted_items.at[start + count - 1].get(mode="clip")] - before(count - 1)
     return numbers + jnp.where(count > 0, passed, 0)
@@ -118,4 +118,4 @@ def _places(numbers: Array, line: _Line, user_ids: Array, data: Interactions) ->
 def _items_at(places: Array, ends: Array) -> Array:
     """The item that covers each place. Its id is the number of items that end at or before the place."""
     size = ends.shape[0]
-    return count_leading(lambda place: ends.at[place].get(mode="clip") <= places, size, size, places.shape)
+    return count_leading(lambda count: ends.at[count - 1].get(mode="clip") <= places, size, size, places.shape)

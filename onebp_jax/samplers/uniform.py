@@ -21,9 +21,10 @@ from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sa
 def untouched_items(numbers: Array, user_ids: Array, data: Interactions) -> Array:
     """Item ids `i32[k, b]` of the untouched items with the `numbers i32[k, b]`, for `user_ids i32[b]`."""
     start, end = row_bounds(user_ids, data)
-    item_at = lambda place: data.sorted_items.at[start + place].get(mode="clip")
+    last_item = lambda count: data.sorted_items.at[start + count - 1].get(mode="clip")
+    untouched_before = lambda count: last_item(count) - (count - 1)
     return numbers + count_leading(
-        lambda place: item_at(place) - place <= numbers, end - start, data.max_row, numbers.shape
+        lambda count: untouched_before(count) <= numbers, end - start, data.max_row, numbers.shape
     )
 
 
