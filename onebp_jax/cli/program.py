@@ -21,6 +21,7 @@ from onebp_jax import data
 from onebp_jax.cli import config_flag
 from onebp_jax.cli.config_flag import read_config
 from onebp_jax.cli.messages import own_flags, with_flags
+from onebp_jax.data.configured import load_configured
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.methods.build import described
@@ -73,23 +74,7 @@ def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDatas
 
     If one of several processes cannot load it, all of them raise `UserError`.
     """
-    return processes.each_does(lambda: _load_data(config, data_dir))
-
-
-def _load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
-    if not config.dataset:
-        raise UserError("dataset='': give the name of a data set or a path")
-    columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
-    if config.stream_window:
-        del columns["time_column"]
-        return data.load_streamed(config.dataset, config.membership_bytes, **columns)
-    options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
-    features = {name: config[name] for name in ("user_features", "item_features")}
-    features["feature_columns"] = data.parse_columns(config.feature_columns)
-    dataset = data.load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
-    if dataset.duplicates:
-        logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
-    return dataset
+    return processes.each_does(lambda: load_configured(config, data_dir))
 
 
 def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset | data.StreamedDataset:

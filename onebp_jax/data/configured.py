@@ -1,0 +1,38 @@
+"""The data set that a configuration names: the one place where fields become arguments of `load` and `load_streamed`."""
+
+from __future__ import annotations
+
+import os
+
+from absl import logging
+
+from onebp_jax.data.catalogue import load
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.features import parse_columns
+from onebp_jax.data.streamed import StreamedDataset, load_streamed
+from onebp_jax.errors import UserError
+
+
+def load_configured(config, data_dir: str | os.PathLike | None = None) -> Dataset | StreamedDataset:
+    """The data set that a config names, with its training pairs in memory or streamed.
+
+    Args:
+      config: a `ConfigDict` with every field of `onebp_jax.config.default_config`.
+      data_dir: the data root, see `load`.
+
+    Raises:
+      UserError: as `load` and `load_streamed`; or the config names no data set.
+    """
+    if not config.dataset:
+        raise UserError("dataset='': give the name of a data set or a path")
+    columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
+    if config.stream_window:
+        del columns["time_column"]
+        return load_streamed(config.dataset, config.membership_bytes, **columns)
+    options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
+    features = {name: config[name] for name in ("user_features", "item_features")}
+    features["feature_columns"] = parse_columns(config.feature_columns)
+    dataset = load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
+    if dataset.duplicates:
+        logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
+    return dataset
