@@ -1,14 +1,17 @@
 """Recommends items to users from a finished run, with their original ids.
 
     python -m launch.recommend --workdir=runs/ml100k --users=0,17 --k=5
-    python -m launch.recommend --workdir=runs/ml100k --k=20 --out=lists.parquet
+    python -m launch.recommend --workdir=runs/ml100k --users_file=users.txt --items=movies.csv --k=20 --out=lists.parquet
 
-Without --out the lists are printed as CSV (user, rank, item, score). Exit status: 0 done, 2 bad flags, folder or data.
+Items that a user already has are left out. Without --out the lists are printed as CSV (user, rank, item, score, and title where
+titles are known). An id with a comma is written in double quotes: --users='"Smith, J",u2'. Exit status: 0 done, 2 bad flags,
+folder or data.
 """
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from absl import flags, logging
 
@@ -16,13 +19,24 @@ from onebp_jax import serving
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
+from onebp_jax.serving.ids import read_ids, row_index, rows_of
+from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 from onebp_jax.training import run_folder
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
-_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated; all users if not given.")
+_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated as in CSV; all users if not given.")
+_USERS_FILE = flags.DEFINE_string("users_file", None, "A text file with one original user id per line.")
+_SKIP_UNKNOWN = flags.DEFINE_bool("skip_unknown", False, "Leave out users that the run does not know.")
+_ITEMS = flags.DEFINE_string(
+    "items", None, "Recommend only the items of this CSV, TSV or Parquet file; its column title or name is shown."
+)
 _K = flags.DEFINE_integer("k", 10, "Items per user.")
-_EXCLUDE = flags.DEFINE_string("exclude", "train", f"Leave out the items that a user has seen in: {', '.join(SEEN)}.")
+_EXCLUDE = flags.DEFINE_string(
+    "exclude",
+    "all",
+    f"Leave out the items that a user has in: {', '.join(SEEN)} (train, to compare with the test set).",
+)
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
 program.define_data_dir()
 devices.define_layout()
@@ -33,17 +47,27 @@ def main() -> None:
     layout = devices.layout()
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     run = run_folder.read_run(workdir)
-    if _K.value < 1:
-        raise UserError(f"--k={_K.value}: expected at least 1")
-    if _USERS.value is not None and not all(_USERS.value or [""]):
-        raise UserError(f"--users={','.join(_USERS.value)}: an id is empty; leave the flag out for all users")
-    rows = serving.parse_ids(_USERS.value, run.user_ids) if _USERS.value else None
+    rows = _rows(run)
+    items = serving.read_items(_ITEMS.value, run.item_ids, run.config.item_column or None) if _ITEMS.value else None
     seen = None
     if _EXCLUDE.value != "none":
         seen = seen_pairs(program.load_run_data(workdir, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)
-    lists = serving.recommend(run, rows, _K.value, seen, layout)
+    lists = serving.recommend(run, rows, _K.value, seen, layout, items.rows if items else None)
+    lists = serving.with_titles(lists, items or known_titles(workdir, run), run.item_ids)
     asked = len(run.user) if rows is None else len(set(rows.tolist()))
     processes.lead_does(lambda: _hand_over(lists, asked))
+
+
+def _rows(run: run_folder.Trained) -> np.ndarray | None:
+    """The rows of the users that the flags name; None for all."""
+    users = _USERS.value
+    if users is not None and _USERS_FILE.value:
+        raise UserError("--users and --users_file: give one of them")
+    if users is not None and not all(users or [""]):
+        raise UserError(f"--users={','.join(users)}: an id is empty; leave the flag out for all users")
+    if _USERS_FILE.value:
+        users = read_ids(_USERS_FILE.value)
+    return None if users is None else rows_of(users, row_index(run.user_ids), "users", _SKIP_UNKNOWN.value)
 
 
 def _hand_over(lists: pd.DataFrame, asked: int) -> None:

@@ -46,7 +46,7 @@ def with_features(
     for tower, (file, id_column) in wanted.items():
         if file:
             path = _beside(folder, tower, dataset.name) if file == "auto" else Path(file).expanduser()
-            found[tower] = path, *_read(path, tower, id_column)
+            found[tower] = path, *read_by_id(path, tower, id_column)
     _check_columns(found, columns)
     for tower, (path, ids, frame) in found.items():
         dataset = _add(dataset, tower, path, ids, frame, columns)
@@ -76,9 +76,17 @@ def _add(
     return dataclasses.replace(dataset, **{f"{tower}_features": features})
 
 
-def _read(path: Path, tower: str, id_column: str | None) -> tuple[np.ndarray, pd.DataFrame]:
-    """The ids of a file, int64 or text, and its other columns."""
-    frame, is_text = read_table(path)
+def read_by_id(source: Path | pd.DataFrame, tower: str, id_column: str | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """The ids of a file or frame of users or items, int64 or text, and its other columns.
+
+    Args:
+      source: one row per user or item. tower: "user" or "item". id_column: the column of ids; None for its usual spellings.
+
+    Raises:
+      UserError: there is no such file or column, it has no rows, or an id is missing or twice.
+    """
+    frame, is_text = (source.rename(columns=str), False) if isinstance(source, pd.DataFrame) else read_table(source)
+    path = "the frame" if isinstance(source, pd.DataFrame) else source
     usual = ((id_column,) if id_column else ()) + COLUMNS[tower]
     column = next((name for name in usual if name in frame), None)
     if column is None:
@@ -88,7 +96,7 @@ def _read(path: Path, tower: str, id_column: str | None) -> tuple[np.ndarray, pd
         )
     if frame.empty:
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
-    given = frame.pop(column)
+    given = frame[column]
     if given.isna().any():
         raise UserError(f"{path}: {given.isna().sum()} ids are missing in the column {column}; fill or remove them")
     ids = int64_or_text(original_ids(given, is_text))
@@ -97,7 +105,7 @@ def _read(path: Path, tower: str, id_column: str | None) -> tuple[np.ndarray, pd
         raise UserError(
             f"{path}: {repeated.sum()} ids occur twice, the first is {ids[repeated][0]}; keep one row per id"
         )
-    return ids, frame
+    return ids, frame.drop(columns=column)
 
 
 def _beside(folder: Path | None, tower: str, name: str) -> Path:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.pairs import row_places
+from onebp_jax.data.pairs import in_sorted, row_places
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 from onebp_jax.evaluation import ranking
@@ -23,35 +23,20 @@ from onebp_jax.training.run_folder import Trained
 from onebp_jax.types import Array
 
 SPLITS = ("test", "validation", "train")
-SEEN = ("train", "all", "none")
+SEEN = ("all", "train", "none")
 # The number of users that are ranked at a time.
 SLICE = 2**16
-
-
-def parse_ids(texts: Sequence[str], known: np.ndarray) -> np.ndarray:
-    """The rows of ids that a person wrote.
-
-    Args:
-      texts: the ids as text.
-      known: the original ids, by row.
-
-    Returns:
-      `int[n]`, the row of each text.
-
-    Raises:
-      UserError: an id is unknown.
-    """
-    row_of = {str(original): row for row, original in enumerate(known.tolist())}
-    unknown = [text for text in texts if text not in row_of]
-    if unknown:
-        raise UserError(
-            f"users={unknown[0]!r}: not an id of the run ({len(unknown)} of the {len(texts)} given ids are unknown)"
-        )
-    return np.array([row_of[text] for text in texts], np.int64)
+# Numbers of users and pairs up to this one are rounded up.
+SMALL = 2**12
 
 
 def recommend(
-    run: Trained, rows: np.ndarray | None, k: int, seen: np.ndarray | None, layout: Layout | None = None
+    run: Trained,
+    rows: np.ndarray | None,
+    k: int,
+    seen: np.ndarray | None,
+    layout: Layout | None = None,
+    items: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The `k` best items of users, best first.
 
@@ -61,44 +46,81 @@ def recommend(
       k: the length of each list.
       seen: `int[P, 2]`, (user row, item row) pairs to leave out; None to leave out nothing.
       layout: the devices that rank; None for one device.
+      items: `int[c]`, the item rows to rank, in any order; None for all items.
 
     Returns:
       A frame with the columns user, rank (from 1), item and score, with the original ids. A user with fewer than `k` items left
       gets a shorter list.
+
+    Raises:
+      UserError: `k` is below 1, or there are no items to rank.
     """
+    if k < 1:
+        raise UserError(f"k={k}: expected at least 1")
     rows = np.arange(len(run.user)) if rows is None else rows
-    seen = np.zeros((0, 2), np.int64) if seen is None else seen
-    seen = seen[np.argsort(seen[:, 0], kind="stable")]
-    (item,) = shard_tables(layout, run.item)
-    found = [_lists(run, item, rows[at : at + SLICE], k, seen, layout) for at in range(0, max(1, len(rows)), SLICE)]
+    items = np.arange(len(run.item)) if items is None else np.unique(items)
+    if not len(items):
+        raise UserError("items=[]: expected at least one item to rank; leave it out for all items")
+    seen = _among(np.zeros((0, 2), np.int64) if seen is None else seen, rows, items)
+    (item,) = shard_tables(layout, run.item[items])
+    found = [
+        _lists(run, item, (len(items), k), rows[at : at + SLICE], seen, layout)
+        for at in range(0, max(1, len(rows)), SLICE)
+    ]
     scores, ids = (np.concatenate(column) for column in zip(*found, strict=True))
-    user, rank = np.nonzero(ids < len(run.item))
+    user, rank = np.nonzero(ids < len(items))
     return pd.DataFrame(
         {
             "user": run.user_ids[rows[user]],
             "rank": rank + 1,
-            "item": run.item_ids[ids[user, rank]],
+            "item": run.item_ids[items[ids[user, rank]]],
             "score": scores[user, rank],
         }
     )
 
 
-def _lists(run: Trained, item: Array, rows: np.ndarray, k: int, seen: np.ndarray, layout: Layout | None):
-    """`[scores f32[n, k], item rows int[n, k]]` of the users `rows int[n]`; `seen` is sorted by user."""
+def _among(seen: np.ndarray, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """The pairs of these users and (ascending) items, sorted by user, with places in `items` as items."""
+    seen = seen[np.isin(seen[:, 0], rows) & in_sorted(seen[:, 1], items)]
+    seen = seen[np.argsort(seen[:, 0], kind="stable")]
+    return np.stack([seen[:, 0], np.searchsorted(items, seen[:, 1])], 1)
+
+
+def _lists(
+    run: Trained, item: Array, sizes: tuple[int, int], rows: np.ndarray, seen: np.ndarray, layout: Layout | None
+):
+    """`[scores f32[n, k], places int[n, k]]` of the users `rows int[n]`; `sizes`: items, `k`; `seen` as `_among` returns it."""
+    num_items, k = sizes
+    count = len(rows)
+    rows = np.resize(rows, _rounded(count))
     starts, ends = (np.searchsorted(seen[:, 0], rows, side) for side in ("left", "right"))
     lengths = ends - starts
     left_out = np.stack([np.repeat(np.arange(len(rows)), lengths), seen[row_places(starts, lengths), 1]], 1)
-    plan = ranking.plan(len(rows), len(run.item), left_out)
+    plan = ranking.plan(len(rows), num_items, left_out)
+    plan = plan._replace(seen=_with_rounded_sizes(plan.seen))
     (user,) = shard_tables(layout, run.user[rows])
     top_k = spread_top_k(layout, np.arange(len(rows))) if layout else ranking.top_k
-    return [np.asarray(part) for part in top_k(user, item, plan, k)]
+    return [np.asarray(part)[:count] for part in top_k(user, item, plan, k)]
+
+
+def _rounded(size: int) -> int:
+    """The next power of two of a small size: so users who are asked for one by one share a compiled program."""
+    return 1 << (size - 1).bit_length() if 0 < size <= SMALL else size
+
+
+def _with_rounded_sizes(seen: ranking.Seen) -> ranking.Seen:
+    """The pairs of a plan with padding at their end, which belongs to no row."""
+    width = _rounded(seen.width)
+    more = _rounded(len(seen.rows) - seen.width + width) - len(seen.rows)
+    rows, item_ids = (jnp.pad(part, (0, more), constant_values=-1) for part in (seen.rows, seen.item_ids))
+    return ranking.Seen(rows, item_ids, seen.starts, width)
 
 
 def write_lists(lists: pd.DataFrame, path: Path) -> None:
-    """Writes the lists of `recommend`.
+    """Writes the lists of `recommend` or of `similar_items` and `similar_users`.
 
     Args:
-      lists: a frame of `recommend`.
+      lists: a frame of one of them.
       path: its ending chooses the format: `.csv`, `.parquet` or `.jsonl` (one line per user).
 
     Raises:
@@ -113,11 +135,18 @@ def write_lists(lists: pd.DataFrame, path: Path) -> None:
 
 
 def as_jsonl(lists: pd.DataFrame) -> str:
-    """One JSON object per user and line: `{"user": .., "items": [..], "scores": [..]}`."""
+    """One JSON object per list and line: `{"user": .., "items": [..], "scores": [..]}`, with `titles` where there are some.
+
+    Lists of similar items or users have `item` or `user`, and `similar`.
+    """
+    asked, _, found, *_ = list(lists)
     lines = []
-    for user, group in lists.groupby("user", sort=False):
-        items, scores = group["item"].tolist(), [round(score, 6) for score in group["score"].tolist()]
-        lines.append(json.dumps({"user": user, "items": items, "scores": scores}) + "\n")
+    for one, group in lists.groupby(asked, sort=False):
+        values = {"items" if found == "item" else found: group[found].tolist()}
+        values["scores"] = [round(score, 6) for score in group["score"].tolist()]
+        if "title" in group:
+            values["titles"] = group["title"].tolist()
+        lines.append(json.dumps({asked: one} | values, ensure_ascii=False) + "\n")
     return "".join(lines)
 
 
@@ -133,7 +162,7 @@ def seen_pairs(dataset: Dataset | StreamedDataset, which: str, rows: np.ndarray 
 
     Args:
       dataset: what the run was trained on.
-      which: "train" (includes the validation pairs), "all" (includes the test pairs too) or "none".
+      which: "all", "train" (without the test pairs, but with those of validation) or "none".
       rows: the users who get lists; None for all.
 
     Returns:

@@ -44,6 +44,7 @@ GONE = [
     ("parallel.placement", "Placement", "merged into training.runner.Job"),
     ("report", "HEAD", "merged into the one writer of Markdown tables"),
     ("runner", "checked", "inside of the training loop"),
+    ("serving.recommend", "parse_ids", "now in serving.ids; serving.parse_ids works"),
     ("samplers.full_row", "shares", "now popularity_share"),
     ("samplers.in_batch", "not_counting", "now false_negative_mask"),
     ("sources", "Source source", "merged into training.feed.Feed"),

@@ -170,7 +170,9 @@ def test_a_user_without_items_left_is_told_of(tmp_path):
     process = run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=all", "--k=5")
     assert "2 of 2 users have fewer than 5 items left" in process.stderr and "(1 have none)" in process.stderr
     assert [line[0] for line in process.stdout.splitlines()[1:]] == ["b"] * 4
-    assert_one_line(run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=al"), 2, "--exclude=al", "all, none")
+    assert_one_line(
+        run("recommend", f"--workdir={tmp_path / 'run'}", "--exclude=al"), 2, "--exclude=al", "all, train, none"
+    )
 
 
 def test_own_file_comes_back_with_its_own_ids(files, tmp_path):

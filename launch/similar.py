@@ -1,0 +1,55 @@
+"""Finds the most similar items of an item, or users of a user, in a finished run, with their original ids.
+
+    python -m launch.similar --workdir=runs/ml100k --item=50 --k=5
+    python -m launch.similar --workdir=runs/ml100k --user=0,17 --out=similar.csv
+
+The score is the cosine of two vectors (minus the squared distance for methods that compare by distance). Without --out the lists
+are printed as CSV. An id with a comma is written in double quotes. Exit status: 0 done, 2 bad flags, folder or data.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax import serving
+from onebp_jax.cli import program
+from onebp_jax.errors import UserError
+from onebp_jax.serving.items import known_titles
+from onebp_jax.serving.recommend import WRITERS
+from onebp_jax.training import run_folder
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_ITEM = flags.DEFINE_list("item", None, "Original item ids, comma separated as in CSV.")
+_USER = flags.DEFINE_list("user", None, "Original user ids, comma separated as in CSV.")
+_ITEMS = flags.DEFINE_string(
+    "items", None, "List only the items of this CSV, TSV or Parquet file; its column title or name is shown."
+)
+_K = flags.DEFINE_integer("k", 10, "Similar items or users of each.")
+_OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
+
+
+def main() -> None:
+    program.check_out(_OUT.value, endings=WRITERS)
+    workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
+    if bool(_ITEM.value) == bool(_USER.value):
+        raise UserError("give --item or --user, one of them, for example --item=50")
+    run = run_folder.read_run(workdir)
+    if _USER.value:
+        if _ITEMS.value:
+            raise UserError(f"--items={_ITEMS.value}: it is for similar items, give --item in place of --user")
+        lists = serving.similar_users(run, serving.parse_ids(_USER.value, run.user_ids, "user"), _K.value)
+    else:
+        rows = serving.parse_ids(_ITEM.value, run.item_ids, "item")
+        items = serving.read_items(_ITEMS.value, run.item_ids, run.config.item_column or None) if _ITEMS.value else None
+        lists = serving.similar_items(run, rows, _K.value, items=items.rows if items else None)
+        lists = serving.with_titles(lists, items or known_titles(workdir, run), run.item_ids, "similar")
+    if _OUT.value:
+        serving.write_lists(lists, Path(_OUT.value))
+        print(f"{len(lists)} lines in {_OUT.value}")
+    else:
+        lists.to_csv(sys.stdout, index=False, float_format="%.6f")
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__)

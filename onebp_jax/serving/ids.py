@@ -1,0 +1,67 @@
+"""Original ids, as a person gives them, to rows of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from onebp_jax.errors import UserError
+
+
+def row_index(known: np.ndarray) -> dict[str, int]:
+    """The row of each original id, by its text: `7`, `np.int64(7)` and `"7"` are the same id.
+
+    Args:
+      known: the original ids, by row.
+    """
+    return {str(original): row for row, original in enumerate(known.tolist())}
+
+
+def rows_of(
+    ids: Iterable[object], index: Mapping[str, int], name: str = "users", skip_unknown: bool = False
+) -> np.ndarray:
+    """The rows of ids.
+
+    Args:
+      ids: original ids. index: see `row_index`. name: what the message calls the argument, "users" or "items".
+      skip_unknown: leave unknown ids out, with a warning that counts them.
+
+    Returns:
+      `int[n]`, in the order of the ids; an id that is given twice has its row twice.
+
+    Raises:
+      UserError: an id is unknown, and `skip_unknown` is false.
+    """
+    texts = [str(one) for one in ids]
+    rows = np.array([index.get(text, -1) for text in texts], np.int64)
+    if (unknown := rows < 0).any():
+        first = texts[int(unknown.argmax())]
+        found = f"{name}={first!r}: not an id of the run ({unknown.sum()} of the {len(rows)} given ids are unknown)"
+        if not skip_unknown:
+            raise UserError(f"{found}; leave unknown ids out, or set skip_unknown=True")
+        logging.warning("%s: left out", found)
+    return rows[~unknown]
+
+
+def parse_ids(texts: Iterable[object], known: np.ndarray, name: str = "users") -> np.ndarray:
+    """`rows_of(texts, row_index(known), name)`: the rows of ids, where each id must be known."""
+    return rows_of(texts, row_index(known), name)
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """The ids of a text file in UTF-8, one per line, as they are written; empty lines are left out.
+
+    Raises:
+      UserError: the file cannot be read, or has no ids.
+    """
+    try:
+        lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path} ({error}): expected a text file in UTF-8 with one id per line") from error
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise UserError(f"{path}: the file is empty, expected one id per line")
+    return ids

@@ -1,0 +1,99 @@
+"""A file of items: the ones that may be recommended, and their titles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from onebp_jax.data.feature_files import read_by_id
+from onebp_jax.errors import UserError
+from onebp_jax.serving.ids import row_index
+from onebp_jax.training.run_folder import Trained
+
+# The column of titles, in any case.
+TITLE = ("title", "name")
+# Items and titles that are saved with a run.
+ITEMS_FILE = "items.csv"
+
+
+class Items(NamedTuple):
+    """Items of a run.
+
+    Attributes:
+      rows: `int[c]`, their rows in the item table, in the order of the file.
+      titles: `[c]`, the title of each; None if the file has no titles.
+    """
+
+    rows: np.ndarray
+    titles: np.ndarray | None
+
+
+def read_items(source: str | Path | pd.DataFrame, item_ids: np.ndarray, id_column: str | None = None) -> Items:
+    """Reads the items that a file lists.
+
+    Args:
+      source: a CSV, TSV or Parquet file, or a frame, with one row per item. It has the ids in a column item, item_id, .., or
+        `id_column`, and may have a column title or name.
+      item_ids: the original ids of the run, by row.
+      id_column: the name of the column of ids; None for its usual spellings.
+
+    Returns:
+      The items that the run knows. What else differs is said in one line.
+
+    Raises:
+      UserError: there is no such file or no column of ids, an id is missing or twice, or the run knows none of the ids.
+    """
+    name = "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
+    ids, frame = read_by_id(source if isinstance(source, pd.DataFrame) else Path(source), "item", id_column)
+    index = row_index(item_ids)
+    rows = np.array([index.get(str(one), -1) for one in ids.tolist()], np.int64)
+    known = rows >= 0
+    if not known.any():
+        raise UserError(
+            f"{name}: none of its {len(ids)} ids is an item of the run, such as {item_ids[0]}; check the ids"
+        )
+    if len(known) != known.sum() or known.sum() < len(item_ids):
+        logging.info(
+            "%s: %d of the run's %d items are in it, %d of its rows are items that the run does not know",
+            *(name, known.sum(), len(item_ids), len(known) - known.sum()),
+        )
+    column = next((one for wanted in TITLE for one in frame if str(one).lower() == wanted), None)
+    if column is None:
+        logging.info("%s: it has no column title or name, so lists have no titles", name)
+        return Items(rows[known], None)
+    return Items(rows[known], frame[column].fillna("").astype(str).to_numpy(object)[known])
+
+
+def known_titles(workdir: str | Path, run: Trained) -> Items | None:
+    """The titles that a run knows of: `items.csv` in its folder, else the file of `config.item_features`; None if there are none.
+
+    Args:
+      workdir: the folder of the run. run: as it was read back.
+    """
+    own, features = Path(workdir) / ITEMS_FILE, run.config.item_features
+    if own.exists():
+        return read_items(own, run.item_ids)
+    if features in ("", "auto"):
+        return None
+    try:
+        return read_items(Path(features).expanduser(), run.item_ids, run.config.item_column or None)
+    except UserError as error:
+        logging.warning("lists have no titles: %s", error)
+        return None
+
+
+def with_titles(lists: pd.DataFrame, items: Items | None, item_ids: np.ndarray, column: str = "item") -> pd.DataFrame:
+    """Lists with a last column `title`; an item without a title has an empty text.
+
+    Args:
+      lists: a frame with original item ids in `column`. items: their titles, or None. item_ids: the original ids of the run, by
+        row. column: the column of items.
+    """
+    if items is None or items.titles is None:
+        return lists
+    titles = dict(zip(item_ids[items.rows].tolist(), items.titles, strict=True))
+    return lists.assign(title=[titles.get(one, "") for one in lists[column].tolist()])

@@ -1,0 +1,84 @@
+"""Original ids to rows, files of ids and files of items."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from absl import logging
+
+from onebp_jax import serving
+from onebp_jax.config import default_config
+from onebp_jax.errors import UserError
+from onebp_jax.serving.ids import read_ids, row_index, rows_of
+from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles
+from onebp_jax.training.run_folder import Trained
+
+NUMBERS, TEXTS = np.array([7, 3, -1]), np.array(["007", "a, b", "3"])
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "rows"),
+    [
+        (NUMBERS, [3, "7", np.int64(-1), 3], [1, 0, 2, 1]),
+        (TEXTS, ["3", 3, "a, b", np.str_("007")], [2, 2, 1, 0]),
+        (NUMBERS, [], []),
+    ],
+)
+def test_an_id_is_known_by_its_text(known, given, rows):
+    assert serving.parse_ids(given, known).tolist() == rows
+
+
+@pytest.mark.parametrize("given", [[7, 7.0], ["7", " 7"], ["7", "007"], ["7", None]])
+def test_an_unknown_id_is_named_and_counted_or_left_out(given, caplog):
+    with pytest.raises(UserError, match=r"items='.*': not an id of the run \(1 of the 2 given ids are unknown\)"):
+        rows_of(given, row_index(NUMBERS), "items")
+    logging.use_absl_handler()
+    assert rows_of(given, row_index(NUMBERS), "items", skip_unknown=True).tolist() == [0]
+    assert "1 of the 2 given ids are unknown" in caplog.text
+
+
+def test_a_file_of_ids(tmp_path):
+    path = tmp_path / "users.txt"
+    path.write_bytes("\ufeff7\r\n\n a, b \nКино\n".encode())
+    assert read_ids(path) == ["7", "a, b", "Кино"]
+    path.write_bytes(b"\n \n")
+    with pytest.raises(UserError, match="the file is empty"):
+        read_ids(path)
+    path.write_bytes(b"\xff\xfe7\x00")
+    for bad in (path, tmp_path / "none.txt"):
+        with pytest.raises(UserError, match="cannot read .*one id per line"):
+            read_ids(bad)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "frame"])
+def test_a_file_of_items_gives_rows_and_titles(ending, tmp_path):
+    frame = pd.DataFrame({"Title": ["New", "Three, again", None], "item": [99, 3, 7], "year": [1, 2, 3]})
+    path = tmp_path / f"items.{ending}"
+    {"csv": frame.to_csv, "parquet": frame.to_parquet, "frame": lambda *_, **__: None}[ending](path, index=False)
+    items = serving.read_items(frame if ending == "frame" else path, NUMBERS)
+    assert items.rows.tolist() == [1, 0] and items.titles is not None and items.titles.tolist() == ["Three, again", ""]
+    lists = serving.with_titles(pd.DataFrame({"user": [1, 1], "item": [-1, 3]}), items, NUMBERS)
+    assert lists["title"].tolist() == ["", "Three, again"]
+
+
+def test_items_without_titles_and_items_of_another_set():
+    items = serving.read_items(pd.DataFrame({"sku": [3]}), NUMBERS, "sku")
+    assert items.rows.tolist() == [1] and items.titles is None
+    lists = pd.DataFrame({"user": [1], "item": [3]})
+    assert serving.with_titles(lists, items, NUMBERS) is lists
+    for wrong, words in ((["x"], "none of its 1 ids is an item of the run"), ([3, 3], "1 ids occur twice")):
+        with pytest.raises(UserError, match=words):
+            serving.read_items(pd.DataFrame({"item": wrong}), NUMBERS)
+
+
+def test_titles_that_a_run_knows(tmp_path, caplog):
+    logging.use_absl_handler()
+    config = default_config()
+    run = Trained(config, {}, np.zeros((1, 1)), np.zeros((3, 1)), np.array([0]), NUMBERS)
+    assert known_titles(tmp_path, run) is None
+    config.item_features = str(tmp_path / "features.csv")
+    assert known_titles(tmp_path, run) is None and "lists have no titles" in caplog.text
+    titles = lambda: (known_titles(tmp_path, run) or Items(NUMBERS, None)).titles
+    (tmp_path / "features.csv").write_text("item,name\n7,Seven\n")
+    assert list(titles()) == ["Seven"]
+    (tmp_path / ITEMS_FILE).write_text("item,title\n3,Three\n")
+    assert list(titles()) == ["Three"]
