@@ -48,7 +48,7 @@ def main() -> None:
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     run = run_folder.read_run(workdir)
     rows = _rows(run)
-    items = serving.read_items(_ITEMS.value, run.item_ids, run.config.item_column or None) if _ITEMS.value else None
+    items = serving.read_items(_ITEMS.value, run) if _ITEMS.value else None
     seen = None
     if _EXCLUDE.value != "none":
         seen = seen_pairs(program.load_run_data(workdir, run, flags.FLAGS.data_dir), _EXCLUDE.value, rows)

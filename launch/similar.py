@@ -40,8 +40,8 @@ def main() -> None:
             raise UserError(f"--items={_ITEMS.value}: it is for similar items, give --item in place of --user")
         lists = serving.similar_users(run, serving.parse_ids(_USER.value, run.user_ids, "user"), _K.value)
     else:
-        rows = serving.parse_ids(_ITEM.value, run.item_ids, "item")
-        items = serving.read_items(_ITEMS.value, run.item_ids, run.config.item_column or None) if _ITEMS.value else None
+        rows = serving.parse_ids(_ITEM.value or [], run.item_ids, "item")
+        items = serving.read_items(_ITEMS.value, run) if _ITEMS.value else None
         lists = serving.similar_items(run, rows, _K.value, items=items.rows if items else None)
         lists = serving.with_titles(lists, items or known_titles(workdir, run), run.item_ids, "similar")
     if _OUT.value:

@@ -96,7 +96,7 @@ def read_by_id(source: Path | pd.DataFrame, tower: str, id_column: str | None) -
         )
     if frame.empty:
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
-    given = frame[column]
+    given: pd.Series = frame.loc[:, column]
     if given.isna().any():
         raise UserError(f"{path}: {given.isna().sum()} ids are missing in the column {column}; fill or remove them")
     ids = int64_or_text(original_ids(given, is_text))

@@ -32,14 +32,13 @@ class Items(NamedTuple):
     titles: np.ndarray | None
 
 
-def read_items(source: str | Path | pd.DataFrame, item_ids: np.ndarray, id_column: str | None = None) -> Items:
+def read_items(source: str | Path | pd.DataFrame, run: Trained) -> Items:
     """Reads the items that a file lists.
 
     Args:
-      source: a CSV, TSV or Parquet file, or a frame, with one row per item. It has the ids in a column item, item_id, .., or
-        `id_column`, and may have a column title or name.
-      item_ids: the original ids of the run, by row.
-      id_column: the name of the column of ids; None for its usual spellings.
+      source: a CSV, TSV or Parquet file, or a frame, with one row per item. It has the ids in a column of the run's
+        `item_column` or of a usual name (item, item_id, ..), and may have a column title or name.
+      run: the run that knows the items.
 
     Returns:
       The items that the run knows. What else differs is said in one line.
@@ -48,7 +47,10 @@ def read_items(source: str | Path | pd.DataFrame, item_ids: np.ndarray, id_colum
       UserError: there is no such file or no column of ids, an id is missing or twice, or the run knows none of the ids.
     """
     name = "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
-    ids, frame = read_by_id(source if isinstance(source, pd.DataFrame) else Path(source), "item", id_column)
+    ids, frame = read_by_id(
+        source if isinstance(source, pd.DataFrame) else Path(source), "item", str(run.config.item_column) or None
+    )
+    item_ids = run.item_ids
     index = row_index(item_ids)
     rows = np.array([index.get(str(one), -1) for one in ids.tolist()], np.int64)
     known = rows >= 0
@@ -74,13 +76,13 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
     Args:
       workdir: the folder of the run. run: as it was read back.
     """
-    own, features = Path(workdir) / ITEMS_FILE, run.config.item_features
+    own, features = Path(workdir) / ITEMS_FILE, str(run.config.item_features)
     if own.exists():
-        return read_items(own, run.item_ids)
+        return read_items(own, run)
     if features in ("", "auto"):
         return None
     try:
-        return read_items(Path(features).expanduser(), run.item_ids, run.config.item_column or None)
+        return read_items(Path(features).expanduser(), run)
     except UserError as error:
         logging.warning("lists have no titles: %s", error)
         return None

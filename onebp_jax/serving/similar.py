@@ -27,7 +27,9 @@ def similar_items(
     Returns:
       A frame with the columns item, rank (from 1), similar and score, with the original ids.
     """
-    return _similar(run.item, run.item_ids, rows, k, layout, items).rename(columns={"user": "item", "item": "similar"})
+    return _similar(run, run.item, run.item_ids, rows, k, layout, items).rename(
+        columns={"user": "item", "item": "similar"}
+    )
 
 
 def similar_users(run: Trained, rows: np.ndarray | None, k: int, layout: Layout | None = None) -> pd.DataFrame:
@@ -42,10 +44,11 @@ def similar_users(run: Trained, rows: np.ndarray | None, k: int, layout: Layout 
     Returns:
       A frame with the columns user, rank (from 1), similar and score, with the original ids.
     """
-    return _similar(run.user, run.user_ids, rows, k, layout).rename(columns={"item": "similar"})
+    return _similar(run, run.user, run.user_ids, rows, k, layout).rename(columns={"item": "similar"})
 
 
 def _similar(
+    run: Trained,
     vectors: np.ndarray,
     ids: np.ndarray,
     rows: np.ndarray | None,
@@ -60,13 +63,13 @@ def _similar(
     asked = asked.reshape(len(ids) * several, -1)
     own = np.repeat(rows, several), (rows[:, None] * several + np.arange(several)).ravel()
     # Each of the `several` vectors of a row is an "item", so `k * several` of them belong to `k` rows or more.
-    as_run = Trained(None, {}, asking, asked, ids, np.repeat(ids, several))
+    as_run = run._replace(user=asking, item=asked, user_ids=ids, item_ids=np.repeat(ids, several))
     lists = recommend(as_run, rows, k * several, np.stack(own, 1), layout, among)
     if several > 1:
         place = (lists["rank"] == 1).cumsum()  # a row that is asked for twice has two lists
-        lists = lists[~lists.assign(place=place).duplicated(["place", "item"])]
+        lists = lists.loc[~lists.assign(place=place).duplicated(["place", "item"])]
         lists = lists.assign(rank=lists.groupby(place, sort=False).cumcount() + 1)
-        lists = lists[lists["rank"] <= k].reset_index(drop=True)
+        lists = lists.loc[lists["rank"] <= k].reset_index(drop=True)
     return lists
 
 

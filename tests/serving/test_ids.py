@@ -49,33 +49,38 @@ def test_a_file_of_ids(tmp_path):
             read_ids(bad)
 
 
+def run_of(ids=NUMBERS, **fields):
+    config = default_config()
+    config.update(fields)
+    return Trained(config, {}, np.zeros((1, 1)), np.zeros((len(ids), 1)), np.array([0]), ids)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "frame"])
 def test_a_file_of_items_gives_rows_and_titles(ending, tmp_path):
     frame = pd.DataFrame({"Title": ["New", "Three, again", None], "item": [99, 3, 7], "year": [1, 2, 3]})
     path = tmp_path / f"items.{ending}"
     {"csv": frame.to_csv, "parquet": frame.to_parquet, "frame": lambda *_, **__: None}[ending](path, index=False)
-    items = serving.read_items(frame if ending == "frame" else path, NUMBERS)
+    items = serving.read_items(frame if ending == "frame" else path, run_of())
     assert items.rows.tolist() == [1, 0] and items.titles is not None and items.titles.tolist() == ["Three, again", ""]
     lists = serving.with_titles(pd.DataFrame({"user": [1, 1], "item": [-1, 3]}), items, NUMBERS)
     assert lists["title"].tolist() == ["", "Three, again"]
 
 
 def test_items_without_titles_and_items_of_another_set():
-    items = serving.read_items(pd.DataFrame({"sku": [3]}), NUMBERS, "sku")
+    items = serving.read_items(pd.DataFrame({"sku": [3]}), run_of(item_column="sku"))
     assert items.rows.tolist() == [1] and items.titles is None
     lists = pd.DataFrame({"user": [1], "item": [3]})
     assert serving.with_titles(lists, items, NUMBERS) is lists
     for wrong, words in ((["x"], "none of its 1 ids is an item of the run"), ([3, 3], "1 ids occur twice")):
         with pytest.raises(UserError, match=words):
-            serving.read_items(pd.DataFrame({"item": wrong}), NUMBERS)
+            serving.read_items(pd.DataFrame({"item": wrong}), run_of())
 
 
 def test_titles_that_a_run_knows(tmp_path, caplog):
     logging.use_absl_handler()
-    config = default_config()
-    run = Trained(config, {}, np.zeros((1, 1)), np.zeros((3, 1)), np.array([0]), NUMBERS)
+    run = run_of()
     assert known_titles(tmp_path, run) is None
-    config.item_features = str(tmp_path / "features.csv")
+    run.config.item_features = str(tmp_path / "features.csv")
     assert known_titles(tmp_path, run) is None and "lists have no titles" in caplog.text
     titles = lambda: (known_titles(tmp_path, run) or Items(NUMBERS, None)).titles
     (tmp_path / "features.csv").write_text("item,name\n7,Seven\n")
