@@ -38,7 +38,7 @@ _EXCLUDE = flags.DEFINE_string(
     f"Leave out the items that a user has in: {', '.join(SEEN)} (train, to compare with the test set).",
 )
 _OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
-program.define_data_dir()
+program.define_run_data()
 devices.define_layout()
 
 

@@ -2,6 +2,7 @@
 
     python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
     python -m launch.train --config=configs/ml100k.py --workdir=runs/seed1 --config.seed=1 --config.method=twobp
+    python -m launch.train --config=configs/ml100k.py --workdir=runs/grown --config.dataset=grown.csv --init=runs/ml100k
 
 At the end the folder holds result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command resumes
 a run that was stopped, with the same result as without the stop. Fields and their defaults: onebp_jax/config/fields.py.
@@ -15,11 +16,16 @@ from onebp_jax.cli import devices, program
 from onebp_jax.experiments import report
 from onebp_jax.methods.build import unused_fields
 from onebp_jax.parallel import processes
+from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 
 program.define_config()
 devices.define_layout()
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
+
+_INIT = flags.DEFINE_string(
+    "init", None, "The folder of a finished run whose vectors are the first rows, matched by original ids."
+)
 
 
 def main() -> None:
@@ -31,7 +37,8 @@ def main() -> None:
     if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("these fields have no effect on method=%s: %s", config.method, settings)
-    result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout)
+    init = run_folder.read_run(_INIT.value) if _INIT.value else None
+    result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout, init)
     if not processes.is_lead():
         return
     seconds = result["seconds"]

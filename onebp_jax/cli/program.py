@@ -26,9 +26,19 @@ from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.methods.build import described
 from onebp_jax.parallel import processes
-from onebp_jax.training import run_folder
+from onebp_jax.training import run_data, run_folder
 
-__all__ = ["check_out", "define_config", "define_data_dir", "load_data", "load_run_data", "need", "read_config", "run"]
+__all__ = [
+    "check_out",
+    "define_config",
+    "define_data_dir",
+    "define_run_data",
+    "load_data",
+    "load_run_data",
+    "need",
+    "read_config",
+    "run",
+]
 
 
 Value = TypeVar("Value")
@@ -77,11 +87,51 @@ def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDatas
     return processes.each_does(lambda: load_configured(config, data_dir))
 
 
+def define_run_data() -> None:
+    """`--data_dir` and `--dataset`, for programs that read a finished run."""
+    define_data_dir()
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "Read this file or folder in place of the run's own data set. Of other data, all that the run was not trained on is "
+        "its test part.",
+    )
+
+
 def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
-    """The data set that a finished run was trained on; raises `UserError` if it has changed since."""
-    dataset = load_data(run.config, data_dir)
-    run_folder.check_data(Path(workdir), fingerprint(dataset))
-    return dataset
+    """The data set that a finished run was trained on: the copy in its folder, or else its source.
+
+    It warns if the source is other data now. With `--dataset` other data take its place, see `run_data.with_pairs_of`.
+
+    Raises:
+      UserError: the run has no copy, and its source cannot be read or has changed.
+    """
+    own, given, folder = run_folder.read_dataset(workdir, run), flags.FLAGS.dataset, Path(workdir)
+    config = run.config.copy_and_resolve_references()
+    if given:
+        config.dataset = given
+    elif own and run_folder.source_is_untouched(folder):
+        return own
+    try:
+        source = load_data(config, data_dir)
+    except UserError as error:
+        if given or not own:
+            raise
+        logging.warning("%s: cannot be read any more (%s): the run's own copy is used", config.dataset, error)
+        return own
+    changed = run_folder.changes(folder, fingerprint(source))
+    if not changed:
+        return own or source
+    if not own:
+        raise UserError(
+            f"{changed}: give dataset=PATH, the data that the run in {workdir} was made on, or train it again"
+        )
+    if given:
+        return run_data.with_pairs_of(own, source)
+    logging.warning(
+        "%s: the run's own copy is used; --dataset=PATH reads other data, launch.train makes a new run", changed
+    )
+    return own
 
 
 def run(main: Callable[[], None], doc: str | None) -> None:

@@ -55,6 +55,8 @@ def write_result(config, dataset: Dataset | StreamedDataset, workdir: Path, outc
     if user.ndim == 3 and user.shape[1] > 1 and len(seen):
         result["interest_usage"] = interest_usage(user, item, seen)
     arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
+    if isinstance(dataset, Dataset):
+        run_folder.write_dataset(workdir, dataset)
     run_folder.write_npz(workdir / "embeddings.npz", arrays)
     run_folder.write_json(workdir / "result.json", result)
     return result

@@ -1,73 +1,42 @@
 """The files of a run: `train` writes them, the other programs read them.
 
-    config.json      the configuration, and what data it met
-    metrics.jsonl    one line per evaluation
-    checkpoints/     see `onebp_jax.training.checkpoint`
-    result.json      at the end: the metrics of the chosen epoch
-    embeddings.npz   at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
+    config.json        the configuration, and what data it met
+    metrics.jsonl      one line per evaluation
+    checkpoints/       see `onebp_jax.training.checkpoint`
+    interactions.npz   at the end: train int32[P, 2], test int32[T, 2], train_times; not of a stream
+    embeddings.npz     at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
+    result.json        at the end: the metrics of the chosen epoch
 
-Every file is written under a temporary name and moved into place. A crash leaves the old file or the new one, never a half.
+`onebp_jax.training.files` writes them whole: a crash leaves the old file or the new one, never a half.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 
 from onebp_jax.compat.moved import current_id
 from onebp_jax.config import OPERATIONAL, as_plain, default_config
+from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
+from onebp_jax.training.files import read_json, read_npz, write_atomically, write_json, write_npz
+from onebp_jax.training.run_data import absolute, difference, source_files
 
 try:
     import fcntl
 except ImportError:  # not a POSIX system: there nothing keeps two runs out of one folder
     fcntl = None
 
-OURS = ("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz")
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file under a temporary name and moves it into place. An error leaves the file that was there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: dict | list) -> None:
-    """Writes a JSON file atomically."""
-    text = json.dumps(value, indent=1) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes an npz file atomically."""
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
-
-
-def read_json(path: Path) -> dict:
-    """Reads a JSON file that holds an object; raises `UserError` if it does not, or cannot be read."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path} ({error}): restore it, or start again in another run folder") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is not a file of a run: restore it, or start again in another run folder")
-    return value
+OURS = ("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz")
+_INTERACTIONS = ("train", "test", "train_times")
 
 
 @contextlib.contextmanager
@@ -116,23 +85,23 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
                 f"{workdir} holds {found[0]} but no config.json: nothing was touched, use another run folder"
             )
         return
-    theirs = _origin(workdir)
+    theirs, mine = _origin(workdir), absolute(as_plain(config))
     # A run made before a field existed was made with the field's default.
-    plain = as_plain(default_config()) | theirs["config"]
-    _same(
-        workdir,
-        "configuration",
-        as_plain(config),
-        {name: _of_today(value) for name, value in plain.items()},
-        OPERATIONAL,
-    )
-    _same(workdir, "data", data, theirs["data"])
+    plain = absolute(as_plain(default_config()) | theirs["config"])
+    _same(workdir, mine, {name: _of_today(value) for name, value in plain.items()})
+    if changed := difference(str(config.dataset), _as_json(data), theirs["data"]):
+        raise UserError(
+            f"{workdir} holds a run on other data: {changed}; nothing was touched: train in another run folder, and give "
+            f"init={workdir} there to begin with the vectors of this run"
+        )
 
 
 def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
-    """Writes `config.json`. From then on the folder belongs to this run."""
+    """Writes `config.json`, with absolute paths of a user's own files. From then on the folder belongs to this run."""
     if not (workdir / "config.json").exists():
-        write_json(workdir / "config.json", {"config": as_plain(config), "data": data})
+        files = source_files(str(config.dataset))
+        record = {"config": absolute(as_plain(config)), "data": data} | ({"files": files} if files else {})
+        write_json(workdir / "config.json", record)
 
 
 def read_result(workdir: Path) -> dict:
@@ -148,7 +117,26 @@ def read_result(workdir: Path) -> dict:
 
 def check_data(workdir: Path, data: dict) -> None:
     """Raises `UserError` if the run in `workdir` was made on other data than those with this fingerprint."""
-    _same(workdir, "data", data, _origin(workdir)["data"])
+    if changed := changes(workdir, data):
+        raise UserError(f"{changed}: the run in {workdir} needs the data that it was made on")
+
+
+def changes(workdir: Path, data: dict) -> str:
+    """How the data with this fingerprint differ from those of the run, as a sentence; empty if they do not."""
+    origin = _origin(workdir)
+    # The data do not say what a run began with.
+    then = {name: value for name, value in origin["data"].items() if name != "init"}
+    return difference(origin["config"].get("dataset", "the data set"), _as_json(data), then)
+
+
+def source_is_untouched(workdir: Path) -> bool:
+    """Whether a user's own files are as they were when the run was made, by name, size and time of the last change.
+
+    True too if there are none, or they are gone.
+    """
+    origin = _origin(workdir)
+    files = source_files(origin["config"].get("dataset", ""))
+    return not files or files == origin.get("files")
 
 
 def _of_today(value):
@@ -165,13 +153,17 @@ def _origin(workdir: Path) -> dict:
     return found
 
 
-def _same(workdir: Path, what: str, mine: dict, theirs: dict, ignored: tuple[str, ...] = ()) -> None:
-    # JSON turns tuples into lists: compare what would be written.
-    mine = json.loads(json.dumps(mine))
+def _as_json(value: dict) -> dict:
+    """What JSON would give back: it turns tuples into lists."""
+    return json.loads(json.dumps(value))
+
+
+def _same(workdir: Path, mine: dict, theirs: dict) -> None:
+    mine = _as_json(mine)
     for field in sorted(set(mine) | set(theirs)):
-        if field not in ignored and mine.get(field) != theirs.get(field):
+        if field not in OPERATIONAL and mine.get(field) != theirs.get(field):
             raise UserError(
-                f"{workdir} holds a run with other {what}: {field} is {theirs.get(field)!r} there and "
+                f"{workdir} holds a run with other configuration: {field} is {theirs.get(field)!r} there and "
                 f"{mine.get(field)!r} here; nothing was touched, use another run folder"
             )
 
@@ -218,13 +210,29 @@ def read_run(workdir: str | Path) -> Trained:
     config = default_config()
     with config.unlocked():
         config.update(_origin(workdir)["config"])
-    path = workdir / "embeddings.npz"
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as tables:
-            # NumPy alone does not notice a damaged header that asks for fewer numbers than there are.
-            if damaged := tables.zip.testzip():
-                raise ValueError(f"the checksum of {damaged} does not match")
-            arrays = [tables[name] for name in ("user", "item", "user_ids", "item_ids")]
-    except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
-        raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
-    return Trained(config, read_result(workdir), *arrays)
+    tables = read_npz(workdir / "embeddings.npz", ("user", "item", "user_ids", "item_ids"))
+    return Trained(config, read_result(workdir), **tables)
+
+
+def write_dataset(workdir: Path, dataset: Dataset) -> None:
+    """Writes `interactions.npz`, so that the run can be used without the files that it was trained on."""
+    arrays = {name: getattr(dataset, name, None) for name in _INTERACTIONS}
+    write_npz(workdir / "interactions.npz", {name: array for name, array in arrays.items() if array is not None})
+
+
+def read_dataset(workdir: str | Path, run: Trained) -> Dataset | None:
+    """The data set of a finished run, out of its folder alone, without side information.
+
+    Args:
+      run: of `read_run`.
+
+    Returns:
+      None if the run was streamed, or made before run folders held their interactions.
+    """
+    path, origin = Path(workdir) / "interactions.npz", _origin(Path(workdir))
+    if not path.exists():
+        return None
+    known = {field.name for field in dataclasses.fields(Dataset)}
+    pairs: dict[str, Any] = {name: array for name, array in read_npz(path).items() if name in known}
+    name, split = str(run.config.dataset), origin["data"].get("split", "given")
+    return Dataset(name=name, user_ids=run.user_ids, item_ids=run.item_ids, split=split, **pairs)

@@ -29,6 +29,8 @@ from onebp_jax.parallel import Layout, check_layout, distribute, processes, spre
 from onebp_jax.training.feed import Feed, make_feed
 from onebp_jax.training.placement import place, vectors_of
 from onebp_jax.training.run import Job, Progress, Run
+from onebp_jax.training.run_folder import Trained
+from onebp_jax.training.warm import first_rows
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
 
 
@@ -60,13 +62,18 @@ def make_scan(build: Callable[[Collectives], Step], batch_size: int, drop_last: 
 
 
 def prepare(
-    config, method: Method, dataset: Dataset | StreamedDataset, layout: Layout | None = None
+    config,
+    method: Method,
+    dataset: Dataset | StreamedDataset,
+    layout: Layout | None = None,
+    init: Trained | None = None,
 ) -> tuple[Job, Run]:
-    """Splits, places data and tables on the devices; raises `UserError` if method, data and layout do not fit."""
+    """Splits, places data and tables on the devices; raises `UserError` if method, data, layout and `init` do not fit."""
     feed = make_feed(config, method.epoch_unit, dataset, layout)
     host_data = checked_data(config, method, feed.data, layout)
     with user_error_context(config):
-        state, data = place(method, jax.random.key(config.seed), host_data, layout)
+        rows = first_rows(config, method, init, dataset, host_data) if init else None
+        state, data = place(method, jax.random.key(config.seed), host_data, layout, rows)
         # Parts that do not fit each other say so here, before anything is compiled.
         batch = Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2)))
         after, _ = jax.eval_shape(make_step(method)[1], state, batch, data)

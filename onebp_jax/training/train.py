@@ -27,12 +27,20 @@ from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training.progress import progress
 from onebp_jax.training.result import Outcome, write_result
 from onebp_jax.training.run import Job, Progress, Run
+from onebp_jax.training.run_folder import Trained
 from onebp_jax.training.signals import caught_signals
+from onebp_jax.training.warm import identity
 
 _HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
-def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layout: Layout | None = None) -> dict:
+def train(
+    config,
+    dataset: Dataset | StreamedDataset,
+    workdir: str | Path,
+    layout: Layout | None = None,
+    init: Trained | None = None,
+) -> dict:
     """Begins the run of `config` in `workdir`, goes on with it, or reads back its result if it has ended.
 
     Args:
@@ -40,6 +48,8 @@ def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layou
       dataset: train and test pairs. Test pairs may be missing for a trial (`read_test=False`) and in a `StreamedDataset`.
       workdir: the run's own folder; `onebp_jax.training.run_folder` says what is written there.
       layout: the devices to train on, from `onebp_jax.parallel.make_layout`; None for one. A run may go on with another one.
+      init: a finished run, from `run_folder.read_run`. Its vectors are the first rows of the users and items that have the same
+        original ids; the others begin as usual, and optimiser states begin anew. Give it again to go on with the run.
 
     Returns:
       The contents of `result.json`.
@@ -53,7 +63,11 @@ def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layou
     workdir, method = Path(workdir), build_method(config)
     if config.read_test and not len(dataset.test) and isinstance(dataset, Dataset):
         raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    data = fingerprint(dataset)
+    if init and isinstance(method, Baseline):
+        raise UserError(
+            f"init: method={as_plain(config)['method']!r} is not trained, so it begins with nothing: leave it out"
+        )
+    data = fingerprint(dataset) | ({"init": identity(init)} if init else {})
     devices = (layout.driver, layout.sharded, layout.num_devices) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "parallel, tables or num_devices": devices})
     with contextlib.ExitStack() as held:
@@ -72,7 +86,7 @@ def train(config, dataset: Dataset | StreamedDataset, workdir: str | Path, layou
             if processes.is_lead():
                 run_folder.begin(workdir, config, data)
         else:
-            job, run = runner.prepare(config, method, dataset, layout)
+            job, run = runner.prepare(config, method, dataset, layout, init)
             outcome = _loop(job, _begin(job, run, workdir, data), workdir)
         return write_result(config, dataset, workdir, outcome)
 

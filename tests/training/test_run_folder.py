@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from onebp_jax.config import default_config
+from onebp_jax.config import as_plain, default_config
 from onebp_jax.errors import UserError
 from onebp_jax.training import run_folder
 
@@ -197,17 +197,49 @@ def test_another_size_of_the_synthetic_set_is_refused(tmp_path):
         claim(tmp_path, other)
 
 
-@pytest.mark.parametrize(("field", "value"), [("crc32", 124), ("train_pairs", 6), ("split", "given")])
-def test_other_data_are_refused_by_field_and_values(tmp_path, field, value):
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("crc32", 124, "synthetic has as many rows as when this run was made, but other ones"),
+        ("train_pairs", 6, "synthetic has 1 more row than when this run was made"),
+        ("split", "given", "the split of synthetic is 'given' now, and was None"),
+    ],
+)
+def test_other_data_are_refused_in_plain_words(tmp_path, field, value, words):
     claim(tmp_path)
     before = contents(tmp_path)
-    expected = f"other data: {field} is {DATA.get(field)!r} there and {value!r} here"
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match=f"other data: {words}.*another run folder.*init={tmp_path}"):
         claim(tmp_path, data=DATA | {field: value})
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match=words):
         run_folder.check_data(tmp_path, DATA | {field: value})
+    assert run_folder.changes(tmp_path, DATA | {field: value}).startswith(words)
     run_folder.check_data(tmp_path, DATA)
     assert contents(tmp_path) == before
+
+
+def test_paths_of_ones_own_are_absolute_and_compared_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clicks.csv").write_text("user,item\n")
+    relative, absolute = settings(dataset="clicks.csv"), settings(dataset=str(tmp_path / "clicks.csv"))
+    claim(tmp_path / "run", relative)
+    written = run_folder.read_json(tmp_path / "run" / "config.json")
+    assert written["config"]["dataset"] == absolute.dataset and relative.dataset == "clicks.csv"
+    claim(tmp_path / "run", absolute)
+    # A folder of 0.1.0 holds the path as it was given.
+    run_folder.write_json(tmp_path / "run" / "config.json", {"config": as_plain(relative), "data": DATA})
+    for config in (relative, absolute):
+        claim(tmp_path / "run", config)
+
+
+def test_a_source_that_was_not_touched_is_known_by_its_size_and_time(tmp_path):
+    path = tmp_path / "clicks.csv"
+    path.write_text("user,item\n")
+    claim(tmp_path / "run", settings(dataset=str(path)))
+    assert run_folder.source_is_untouched(tmp_path / "run")
+    path.write_text("user,item\n1,2\n")
+    assert not run_folder.source_is_untouched(tmp_path / "run")
+    path.unlink()
+    assert run_folder.source_is_untouched(tmp_path / "run")
 
 
 @pytest.mark.parametrize(("field", "value"), [("steps_per_call", 7), ("checkpoint_seconds", 0.5)])
@@ -219,7 +251,9 @@ def test_fields_that_do_not_change_the_result_may_differ(tmp_path, field, value)
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "embeddings.npz", "checkpoints/note"])
+@pytest.mark.parametrize(
+    "name", ["result.json", "metrics.jsonl", "embeddings.npz", "interactions.npz", "checkpoints/note"]
+)
 def test_files_that_are_no_runs_are_refused_and_left_alone(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)

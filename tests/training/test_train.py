@@ -12,6 +12,7 @@ import pytest
 
 from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, generate
+from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
 from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training.train import train
@@ -55,7 +56,7 @@ def straight(dataset, tmp_path_factory):
 
 def test_writes_what_the_folder_promises(straight, dataset):
     names = {path.name for path in straight.iterdir()}
-    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "embeddings.npz"} == names
+    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz"} == names
     result = run_folder.read_json(straight / "result.json")
     wanted = {f"{name}@{k}" for name in ("P", "R", "F1", "NDCG") for k in (5, 10, 20)}
     assert wanted <= set(result["metrics"])
@@ -64,6 +65,10 @@ def test_writes_what_the_folder_promises(straight, dataset):
     run = run_folder.read_run(straight)
     assert run.user.shape == (80, 4) and run.item.shape == (60, 4)
     np.testing.assert_array_equal(run.user_ids, dataset.user_ids)
+    again = run_folder.read_dataset(straight, run)
+    assert again is not None and again.split == dataset.split and fingerprint(again) == fingerprint(dataset)
+    for name in ("train", "test", "user_ids", "item_ids"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(dataset, name))
 
 
 def test_honest_chooses_on_validation_and_reads_test_once(straight):
