@@ -1,6 +1,6 @@
 """Gowalla on LightGCN's split (common in the literature; not comparable with the paper's tables): dim 64, batch 2048.
 
-Command:  python -m launch.train --config=configs/gowalla.py --workdir=runs/gowalla
+Command:  onebp train --config=gowalla --workdir=runs/gowalla
 Hardware: 2 shared CPU cores.
 Time:     1.9 s per epoch on one core, 2.8 s per evaluation; two minutes in all.
 Score:    test NDCG@20 .1223, R@20 .1538 honest (1 seed, epoch 40 of 40, still rising).

@@ -1,6 +1,6 @@
 """Gowalla on the split of the paper's own tables, at the settings of the authors' README: dim 1024, batch 1024, beta .999.
 
-Command:  python -m launch.train --config=configs/gowalla_paper.py --workdir=runs/gowalla_paper
+Command:  onebp train --config=gowalla_paper --workdir=runs/gowalla_paper
 Hardware: 2 shared CPU cores.
 Time:     0.31 s per step, 4.3 minutes per epoch.
 Score:    not trained here; the paper prints test NDCG@20 .1536 (paper_oracle).

@@ -1,6 +1,6 @@
 """MovieLens-100k at the settings of the authors' README: batch 1024, dim 32, Adam 5e-4, coupled L2 1e-5, beta .99, 5 negatives.
 
-Command:  python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
+Command:  onebp train --config=ml100k --workdir=runs/ml100k
 Hardware: 2 shared CPU cores.
 Time:     19 ms per epoch (31 to 36 beside other work) and 7 ms per evaluation; patience ends the run after about 1,200 epochs,
           half a minute.

@@ -1,6 +1,6 @@
 """MovieLens-1M at the settings of the authors' README: batch 1024, dim 128, Adam 1e-3, coupled L2 1e-6, beta .99, 5 negatives.
 
-Command:  python -m launch.train --config=configs/ml1m.py --workdir=runs/ml1m
+Command:  onebp train --config=ml1m --workdir=runs/ml1m
 Hardware: 2 shared CPU cores.
 Time:     0.5 s per epoch (1.5 s beside other work); patience ends the run after 135 epochs, a minute and a half.
 Score:    test NDCG@20 .3927 ±.0008 honest (2 seeds); .4038 ±.0006 paper_oracle, 200 epochs (the paper: .4036).

@@ -1,6 +1,6 @@
 """A small synthetic set (1,000 users, 500 items, six latent types): OneBP in seconds, without a download.
 
-Command:  python -m launch.compare --config=configs/quickstart.py --workdir=runs/quickstart
+Command:  onebp compare --config=quickstart --workdir=runs/quickstart
 Hardware: 2 shared CPU cores.
 Time:     about 2 s of training per method, plus 2 to 6 s of compilation.
 Score:    test NDCG@20 .501 onebp, .509 twobp, .178 popularity (seed 0, honest).

@@ -1,6 +1,6 @@
 """Yelp2018 on LightGCN's split (common in the literature; not comparable with the paper's tables): dim 64, batch 2048.
 
-Command:  python -m launch.train --config=configs/yelp2018.py --workdir=runs/yelp2018
+Command:  onebp train --config=yelp2018 --workdir=runs/yelp2018
 Hardware: 2 shared CPU cores.
 Time:     3.5 s per epoch on one core, with other work on the machine; three minutes in all.
 Score:    test NDCG@20 .0503, R@20 .0623 honest (1 seed, epoch 40 of 40); the settings are those of gowalla.py, not tuned.

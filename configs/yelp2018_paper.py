@@ -1,6 +1,6 @@
 """Yelp2018 on the split of the paper's own tables, at the settings of the authors' README: dim 2048, batch 1024, beta .999.
 
-Command:  python -m launch.train --config=configs/yelp2018_paper.py --workdir=runs/yelp2018_paper
+Command:  onebp train --config=yelp2018_paper --workdir=runs/yelp2018_paper
 Hardware: 2 shared CPU cores.
 Time:     0.63 s per step, 13 minutes per epoch.
 Score:    not trained here; the paper prints test NDCG@20 .0827 (paper_oracle).

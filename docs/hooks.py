@@ -105,7 +105,7 @@ def programs() -> str:
     for path in sorted((ROOT / "launch").glob("*.py")):
         if path.stem != "__init__":
             text = ast.get_docstring(ast.parse(path.read_text()))
-            blocks.append(f"### launch.{path.stem}\n\n```text\n{text}\n```")
+            blocks.append(f"### onebp {path.stem.replace('benchmark_', 'benchmark ')}\n\n```text\n{text}\n```")
     return "\n\n".join(blocks)
 
 

@@ -1,1 +1,1 @@
-"""Programs: `python -m launch.NAME --help`. They parse flags and call the library; they hold no logic of their own."""
+"""The programs of `onebp`; in a checkout also `python -m launch.NAME`. They parse flags and call the library."""

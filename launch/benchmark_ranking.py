@@ -1,7 +1,7 @@
 """Times the top-k lists of all users, beside another library that makes the same lists from the same vectors.
 
-    python -m launch.benchmark_ranking --dataset=gowalla
-    python -m launch.benchmark_ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
+    onebp benchmark ranking --dataset=gowalla
+    onebp benchmark ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
 
 The vectors are random, and each user's training pairs are left out. Times are medians of calls in turn, without compile time;
 ratio = seconds / peer_seconds. The columns: onebp_jax/benchmarks/ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.

@@ -1,10 +1,10 @@
 """Times one compiled training step, and compares it with the time that moving its data alone takes.
 
-    python -m launch.benchmark_step --dataset=gowalla --optimizer=dense,rowwise --method=onebp,twobp
-    python -m launch.benchmark_step --dataset=gowalla --optimizer=rowwise:row_adagrad --shared_negatives=256,512 --peer=implicit
-    python -m launch.benchmark_step --num_users=30000 --num_items=40000,4000000 --num_pairs=1000000 --optimizer=rowwise
-    python -m launch.benchmark_step --config=configs/ml100k.py --method=onebp,onebp:duplicates=last,twobp
-    python -m launch.benchmark_step --num_users=30000 --optimizer=rowwise --num_devices=1,2,4,8 --tables=replicated,sharded
+    onebp benchmark step --dataset=gowalla --optimizer=dense,rowwise --method=onebp,twobp
+    onebp benchmark step --dataset=gowalla --optimizer=rowwise:row_adagrad --shared_negatives=256,512 --peer=implicit
+    onebp benchmark step --num_users=30000 --num_items=40000,4000000 --num_pairs=1000000 --optimizer=rowwise
+    onebp benchmark step --config=ml100k --method=onebp,onebp:duplicates=last,twobp
+    onebp benchmark step --num_users=30000 --optimizer=rowwise --num_devices=1,2,4,8 --tables=replicated,sharded
 
 Flags that take lists make one row per combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One process
 times one row after the other; times are medians, without compile time. The columns: onebp_jax/benchmarks/step.py. Floor and

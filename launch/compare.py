@@ -1,10 +1,10 @@
 """Trains several methods with several seeds on one data set and prints one table: mean and standard deviation.
 
-    python -m launch.compare --config=configs/quickstart.py --workdir=runs/quickstart
-    python -m launch.compare --config=configs/ml100k.py --workdir=runs/ml100k --config.protocol=paper_oracle \\
+    onebp compare --config=quickstart --workdir=runs/quickstart
+    onebp compare --config=ml100k --workdir=runs/ml100k --config.protocol=paper_oracle \\
         --methods=onebp,onebp:duplicates=last,twobp,user_only --seeds=0,1,2,3,4
 
-Each run has a folder of its own below --workdir; the same command resumes after a stop. Exit status as for launch.train.
+Each run has a folder of its own below --workdir; the same command resumes after a stop. Exit status as for onebp train.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Measures a finished run on a split of its data set.
 
-    python -m launch.evaluate --workdir=runs/ml100k
-    python -m launch.evaluate --workdir=runs/ml100k --split=validation --out=validation.json
+    onebp evaluate --workdir=runs/ml100k
+    onebp evaluate --workdir=runs/ml100k --split=validation --out=validation.json
 
 Exit status: 0 done, 2 bad flags, folder or data.
 """

@@ -1,7 +1,7 @@
 """Writes the vectors of a finished run with their original ids.
 
-    python -m launch.export --workdir=runs/ml100k --out=vectors.npz
-    python -m launch.export --workdir=runs/ml100k --out=vectors.parquet     (vectors_user.parquet, vectors_item.parquet)
+    onebp export --workdir=runs/ml100k --out=vectors.npz
+    onebp export --workdir=runs/ml100k --out=vectors.parquet     (vectors_user.parquet, vectors_item.parquet)
 
 A user's score for an item is the dot product of their vectors. A user with several vectors scores by the best of them: the
 array `user` is then [users, vectors, dim], and a table of users has one row per vector, numbered from 0 in the column `interest`.

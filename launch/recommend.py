@@ -1,7 +1,7 @@
 """Recommends items to users from a finished run, with their original ids.
 
-    python -m launch.recommend --workdir=runs/ml100k --users=0,17 --k=5
-    python -m launch.recommend --workdir=runs/ml100k --users_file=users.txt --items=movies.csv --k=20 --out=lists.parquet
+    onebp recommend --workdir=runs/ml100k --users=0,17 --k=5
+    onebp recommend --workdir=runs/ml100k --users_file=users.txt --items=movies.csv --k=20 --out=lists.parquet
 
 Items that a user already has are left out. Without --out the lists are printed as CSV (user, rank, item, score, and title where
 titles are known). An id with a comma is written in double quotes: --users='"Smith, J",u2'. Exit status: 0 done, 2 bad flags,

@@ -1,12 +1,12 @@
 """Reproduces a table of the paper on one data set: tunes each row on validation with the same budget, then runs several seeds.
 
-    python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --out=results/table2_ml100k.json
-    python -m launch.reproduce --table=3 --config=configs/ml100k_table.py --workdir=runs/table2 --out=results/table3_ml100k.json
-    python -m launch.reproduce --table=2 --config=configs/ml100k_table.py --workdir=runs/table2 --methods=ease,itemknn
+    onebp reproduce --table=2 --config=ml100k_table --workdir=runs/table2 --out=results/table2_ml100k.json
+    onebp reproduce --table=3 --config=ml100k_table --workdir=runs/table2 --out=results/table3_ml100k.json
+    onebp reproduce --table=2 --config=ml100k_table --workdir=runs/table2 --methods=ease,itemknn
 
 It runs both protocols: `honest`, and `paper_oracle` to compare with the paper's numbers (on the paper's own split only). It
 writes --out after each row, and at the end a Markdown table of the same name beside it; rows that are already in --out stay. All
-runs are folders below --workdir; the same command resumes after a stop. Exit status as for launch.train.
+runs are folders below --workdir; the same command resumes after a stop. Exit status as for onebp train.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Finds the most similar items of an item, or users of a user, in a finished run, with their original ids.
 
-    python -m launch.similar --workdir=runs/ml100k --item=50 --k=5
-    python -m launch.similar --workdir=runs/ml100k --user=0,17 --out=similar.csv
+    onebp similar --workdir=runs/ml100k --item=50 --k=5
+    onebp similar --workdir=runs/ml100k --user=0,17 --out=similar.csv
 
 The score is the cosine of two vectors (minus the squared distance for methods that compare by distance). Without --out the lists
 are printed as CSV. An id with a comma is written in double quotes. Exit status: 0 done, 2 bad flags, folder or data.

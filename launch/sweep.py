@@ -1,12 +1,12 @@
 """Searches settings of several methods on validation, with the same number of trials for each.
 
-    python -m launch.sweep --config=configs/ml100k.py --methods=onebp,twobp --trials=6 --workdir=runs/sweep \\
+    onebp sweep --config=ml100k --methods=onebp,twobp --trials=6 --workdir=runs/sweep \\
         '--space=learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4'
 
 FIELD=a|b|c draws one of these, FIELD=low:high draws uniformly, FIELD=low:high:log log-uniformly; options.NAME is an option of a
 method. The first trial of each method is the config as it is. No trial reads the test set: train with the chosen settings to do
 that. Each trial is a run folder below --workdir, and sweep.json there lists all trials; the same command resumes after a stop.
-Exit status as for launch.train.
+Exit status as for onebp train.
 """
 
 from pathlib import Path

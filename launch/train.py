@@ -1,8 +1,8 @@
 """Trains one method on one data set, in a folder of its own.
 
-    python -m launch.train --config=configs/ml100k.py --workdir=runs/ml100k
-    python -m launch.train --config=configs/ml100k.py --workdir=runs/seed1 --config.seed=1 --config.method=twobp
-    python -m launch.train --config=configs/ml100k.py --workdir=runs/grown --config.dataset=grown.csv --init=runs/ml100k
+    onebp train --config=ml100k --workdir=runs/ml100k
+    onebp train --config=ml100k --workdir=runs/seed1 --config.seed=1 --config.method=twobp
+    onebp train --config=ml100k --workdir=runs/grown --config.dataset=grown.csv --init=runs/ml100k
 
 At the end the folder holds result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command resumes
 a run that was stopped, with the same result as without the stop. Fields and their defaults: onebp_jax/config/fields.py.

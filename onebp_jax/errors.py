@@ -1,10 +1,11 @@
-"""The exceptions that users read, and the exit status of each."""
+"""The exceptions that users read, the exit status of each, and the nearest known name for a misspelt one."""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install -e '.[serving]'"
 
@@ -20,6 +21,12 @@ class UserError(ValueError):
     def __init__(self, message: str, choices: tuple[str, ...] = ()):
         super().__init__(message)
         self.choices = choices
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` if some known name is close to this one, else an empty string."""
+    close = difflib.get_close_matches(str(name), list(known), 1, 0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable:

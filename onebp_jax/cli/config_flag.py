@@ -1,4 +1,7 @@
-"""The flag `--config`, its overrides, and what to say where the file or an override is at fault."""
+"""The flag `--config`, its overrides, and what to say where the file or an override is at fault.
+
+Its value is the path of a file, or the name of a config that is part of the package (`quickstart`).
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,55 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from onebp_jax.config import OPTIONS, check_config, default_config, nearest
-from onebp_jax.errors import UserError
+from onebp_jax.cli.main import shipped
+from onebp_jax.cli.messages import own_flags
+from onebp_jax.config import OPTIONS, check_config, default_config
+from onebp_jax.errors import UserError, nearest
 
-_START = "see configs/quickstart.py"
-_NO_FILE = "no such file; the configs of this project are in configs/"
+_MISSING = "--config is missing, for example --config=quickstart"
+_START = "start it from onebp_jax.config.default_config()"
+# What Python says of a value that it cannot read, and what is said here.
+_PLAIN = {
+    "invalid literal for int()": "expected a whole number",
+    "could not convert string to float": "expected a number",
+    "Non-boolean argument to boolean flag": "expected True or False",
+}
 
 
 def define_config() -> None:
-    """`--config=FILE.py` with `--config.FIELD=VALUE` overrides."""
-    config_flags.DEFINE_config_file("config", None, "A file of configs/; its fields are set by --config.FIELD=VALUE.")
+    """`--config=NAME` or `--config=FILE.py`, with `--config.FIELD=VALUE` overrides."""
+    known = ", ".join(names())
+    config_flags.DEFINE_config_file("config", None, f"The settings of the run: a file, or one of {known}.")
+
+
+def names() -> list[str]:
+    """The names of the configs that are part of the package."""
+    return sorted(path.stem for path in shipped("configs").glob("[a-z]*.py"))
+
+
+def find(given: str) -> str:
+    """The path of the config that is given by its name or its path; raises `UserError` if there is none."""
+    # Text after a colon is an argument of get_config.
+    name, colon, argument = given.partition(":")
+    path = Path(name).expanduser()
+    if not path.is_file():
+        if name not in names():
+            near = nearest(path.stem, names())
+            raise UserError(f"--config={given}: no such file{near}; known names are {', '.join(names())}")
+        path = shipped("configs") / f"{name}.py"
+    return f"{path}{colon}{argument}"
 
 
 def read_config():
     """The checked configuration of `--config` and its overrides; raises `UserError`."""
     given = flags.FLAGS["config"]
     if not given.present:
-        raise UserError("--config is missing, for example --config=configs/quickstart.py")
+        raise UserError(_MISSING)
     name = config_flags.get_config_filename(given)
     try:
         # A file that cannot be loaded raises its error at the first use.
         getattr(given.value, "fields", None)
     except OSError as error:
-        if not Path(name).is_file():
-            raise UserError(f"--config={name}: {_NO_FILE}") from error
         first: BaseException = error
         while first.__cause__ is not None:
             first = first.__cause__
@@ -49,11 +77,15 @@ def read_config():
 
 def parse(argv: list[str]) -> None:
     """Parses all flags; raises `UserError`, with the nearest known name, for whatever is wrong with them."""
-    _check_overrides(argv)
+    if "config" in flags.FLAGS:
+        argv = _with_paths(argv)
+        _check_overrides(argv)
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        near = nearest(error.flagname, flags.FLAGS)
+        if error.flagname.startswith("config.") and "config" in flags.FLAGS:
+            raise UserError(_MISSING) from error
+        near = nearest(error.flagname, own_flags())
         raise UserError(f"unknown flag --{error.flagname}{near}; --help lists them") from error
     except (Exception, SystemExit) as error:
         if found := _wrong_in_file(error, argv):
@@ -61,23 +93,59 @@ def parse(argv: list[str]) -> None:
         expected = flags.Error | OSError | AttributeError | KeyError | TypeError | ValueError | ImportError
         if not isinstance(error, expected):
             raise
-        raise UserError(f"bad flags: {error.args[0] if isinstance(error, KeyError) else error}") from error
+        raise UserError(_wrong_override(argv) or _plainly(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value; --help lists them")
 
 
+def _with_paths(argv: list[str]) -> list[str]:
+    """The arguments with the path of a config in place of its name."""
+    made = list(argv)
+    for place, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config") and equals:
+            made[place] = f"--config={find(value)}"
+        elif flag in ("--config", "-config") and place + 1 < len(argv):
+            made[place + 1] = find(argv[place + 1])
+    return made
+
+
+def _overrides(argv: list[str]) -> list[tuple[str, str, str]]:
+    """`(argument, field, name within the field)` of each `--config.FIELD...`."""
+    found = []
+    for argument in argv[1:]:
+        if parts := re.match(r"--?(?:no)?config\.([^.=]+)\.?([^=]*)", argument):
+            found.append((argument, *parts.groups()))
+    return found
+
+
 def _check_overrides(argv: list[str]) -> None:
     """Raises `UserError` for `--config.FIELD=VALUE` with an unknown field or option."""
-    for argument in argv[1:]:
-        name, given, _ = argument.lstrip("-").partition("=")
-        if not argument.startswith("--config.") or not given:
-            continue
-        field, _, option = name.removeprefix("config.").partition(".")
+    for argument, field, option in _overrides(argv):
         if field not in default_config():
-            raise UserError(f"unknown config field {field!r}{nearest(field, default_config())}")
+            raise UserError(f"{argument}: unknown field{nearest(field, default_config())}; --help lists the fields")
         if field == "options" and option and option not in OPTIONS:
             known = ", ".join(OPTIONS)
-            raise UserError(f"unknown option {option!r}{nearest(option, OPTIONS)}: expected one of {known}")
+            raise UserError(f"{argument}: unknown option{nearest(option, OPTIONS)}: expected one of {known}")
+
+
+def _wrong_override(argv: list[str]) -> str:
+    """What to say of `--config.FIELD.NAME=VALUE` where the field has no parts, or none of that name; else an empty string."""
+    for argument, field, name in _overrides(argv):
+        value = default_config()[field]
+        if name and not isinstance(value, ml_collections.ConfigDict):
+            return f"{argument}: the field {field} has no parts, expected --config.{field}=VALUE"
+        if name and name not in value:
+            return f"{argument}: {field} has no {name!r}{nearest(name, value)}: expected one of {', '.join(value)}"
+    return ""
+
+
+def _plainly(error: BaseException) -> str:
+    """The message of a flag that cannot be parsed, without Python's own words for it."""
+    text = str(error).removeprefix("flag ")
+    for found, said in _PLAIN.items():
+        text = re.sub(rf"[('\"]*{re.escape(found)}.*", said, text)
+    return text if text.startswith("--") else f"bad flags: {text}"
 
 
 def _check_returned(name: str, value: object) -> None:
@@ -94,8 +162,6 @@ def _wrong_in_file(error: BaseException, argv: list[str]) -> str:
     given, first = found[2], error
     while not isinstance(error, SystemExit) and first.__context__ is not None:
         first = first.__context__
-    if not Path(given).is_file():
-        return f"--config={given}: {_NO_FILE}"
     if isinstance(first, AttributeError) and str(first).endswith("has no attribute 'get_config'"):
         return f"--config={given}: the file has no function get_config, which returns the config: {_START}"
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(first.__traceback__)]

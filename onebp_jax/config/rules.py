@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+
+from onebp_jax.errors import nearest
 
 Rule = Callable[[object], str]
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)"` if some known name is close to this one, else an empty string."""
-    close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def number(low: float, high: float = math.inf, *, above: bool = False, whole: bool = False) -> Rule:

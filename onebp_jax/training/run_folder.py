@@ -206,7 +206,7 @@ def read_run(workdir: str | Path) -> Trained:
     if not (workdir / "config.json").exists():
         raise UserError(f"{workdir} is not a run folder: it has no config.json")
     if not (workdir / "result.json").exists():
-        raise UserError(f"the run in {workdir} has not ended: give launch.train the same command again to finish it")
+        raise UserError(f"the run in {workdir} has not ended: give the same onebp train command again to finish it")
     config = default_config()
     with config.unlocked():
         config.update(_origin(workdir)["config"])

@@ -19,7 +19,7 @@ BAD = {
     "nothing returned": ("def get_config():\n    pass\n", "get_config() returns None, expected a config"),
     "a number returned": (
         "def get_config():\n    return 7\n",
-        "get_config() returns 7, expected a config: see configs/",
+        "get_config() returns 7, expected a config: start it from onebp_jax.config",
     ),
     "a dict returned": (
         "def get_config():\n    return {'dim': 3}\n",
@@ -71,16 +71,55 @@ def test_a_config_file_at_fault(read, name, form, overrides, tmp_path):
 
 @pytest.mark.parametrize("overrides", [(), ("--config.epochs=2",)])
 def test_a_config_file_that_is_not_there(read, overrides):
-    with pytest.raises(UserError, match="^--config=configs/quickstrt.py: no such file; the configs of this project"):
-        read("--config=configs/quickstrt.py", *overrides)
+    for given in ("configs/quickstrt.py", "quickstrt"):
+        with pytest.raises(UserError, match=f"^--config={given}: no such file .did you mean 'quickstart'.+gowalla, "):
+            read(f"--config={given}", *overrides)
+    with pytest.raises(UserError, match="^--config=: no such file; known names are gowalla, "):
+        read("--config=", *overrides)
 
 
-def test_a_value_at_fault_is_not_the_files(read, monkeypatch):
+@pytest.mark.parametrize("form", ["--config={}", "-config={}", "--config {}"])
+def test_a_config_by_its_name_is_that_of_the_package(read, form, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NPROC", "1")
-    with pytest.raises(UserError, match="bad flags: flag --config.epochs=ten: invalid literal"):
-        read("--config=configs/quickstart.py", "--config.epochs=ten")
-    with pytest.raises(UserError, match="bad flags: flag --config.options.rank_weight=maybe"):
-        read("--config=configs/quickstart.py", "--config.options.rank_weight=maybe")
-    with pytest.raises(UserError, match="--config is missing, for example --config=configs/quickstart.py"):
-        read()
+    (tmp_path / "quickstart").mkdir()
+    assert read(*form.format("quickstart").split(" "), "--config.dim=7").epochs == 200
+    own = "from onebp_jax.config import default_config\n\ndef get_config(epochs='3'):\n    config = default_config()\n"
+    (tmp_path / "mine.py").write_text(own + "    config.epochs = int(epochs)\n    return config\n")
+    assert read(*form.format("mine.py").split(" ")).epochs == 3
+    assert read(*form.format("mine.py:9").split(" ")).epochs == 9
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read(*form.format("~/mine.py").split(" ")).epochs == 3
+
+
+# Override -> the beginning of the line.
+WRONG = {
+    "--config.epochs=ten": "--config.epochs=ten: expected a whole number",
+    "--config.dim=1.5": "--config.dim=1.5: expected a whole number",
+    "--config.beta=high": "--config.beta=high: expected a number",
+    "--config.options.margin=wide": "--config.options.margin=wide: expected a number",
+    "--config.options.rank_weight=maybe": "--config.options.rank_weight=maybe: expected True or False",
+    "--config.epoch=3": "--config.epoch=3: unknown field (did you mean 'epochs'?)",
+    "--config.epoch": "--config.epoch: unknown field (did you mean 'epochs'?)",
+    "--noconfig.normalise": "--noconfig.normalise: unknown field (did you mean 'normalize'?)",
+    "--config.xyzzy=3": "--config.xyzzy=3: unknown field; --help",
+    "--config.options.marg=3": "--config.options.marg=3: unknown option (did you mean 'margin'?): expected one of alpha",
+    "--config.synthetic.num_user=3": "--config.synthetic.num_user=3: synthetic has no 'num_user' (did you mean 'num_users'",
+    "--config.synthetic.foo=3": "--config.synthetic.foo=3: synthetic has no 'foo': expected one of interactions_per_user, num",
+    "--config.epochs.foo=3": "--config.epochs.foo=3: the field epochs has no parts, expected --config.epochs=VALUE",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_an_override_at_fault_is_named_as_it_was_given(read, override):
+    with pytest.raises(UserError) as caught:
+        read("--config=quickstart", override)
+    assert str(caught.value).startswith(WRONG[override])
+
+
+def test_overrides_without_a_config(read, monkeypatch):
+    monkeypatch.setenv("NPROC", "1")
+    for given in ([], ["--config.epochs=3"]):
+        with pytest.raises(UserError, match="^--config is missing, for example --config=quickstart"):
+            read(*given)
     assert read("--config=configs/quickstart.py", "--config.epochs=7").epochs == 7

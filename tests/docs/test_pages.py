@@ -8,6 +8,7 @@ import pytest
 from support.pages import PAGES, commands, text_of
 from support.programs import ROOT
 
+from onebp_jax.cli import config_flag, main
 from onebp_jax.config import OPTIONS, default_config
 from onebp_jax.config.fields import FIELDS
 from onebp_jax.methods import NAMED
@@ -29,8 +30,10 @@ def test_programs_and_configs_exist(path):
     text = text_of(path)
     for program in set(re.findall(r"\blaunch\.(\w+)", text)) - PLACEHOLDERS:
         assert (ROOT / "launch" / f"{program}.py").exists(), program
-    for config in set(re.findall(r"\bconfigs/(\w+)\.py", text)) - PLACEHOLDERS:
-        assert (ROOT / "configs" / f"{config}.py").exists(), config
+    for command in set(re.findall(r"\bonebp (benchmark \w+|[a-z]+) --", text)):
+        assert command in main.PROGRAMS, command
+    for config in set(re.findall(r"(?:\bconfigs/(?=\w+\.py)|--config=)(\w+)(?!\w*\.py)", text)) - PLACEHOLDERS:
+        assert config in config_flag.names(), config
 
 
 @every_page
@@ -48,11 +51,9 @@ def test_fields_and_options_exist(path):
 def test_flags_of_commands_exist(path):
     shared = "".join(file.read_text() for file in (ROOT / "onebp_jax" / "cli").glob("*.py"))
     for program, arguments in commands(path):
-        if program in PLACEHOLDERS:
-            continue
-        source = (ROOT / "launch" / f"{program}.py").read_text() + shared
+        source = (ROOT / "launch" / f"{program.replace(' ', '_')}.py").read_text() + shared
         for flag in re.findall(r"--(\w+)", arguments):
-            assert f'"{flag}"' in source, f"launch.{program} --{flag}"
+            assert f'"{flag}"' in source, f"onebp {program} --{flag}"
 
 
 @every_page

@@ -119,7 +119,7 @@ PROGRAMS = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py"))
 def test_help_reads_and_ends_well(program):
     process = run(program, "--help", cold=True)
     assert process.returncode == 0 and not process.stderr
-    assert f"python -m launch.{program}" in process.stdout and "Exit status" in process.stdout
+    assert f"onebp {program.replace('_', ' ')} --" in process.stdout and "Exit status" in process.stdout
     assert "--" in process.stdout.split("Flags:")[1]
 
 

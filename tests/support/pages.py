@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from onebp_jax.cli import main
 from support.programs import ROOT
 
 NOTEBOOK = ROOT / "docs" / "your_data.ipynb"
@@ -35,6 +36,6 @@ def python_blocks(path: Path) -> list[str]:
 
 
 def commands(path: Path) -> list[tuple[str, str]]:
-    """Each `-m launch.PROGRAM` of a page with the rest of its command."""
+    """Each `onebp PROGRAM` of a page with the rest of its command."""
     joined = text_of(path).replace("\\\n", " ")
-    return re.findall(r"-m launch\.(\w+)([^\n`]*)", joined)
+    return re.findall(rf"\bonebp ({'|'.join(main.PROGRAMS)})\b([^\n`]*)", joined)

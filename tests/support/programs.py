@@ -38,8 +38,12 @@ LOOKED_UP = {"NPROC", "ONEBP_DATA_DIR", "XDG_CACHE_HOME", "HOME", "PYTEST_CURREN
 
 
 def command(program: str, *arguments: str) -> list[str]:
-    """The command line of a cold start."""
-    return [sys.executable, "-m", f"launch.{program}", *arguments]
+    """The command line of a cold start; `onebp` is the command of that name."""
+    return [sys.executable, "-m", _module(program), *arguments]
+
+
+def _module(program: str) -> str:
+    return "onebp_jax.cli.main" if program == "onebp" else f"launch.{program}"
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -69,7 +73,7 @@ def start(program: str, *arguments: str, cold: bool = False, **extra: str) -> St
         jax_options = {name.lower(): wanted[name] for name in changed if name.startswith("JAX_") and name in wanted}
         if changed <= LOOKED_UP | {name.upper() for name in jax_options}:
             request = {
-                "module": f"launch.{program}",
+                "module": _module(program),
                 "arguments": arguments,
                 "environment": wanted,
                 "folder": str(ROOT),

@@ -421,7 +421,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 def test_a_run_that_has_not_ended_is_refused(finished):
     folder, _ = finished
     (folder / "result.json").unlink()
-    with pytest.raises(UserError, match="has not ended: give launch.train the same command again"):
+    with pytest.raises(UserError, match="has not ended: give the same onebp train command again"):
         run_folder.read_run(folder)
 
 
