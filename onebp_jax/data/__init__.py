@@ -5,6 +5,7 @@ All of it but `device` runs on the host with NumPy and pandas. Start with `load`
     dataset = load("gowalla")                            # a set of the catalogue, downloaded once
     dataset = load("my.csv", split="time")               # your own file
     dataset = load("my.csv", item_features="items.csv")  # and side information about its items
+    dataset = from_frame(frame)                          # a pandas DataFrame, or a SciPy sparse matrix
 
 Data that do not fit in memory stay in a folder of Parquet files. `load_streamed` opens the folder with its validation and test
 part; `open_stream` opens training pairs alone, and `epoch_batches` gives them in shuffled batches.
@@ -14,8 +15,9 @@ from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset, Features, check
 from onebp_jax.data.features import parse_columns, to_features
+from onebp_jax.data.frames import from_frame
 from onebp_jax.data.readers import read_interactions, read_lightgcn
-from onebp_jax.data.splits import hold_out_validation, leave_one_out, per_user_ratio
+from onebp_jax.data.splits import hold_out_validation, leave_one_out, one_cut, per_user_ratio
 from onebp_jax.data.stream import epoch_batches, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream
 from onebp_jax.data.streamed import StreamedDataset, load_streamed
@@ -28,11 +30,13 @@ __all__ = [
     "StreamedDataset",
     "epoch_batches",
     "check",
+    "from_frame",
     "generate",
     "hold_out_validation",
     "leave_one_out",
     "load",
     "load_streamed",
+    "one_cut",
     "open_stream",
     "parse_columns",
     "per_user_ratio",

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from onebp_jax.data.dataset import Dataset, check
+from onebp_jax.data.assemble import SPLITS, Choices, Tables, assemble, check_choices
+from onebp_jax.data.columns import Roles
+from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.feature_files import with_features
-from onebp_jax.data.ids import number_ids
-from onebp_jax.data.pairs import deduplicate, to_pairs
-from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_interactions
-from onebp_jax.data.splits import leave_one_out, per_user_ratio
+from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_roles
 from onebp_jax.data.synthetic import generate
 from onebp_jax.errors import UserError
 
+__all__ = ["NAMES", "SPLITS", "load"]
+
 NAMES = (*SOURCES, "synthetic")
-SPLITS = ("auto", "given", "ratio", "time", "leave_one_out", "leave_one_out_time")
 
 
 def load(
@@ -37,6 +38,11 @@ def load(
     user_column: str | None = None,
     item_column: str | None = None,
     time_column: str | None = None,
+    rating_column: str | None = None,
+    min_rating: float | None = None,
+    min_user_items: int = 0,
+    min_item_users: int = 0,
+    deduplicate: str = "first",
     synthetic: dict | None = None,
     user_features: str = "",
     item_features: str = "",
@@ -49,12 +55,17 @@ def load(
       dataset: one of `NAMES`; or the path of a file that `read_interactions` reads; or the path of a folder with two such
         files, `train.*` and `test.*`.
       data_dir: the data root, with one folder per set of the catalogue. Default: `$ONEBP_DATA_DIR`, else a per-user cache.
-      split: "given" (the train and the test file), "ratio" (per user, random), "time" (per user, the latest),
-        "leave_one_out", "leave_one_out_time"; "auto" is "given" if there are two files, else "ratio". All but
-        "given" split the union of the files.
-      test_fraction: for "ratio" and "time", and for the synthetic set.
+      split: "given" (the train and the test file), "ratio" (per user, random), "time" (per user, the latest), "time_global"
+        (one point in time for all; test users without a train pair are left out), "leave_one_out", "leave_one_out_time",
+        "none" (all pairs are train); "auto" is "given" if there are two files, else "ratio". All but "given" split the
+        union of the files. After a split by time, validation is by time too.
+      test_fraction: for "ratio", "time" and "time_global", and for the synthetic set.
       split_seed: for "ratio" and "leave_one_out".
       user_column, item_column, time_column: see `read_interactions`.
+      rating_column: the column that `min_rating` reads; None for the usual names (rating, stars, plays, ..).
+      min_rating: leave out rows with a lower rating; None keeps all.
+      min_user_items, min_item_users: leave out users with fewer items and items with fewer users, until all have enough.
+      deduplicate: which row of a repeated pair counts, the "first" or the "last": by time, else in the order of the file.
       synthetic: arguments of `generate`, if the dataset is "synthetic".
       user_features, item_features: a file of side information, see `onebp_jax.data.features`; "auto" is `users.*` or
         `items.*` beside the files of the set. Items that only this file has join the item catalogue.
@@ -64,24 +75,24 @@ def load(
       UserError: the set cannot be found, read or split as asked, or it is not fit for training (see `check`).
     """
     name = os.fspath(dataset)
-    if split not in SPLITS:
-        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}; choose one of them")
+    choices = Choices(split, test_fraction, split_seed, min_rating, min_user_items, min_item_users, deduplicate)
+    check_choices(choices)
     if name == "synthetic":
         made = _generate({"test_fraction": test_fraction, **(synthetic or {})})
         frames = [pd.DataFrame(pairs, columns=["user", "item"]) for pairs in (made.train, made.test)]
-        user_ids, item_ids, given, truth = made.user_ids, made.item_ids, made.split, made.truth
-        folder = None
+        tables = Tables(frames, indexed=True, sizes=(made.num_users, made.num_items), given=made.split)
+        loaded, folder = assemble(name, tables, choices), None
+        if not choices.filters:
+            loaded = replace(loaded, truth=made.truth)
     else:
         files = _find(name, data_dir, download)
-        columns = {"user_column": user_column, "item_column": item_column, "time_column": time_column}
-        indexed = files[0].name.endswith(LIGHTGCN)
-        frames, user_ids, item_ids = number_ids([read_interactions(file, **columns) for file in files], indexed=indexed)
+        roles = Roles(user_column, item_column, time_column, rating_column, min_rating is not None, choices.by_time)
+        frames = [read_roles(file, roles, say=file == files[0]) for file in files]
         folder = files[0].parent
         note = folder / "split.txt"
-        given, truth = note.read_text().strip() if note.is_file() else "given", None
-    train, test, sentence, duplicates = _split(name, frames, split, test_fraction, split_seed)
-    loaded = Dataset(name, train, test, user_ids, item_ids, sentence or given, duplicates, truth)
-    check(loaded)
+        given = note.read_text().strip() if note.is_file() else "given"
+        indexed = files[0].name.endswith(LIGHTGCN)
+        loaded = assemble(name, Tables(frames, indexed=indexed, given=given), choices)
     wanted = {"user": (user_features, user_column), "item": (item_features, item_column)}
     return with_features(loaded, wanted, tuple(feature_columns), folder)
 
@@ -91,30 +102,6 @@ def _generate(options: dict) -> Dataset:
         return generate(**options)
     except TypeError as error:
         raise UserError(f"synthetic: {error}; pass arguments of onebp_jax.data.generate") from error
-
-
-def _split(name: str, frames: list[pd.DataFrame], split: str, fraction: float, seed: int) -> tuple:
-    """Train pairs, test pairs, a sentence that describes the split (None for the given one), number of duplicates."""
-    if split == "auto":
-        split = "given" if len(frames) == 2 else "ratio"
-    if split == "given":
-        if len(frames) == 1:
-            raise UserError(f"{name}: one file has no given split; use split 'ratio', or a folder with train and test")
-        (train, dropped), (test, more) = map(deduplicate, frames)
-        return to_pairs(train), to_pairs(test), None, dropped + more
-    timed = split.endswith("time")
-    if timed and not all("time" in frame for frame in frames):
-        raise UserError(
-            f"{name}: split is {split!r} but there are no times; use 'ratio' or 'leave_one_out', or load a file with a "
-            "column timestamp or time (another name: time_column)"
-        )
-    whole, dropped = deduplicate(pd.concat(frames, ignore_index=True))
-    pairs, times = to_pairs(whole), whole["time"].to_numpy() if timed else None
-    how = "latest" if timed else "random"
-    seeded = "" if timed else f", seed {seed}"
-    if split.startswith("leave_one_out"):
-        return *leave_one_out(pairs, seed, times), f"leave one out, {how}{seeded}", dropped
-    return *per_user_ratio(pairs, fraction, seed, times), f"per-user {how} {100 * fraction:g} %{seeded}", dropped
 
 
 def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list[Path]:

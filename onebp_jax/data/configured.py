@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from absl import logging
-
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import parse_columns
@@ -32,7 +30,4 @@ def load_configured(config, data_dir: str | os.PathLike | None = None) -> Datase
     options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
     features = {name: config[name] for name in ("user_features", "item_features")}
     features["feature_columns"] = parse_columns(config.feature_columns)
-    dataset = load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)
-    if dataset.duplicates:
-        logging.warning("%s: %d repeated (user, item) pairs were dropped", dataset.name, dataset.duplicates)
-    return dataset
+    return load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)

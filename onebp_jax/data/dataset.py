@@ -13,6 +13,7 @@ import pandas as pd
 from flax import struct
 
 from onebp_jax.data.pairs import pair_keys
+from onebp_jax.data.splits import ONE_CUT
 from onebp_jax.errors import UserError
 
 
@@ -47,6 +48,8 @@ class Dataset:
       duplicates: how many repeated (user, item) pairs were dropped.
       truth: the latent types of a synthetic set, else None.
       user_features, item_features: side information, `Features` with one row per internal id, else None.
+      train_times: `[P]`, the time of each train pair if the split is by time, else None. Then validation is the latest part
+        of train: of each user, or, if `one_cut`, of all users together.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Dataset:
     truth: dict[str, np.ndarray] | None = None
     user_features: Features | None = None
     item_features: Features | None = None
+    train_times: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -69,6 +73,11 @@ class Dataset:
     def num_items(self) -> int:
         """`N`; it counts items without pairs too."""
         return len(self.item_ids)
+
+    @property
+    def one_cut(self) -> bool:
+        """Whether the split is by one point in time for all users (`split="time_global"`)."""
+        return self.train_times is not None and self.split.startswith(ONE_CUT)
 
 
 def check(dataset: Dataset) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import item_counts
-from onebp_jax.data.splits import hold_out_validation, of_some_users
+from onebp_jax.data.splits import hold_out_validation, of_some_users, one_cut
 from onebp_jax.data.streamed import StreamedDataset, train_pairs_of
 from onebp_jax.errors import UserError
 
@@ -32,11 +32,20 @@ def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np
     if isinstance(dataset, Dataset):
         if split == "test":
             return dataset.train, some(dataset.test)
-        kept, held_out = hold_out_validation(dataset.train, config.validation_fraction, config.seed)
+        kept, held_out = _validation(config, dataset)
         return kept, some(held_out)
     wanted = some(getattr(dataset, split))
     users = np.unique(wanted[:, 0])
     return known_pairs(dataset, users) if split == "test" else train_pairs_of(dataset, users), wanted
+
+
+def _validation(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """`(kept, held_out)` of the train part: random, or, if the split is by time, the latest."""
+    fraction, times = config.validation_fraction, dataset.train_times
+    if times is None or not dataset.one_cut:
+        return hold_out_validation(dataset.train, fraction, config.seed, times)
+    kept, held_out = one_cut(dataset.train, fraction, times)
+    return kept, held_out[np.isin(held_out[:, 0], kept[:, 0])]
 
 
 def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.ndarray:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from onebp_jax.data.columns import COLUMNS, listed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.ids import int64_or_text, original_ids
-from onebp_jax.data.readers import COLUMNS, listed, read_table, without_rows
+from onebp_jax.data.readers import read_table, without_rows
 from onebp_jax.errors import UserError
 
 _ENDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")

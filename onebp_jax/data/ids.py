@@ -10,12 +10,15 @@ import pandas as pd
 from onebp_jax.errors import UserError
 
 
-def number_ids(frames: list[pd.DataFrame], *, indexed: bool) -> tuple[list[pd.DataFrame], np.ndarray, np.ndarray]:
+def number_ids(
+    frames: list[pd.DataFrame], *, indexed: bool, sizes: tuple[int, int] | None = None
+) -> tuple[list[pd.DataFrame], np.ndarray, np.ndarray]:
     """Replaces the ids in the columns user and item of the frames by internal ids.
 
     Args:
       frames: as `read_interactions` returns them. The ids of all frames together are numbered by first appearance.
-      indexed: True if the ids are already internal ids (LightGCN text); then they are only checked.
+      indexed: True if the ids are already internal ids (LightGCN text, a matrix); then they are only checked.
+      sizes: `(M, N)` of indexed ids; None: up to the largest id.
     Returns:
       The frames with int32 ids, the original user ids `[M]` and item ids `[N]` (int64 or text).
     Raises:
@@ -23,10 +26,11 @@ def number_ids(frames: list[pd.DataFrame], *, indexed: bool) -> tuple[list[pd.Da
     """
     frames = [frame.copy() for frame in frames]
     originals = []
-    for role in ("user", "item"):
+    for column, role in enumerate(("user", "item")):
         joined = _join([frame.loc[:, role] for frame in frames])
         if indexed:
-            codes, original = joined.to_numpy(), _dense_ids(joined.to_numpy(), role)
+            codes = joined.to_numpy()
+            original = np.arange(sizes[column], dtype=np.int64) if sizes else _dense_ids(codes, role)
         else:
             codes, original = pd.factorize(joined)
             original = int64_or_text(original)
@@ -35,6 +39,16 @@ def number_ids(frames: list[pd.DataFrame], *, indexed: bool) -> tuple[list[pd.Da
         for frame, part in zip(frames, np.split(codes.astype(np.int32), ends[:-1]), strict=True):
             frame[role] = part
     return frames, originals[0], originals[1]
+
+
+def renumber(
+    frames: list[pd.DataFrame], user_ids: np.ndarray, item_ids: np.ndarray
+) -> tuple[list[pd.DataFrame], np.ndarray, np.ndarray]:
+    """Numbers the internal ids that the frames still use anew, by first appearance; returns as `number_ids`."""
+    frames, users, items = number_ids(
+        [frame.astype({"user": np.int64, "item": np.int64}) for frame in frames], indexed=False
+    )
+    return frames, user_ids[users], item_ids[items]
 
 
 def original_ids(column: pd.Series, is_text: bool) -> np.ndarray | pd.api.extensions.ExtensionArray:
@@ -64,7 +78,7 @@ def numeric(column: pd.Series) -> pd.Series:
     return pd.Series(pd.to_numeric(column, errors="coerce"))
 
 
-def to_numbers(path: Path, column: pd.Series) -> pd.Series:
+def to_numbers(path: str | Path, column: pd.Series) -> pd.Series:
     """Numbers as they are, dates as nanoseconds since 1970; raises `UserError` for any other value."""
     times = numeric(column)
     if times.isna().any():

@@ -6,16 +6,6 @@ import numpy as np
 import pandas as pd
 
 
-def deduplicate(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Keeps one row per (user, item) pair: the earliest if there is a column time, else the first in the file.
-
-    Returns the frame in its old order, and how many rows were dropped.
-    """
-    ordered = frame.sort_values("time", kind="stable") if "time" in frame else frame
-    kept = frame.loc[ordered.drop_duplicates(["user", "item"]).index.sort_values()]
-    return kept, len(frame) - len(kept)
-
-
 def to_pairs(frame: pd.DataFrame) -> np.ndarray:
     """The columns user and item as `int32[P, 2]`."""
     return np.ascontiguousarray(frame[["user", "item"]].to_numpy(dtype=np.int32))

@@ -13,19 +13,17 @@ All formats but Parquet may be compressed (`.gz`). Text is UTF-8, or else Latin-
 from __future__ import annotations
 
 import csv
-import difflib
 import gzip
 import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.ids import original_ids, to_numbers
+from onebp_jax.data.columns import Roles, choose_columns, interactions, say_unused_ratings
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 RAW = {"header": None, "names": ["user", "item", "rating", "timestamp"], "quoting": csv.QUOTE_NONE}
@@ -39,15 +37,15 @@ LAYOUTS = {  # ending of the name -> options of pandas.read_csv
 MOST = np.iinfo(np.int32).max  # the largest id
 LIGHTGCN = (".txt", ".txt.gz")
 SUFFIXES = (*LIGHTGCN, ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".inter", ".inter.gz", ".parquet")
-COLUMNS = {
-    "user": ("user", "user_id", "userId", "uid"),
-    "item": ("item", "item_id", "itemId", "movieId", "iid"),
-    "time": ("timestamp", "time"),
-}
 
 
 def read_interactions(
-    path: str | Path, *, user_column: str | None = None, item_column: str | None = None, time_column: str | None = None
+    path: str | Path,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    rating_column: str | None = None,
 ) -> pd.DataFrame:
     """Reads one file of any of the formats above; the name tells which.
 
@@ -55,33 +53,29 @@ def read_interactions(
       path: the file.
       user_column, item_column, time_column: names of columns. The default is the first that the file has of user,
         user_id, userId, uid; of item, item_id, itemId, movieId, iid; and of timestamp, time (a file may have no times).
+      rating_column: the name of a column of numbers. By default ratings are not read.
     Returns:
-      The columns user and item, and time (a number) if the file has it; one row per interaction, in file order.
+      The columns user and item, and time and rating (numbers) if they are read; one row per interaction, in file order.
       Ids are int64, or text if they are text in Parquet or integers would lose how they are written ("007").
     Raises:
       UserError: if the file is missing, damaged, empty, or not what its name says.
     """
-    path = Path(path)
-    requested = {"user": user_column, "item": item_column, "time": time_column}
+    return read_roles(Path(path), Roles(user_column, item_column, time_column, rating_column))
+
+
+def read_roles(path: Path, roles: Roles, *, say: bool = False) -> pd.DataFrame:
+    """As `read_interactions`; `say` that a column of ratings is not used."""
     if path.name.endswith(LIGHTGCN):
-        if any(requested.values()):
+        if any(roles[:4]) or roles.rated:
             raise UserError(f"{path}: LightGCN text has no columns to choose; leave user_column and the others out")
         return pd.DataFrame(read_lightgcn(path), columns=["user", "item"])
-    frame, is_text = read_table(path)
-    columns = choose_columns(path, list(frame), requested)
-    if frame.empty:
+    table, is_text = read_table(path)
+    choose_columns(path, list(table), roles)
+    if table.empty:
         raise UserError(f"{path}: {without_rows(is_text)}; check the program that wrote it")
-    found = {}
-    for role, name in columns.items():
-        column: pd.Series = frame.loc[:, name].reset_index(drop=True)
-        missing = column.isna().to_numpy()
-        if missing.any():
-            raise UserError(
-                f"{path}: missing values: {missing.sum()} in the {role} column, the first in data row "
-                f"{missing.argmax() + 1}, expected none; remove or fill these rows"
-            )
-        found[role] = to_numbers(path, column) if role == "time" else original_ids(column, is_text)
-    return pd.DataFrame(found)
+    if say:
+        say_unused_ratings(path, list(table), roles)
+    return interactions(path, table, is_text, roles)
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, bool]:
@@ -134,13 +128,6 @@ def _explain(path: str | Path, lines: list[bytes]) -> None:
                     f"{path}: line {row}: {problem}: {token[:40].decode(errors='replace')!r}; LightGCN text is 'user "
                     f"item item ...' with ids from 0 to {MOST}: convert to CSV (columns user,item; name .csv)"
                 )
-
-
-def listed(columns: Iterable[str]) -> str:
-    """Column names for a message: quoted if they have a comma, escaped if they cannot be printed, cut if they are long."""
-    names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
-    names = [f'"{name}"' if "," in name else name for name in names]
-    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
 
 
 def _check_file(path: Path) -> None:
@@ -206,23 +193,3 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: {NEEDS_PYARROW}, or convert it to CSV") from error
     except (OSError, ValueError) as error:  # pyarrow raises a ValueError for a damaged file
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
-
-
-def choose_columns(path: Path, found: list[str], requested: dict[str, str | None]) -> dict[str, str]:
-    """Which column holds each role: user, item and, if the file has it, time; raises as `read_interactions`."""
-    chosen = {}
-    for role, defaults in COLUMNS.items():
-        asked = requested[role]
-        wanted = (asked,) if asked else defaults
-        column = next((name for name in wanted if name in found), None)
-        if column:
-            chosen[role] = column
-        elif role != "time" or asked:
-            near = [match for name in wanted for match in difflib.get_close_matches(name, found, 1, cutoff=0.5)]
-            raise UserError(
-                f"{path}: no {role} column: expected {' or '.join(wanted)}, the file has {listed(found)}"
-                f"{f' (nearest: {near[0]})' if near else ''}; choose one with {role}_column"
-            )
-    if len(set(chosen.values())) < len(chosen):
-        raise UserError(f"{path}: one column has two roles: {chosen}; choose different columns")
-    return chosen

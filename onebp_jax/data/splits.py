@@ -15,6 +15,8 @@ from onebp_jax.errors import UserError
 
 # Each purpose has its own random numbers, so a test split and a validation split with the same seed are independent.
 RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION, ROW_GROUPS, WINDOW = range(7)
+# The beginning of the sentence that describes a split by one point in time for all users.
+ONE_CUT = "one cut in time"
 
 
 def per_user_ratio(
@@ -46,14 +48,44 @@ def leave_one_out(pairs: np.ndarray, seed: int, times: np.ndarray | None = None)
     return _hold_out(pairs, np.ones_like(_counts(pairs)), _keys(pairs, seed, LEAVE_ONE_OUT, times))
 
 
-def hold_out_validation(pairs: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def one_cut(pairs: np.ndarray, fraction: float, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Holds out the latest pairs of all users together: those at or after one point in time.
+
+    Pairs of equal time stay together, so the share held out is the nearest possible to `fraction`, and no pair that is kept is
+    as late as one that is held out. A user may keep no pair. Arguments and returns as in `per_user_ratio`.
+
+    Raises:
+      UserError: all pairs have the same time.
+
+    >>> kept, held_out = one_cut(np.array([[0, 5], [1, 6], [0, 7]], np.int32), 0.4, times=[3, 1, 2])
+    >>> kept.tolist(), held_out.tolist()
+    ([[1, 6], [0, 7]], [[0, 5]])
+    """
+    _counts(pairs, fraction)
+    times = _keys(pairs, 0, RATIO, times)
+    count = round(len(pairs) * fraction)
+    if not count:
+        return pairs, pairs[:0]
+    cut = np.partition(times, -count)[-count]
+    late = [times >= cut, times > cut]
+    if late[0].all() and not late[1].any():
+        raise UserError(
+            f"one cut in time: all {len(pairs)} pairs have the same time; split by 'ratio', or give other times"
+        )
+    held_out = min(late, key=lambda held: (held.all() or not held.any(), abs(int(held.sum()) - count)))
+    return pairs[~held_out], pairs[held_out]
+
+
+def hold_out_validation(
+    pairs: np.ndarray, fraction: float, seed: int, times: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Holds out `round(n * fraction)` train pairs of every user, but at least 1 if the user has 5 or more.
 
     Arguments and returns as in `per_user_ratio`; a fraction of 0 holds out nothing.
     """
     counts = _counts(pairs, fraction)
     at_least = (counts >= 5) & (fraction > 0)
-    return _hold_out(pairs, np.maximum(np.rint(counts * fraction), at_least), _keys(pairs, seed, VALIDATION))
+    return _hold_out(pairs, np.maximum(np.rint(counts * fraction), at_least), _keys(pairs, seed, VALIDATION, times))
 
 
 def of_some_users(pairs: np.ndarray, count: int, seed: int) -> np.ndarray:

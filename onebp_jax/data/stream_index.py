@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.readers import choose_columns
+from onebp_jax.data.columns import Roles, choose_columns
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def open_stream(
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")
-    metadata, columns = _common_columns(files, {"user": user_column, "item": item_column})
+    metadata, columns = _common_columns(files, Roles(user_column, item_column))
     groups = np.array(
         [
             (file, group, found.row_group(group).num_rows)
@@ -119,17 +119,15 @@ def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> n
     return ids
 
 
-def _common_columns(
-    files: tuple[Path, ...], requested: dict[str, str | None]
-) -> tuple[tuple[pq.FileMetaData, ...], tuple[str, str]]:
+def _common_columns(files: tuple[Path, ...], roles: Roles) -> tuple[tuple[pq.FileMetaData, ...], tuple[str, str]]:
     """The metadata of every file, and the names of the user and the item column, which must be alike in all files."""
     metadata, names, kinds = [], ("", ""), ""
     for path in files:
         found, schema = _open(path)
         # The columns of the first file are the ones to look for in the others.
-        columns = choose_columns(path, schema.names, {**requested, "time": None})
+        columns = choose_columns(path, schema.names, roles)
         names = columns["user"], columns["item"]
-        requested = {"user": names[0], "item": names[1]}
+        roles = Roles(*names)
         of_file = " and ".join(f"{name} {_kind(path, schema.field(name))}" for name in names)
         if kinds and kinds != of_file:
             raise UserError(

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.catalogue import NAMES
+from onebp_jax.data.filters import deduplicate
 from onebp_jax.data.ids import int64_or_text
-from onebp_jax.data.pairs import deduplicate, in_sorted, pair_keys, row_places, split_keys
+from onebp_jax.data.pairs import in_sorted, pair_keys, row_places, split_keys
 from onebp_jax.data.readers import read_interactions
 from onebp_jax.data.stream import UserItemIndex, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream, read_group

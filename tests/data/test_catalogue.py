@@ -121,8 +121,9 @@ class TestOwnFiles:
     @pytest.mark.parametrize(
         ("split", "sentence", "test"),
         [
-            ("time", "per-user latest 20 %", [2, 4]),
-            ("leave_one_out_time", "leave one out, latest", [4]),
+            ("time", "per-user latest 20 %, validation latest too", [2, 4]),
+            ("leave_one_out_time", "leave one out, latest, validation latest too", [4]),
+            ("time_global", "one cut in time, latest 20 %, validation by a cut too", [2, 4]),
             ("leave_one_out", "leave one out, random, seed 0", None),
         ],
     )

@@ -13,8 +13,9 @@ from scipy import stats
 
 from onebp_jax.data import epoch_batches, open_stream, read_interactions, stream, stream_index, train_csr
 from onebp_jax.data.device import to_device
+from onebp_jax.data.filters import deduplicate
 from onebp_jax.data.ids import number_ids
-from onebp_jax.data.pairs import deduplicate, to_pairs
+from onebp_jax.data.pairs import to_pairs
 from onebp_jax.data.splits import ROW_GROUPS, WINDOW, generator
 from onebp_jax.errors import UserError
 

@@ -1,0 +1,164 @@
+"""Tables of interactions -> a `Dataset`: ids are numbered, rows filtered, pairs split. Files and frames both come here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from onebp_jax.data.dataset import Dataset, check
+from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
+from onebp_jax.data.ids import number_ids, renumber
+from onebp_jax.data.pairs import pair_keys, to_pairs
+from onebp_jax.data.splits import ONE_CUT, leave_one_out, one_cut, per_user_ratio
+from onebp_jax.errors import UserError
+
+SPLITS = ("auto", "given", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none")
+BY_TIME = ("time", "time_global", "leave_one_out_time")
+
+
+class Choices(NamedTuple):
+    """How tables become a data set; the fields are arguments of `load` and described there."""
+
+    split: str = "auto"
+    test_fraction: float = 0.2
+    split_seed: int = 0
+    min_rating: float | None = None
+    min_user_items: int = 0
+    min_item_users: int = 0
+    deduplicate: str = "first"
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the split needs times."""
+        return self.split in BY_TIME
+
+    @property
+    def filters(self) -> bool:
+        """Whether users or items may be left out."""
+        return self.min_rating is not None or max(self.min_user_items, self.min_item_users) > 1
+
+
+class Tables(NamedTuple):
+    """Interactions before they are numbered and split.
+
+    Attributes:
+      frames: one frame, or the train and the test frame: the columns user and item, and time and rating if known.
+      indexed: whether the ids are internal ids already.
+      sizes: `(M, N)` of indexed ids; None: up to the largest id.
+      given: a sentence that describes the split of two frames.
+    """
+
+    frames: list[pd.DataFrame]
+    indexed: bool = False
+    sizes: tuple[int, int] | None = None
+    given: str = "given"
+
+
+def check_choices(choices: Choices) -> None:
+    """Raises `UserError` for a choice that does not exist."""
+    split, fraction = choices.split, choices.test_fraction
+    if split not in SPLITS:
+        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}; choose one of them")
+    if choices.deduplicate not in KEEPS:
+        raise UserError(f"deduplicate={choices.deduplicate!r}: expected {' or '.join(KEEPS)}; choose one of them")
+    if not 0 <= fraction < 1:
+        raise UserError(f"test_fraction={fraction}: expected 0 <= test_fraction < 1; 0.2 holds out a fifth")
+    for name in ("min_user_items", "min_item_users"):
+        if getattr(choices, name) < 0:
+            raise UserError(f"{name}={getattr(choices, name)}: expected 0 or more; 0 keeps all")
+
+
+def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
+    """The data set, checked; every row that is left out is counted in a warning.
+
+    The order: repeated pairs, then `min_rating`, then `min_user_items` and `min_item_users`, then the split. Two frames with a
+    given split are filtered together.
+    """
+    split = choices.split
+    if split == "auto":
+        split = "given" if len(tables.frames) == 2 else "ratio"
+    if split == "given" and len(tables.frames) == 1:
+        raise UserError(f"{name}: one file has no given split; use split 'ratio', or a folder with train and test")
+    if choices.by_time and not all("time" in frame for frame in tables.frames):
+        raise UserError(
+            f"{name}: split is {split!r} but there are no times; use 'ratio' or 'leave_one_out', or load a file with a "
+            "column timestamp or time (another name: time_column)"
+        )
+    # After a filter, ids that nothing uses are no part of the catalogue.
+    indexed = tables.indexed and not choices.filters
+    frames, user_ids, item_ids = number_ids(tables.frames, indexed=indexed, sizes=tables.sizes)
+    parts = frames if split == "given" else [pd.concat(frames, ignore_index=True)]
+    parts, dropped = zip(*(deduplicate(part, choices.deduplicate) for part in parts), strict=True)
+    if sum(dropped):
+        logging.warning(
+            "%s: %d repeated (user, item) pairs were dropped, the %s row of each counts",
+            *(name, sum(dropped), choices.deduplicate),
+        )
+    parts = list(parts)
+    if choices.min_rating is not None:
+        parts = rated(name, parts, choices.min_rating)
+    if max(choices.min_user_items, choices.min_item_users) > 1:
+        parts = core(name, parts, choices.min_user_items, choices.min_item_users)
+    if choices.filters:
+        parts, user_ids, item_ids = renumber(parts, user_ids, item_ids)
+    train, test, times, sentence = _split(parts, split, choices)
+    if split == "time_global" or split == "given" and choices.filters:
+        test = _of_known_users(name, train, test)
+    sentence = (sentence or tables.given) + _filtered(choices)
+    made = Dataset(name, train, test, user_ids, item_ids, sentence, sum(dropped), train_times=times)
+    check(made)
+    return made
+
+
+def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
+    """Train pairs, test pairs, the times of the train pairs, a sentence (None for the given split)."""
+    if split == "given":
+        return *map(to_pairs, parts), None, None
+    (whole,), fraction, seed = parts, choices.test_fraction, choices.split_seed
+    pairs, times = to_pairs(whole), whole["time"].to_numpy() if choices.by_time else None
+    if split == "none":
+        return pairs, pairs[:0], None, "none, all pairs are train"
+    if split == "time_global" and times is not None:
+        train, test = one_cut(pairs, fraction, times)
+        sentence = f"{ONE_CUT}, latest {100 * fraction:g} %, validation by a cut too"
+    elif split.startswith("leave_one_out"):
+        train, test = leave_one_out(pairs, seed, times)
+        sentence = (
+            "leave one out, latest, validation latest too" if choices.by_time else f"leave one out, random, seed {seed}"
+        )
+    else:
+        train, test = per_user_ratio(pairs, fraction, seed, times)
+        share = f"{100 * fraction:g} %"
+        sentence = f"per-user random {share}, seed {seed}"
+        if choices.by_time:
+            sentence = f"per-user latest {share}, validation latest too"
+    if times is not None:
+        times = times[np.isin(pair_keys(pairs), pair_keys(train))]
+    return train, test, times, sentence
+
+
+def _of_known_users(name: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """The test pairs of users with training pairs; says how many are left out."""
+    known = np.isin(test[:, 0], train[:, 0])
+    if not known.all():
+        unknown = len(np.unique(test[~known, 0]))
+        logging.warning(
+            "%s: %d test users without a train pair are left out of the test part, with %d of %d pairs",
+            *(name, unknown, len(test) - known.sum(), len(test)),
+        )
+    return test[known]
+
+
+def _filtered(choices: Choices) -> str:
+    """The filters, for the sentence of the split."""
+    said = ""
+    if choices.min_rating is not None:
+        said += f"; ratings of at least {choices.min_rating:g}"
+    if max(choices.min_user_items, choices.min_item_users) > 1:
+        said += (
+            f"; users with {choices.min_user_items} items or more, items with {choices.min_item_users} users or more"
+        )
+    return said

@@ -1,0 +1,120 @@
+"""The columns of a table that hold users, items, times and ratings: found by their usual names, or named; then checked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from absl import logging
+
+from onebp_jax.data.ids import numeric, original_ids, to_numbers
+from onebp_jax.errors import UserError
+
+COLUMNS = {
+    "user": ("user", "user_id", "userId", "uid"),
+    "item": ("item", "item_id", "itemId", "movieId", "iid"),
+    "time": ("timestamp", "time"),
+}
+# Columns that say how much a user liked an item. They are used only where a threshold asks for them.
+RATINGS = ("rating", "ratings", "score", "stars", "plays", "playcount", "play_count", "count", "weight")
+
+
+class Roles(NamedTuple):
+    """The names of columns; None for the usual ones.
+
+    Attributes:
+      rating: None for the usual ones if `rated`.
+      rated: whether ratings are needed.
+      timed: whether times are needed.
+    """
+
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    rating: str | None = None
+    rated: bool = False
+    timed: bool = True
+
+
+def interactions(source: str | Path, table: pd.DataFrame, is_text: bool, roles: Roles) -> pd.DataFrame:
+    """The columns user and item of a table, and time and rating if it has them; one row per interaction, in order.
+
+    Args:
+      source: what the table is, for messages.
+      is_text: whether all columns are text from a text file.
+
+    Raises:
+      UserError: a column is missing or has missing or wrong values.
+    """
+    columns = choose_columns(source, list(table), roles)
+    found = {}
+    for role, name in columns.items():
+        column: pd.Series = table.loc[:, name].reset_index(drop=True)
+        missing = column.isna().to_numpy()
+        if missing.any():
+            raise UserError(
+                f"{source}: missing values: {missing.sum()} in the {role} column, the first in data row "
+                f"{missing.argmax() + 1}, expected none; remove or fill these rows"
+            )
+        if role == "time":
+            found[role] = to_numbers(source, column)
+        elif role == "rating":
+            found[role] = _ratings(source, name, column)
+        else:
+            found[role] = original_ids(column, is_text)
+    return pd.DataFrame(found)
+
+
+def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:
+    """Which column holds each role: user, item and, if there are any, time and rating; raises as `interactions`."""
+    chosen = {}
+    for role, defaults in (*COLUMNS.items(), ("rating", RATINGS)):
+        asked = getattr(roles, role)
+        if role == "rating" and not roles.rated and not asked:
+            continue
+        wanted = (asked,) if asked else defaults
+        column = next((name for name in wanted if name in found), None)
+        if column:
+            chosen[role] = column
+        elif role in ("user", "item", "rating") or asked:
+            near = [match for name in wanted for match in difflib.get_close_matches(name, found, 1, cutoff=0.5)]
+            raise UserError(
+                f"{source}: no {role} column: expected {' or '.join(wanted)}, the file has {listed(found)}"
+                f"{f' (nearest: {near[0]})' if near else ''}; choose one with {role}_column"
+            )
+    if len(set(chosen.values())) < len(chosen):
+        raise UserError(f"{source}: one column has two roles: {chosen}; choose different columns")
+    return chosen
+
+
+def say_unused_ratings(source: str | Path, found: list[str], roles: Roles) -> None:
+    """Warns once that a column of ratings is not used."""
+    used = set(filter(None, roles[:4]))
+    unused = [name for name in found if name.lower() in RATINGS and name not in used]
+    if unused and not roles.rated:
+        logging.warning(
+            "%s: the column %s is not used, each row counts as one interaction; min_rating sets a threshold",
+            *(source, unused[0]),
+        )
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Column names for a message: quoted if they have a comma, escaped if they cannot be printed, cut if they are long."""
+    names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
+    names = [f'"{name}"' if "," in name else name for name in names]
+    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
+
+
+def _ratings(source: str | Path, name: str, column: pd.Series) -> pd.Series:
+    """The ratings as numbers."""
+    numbers = numeric(column)
+    wrong = numbers.isna().to_numpy()
+    if wrong.any():
+        raise UserError(
+            f"{source}: the rating column {name} has {column.iloc[wrong.argmax()]!r} in data row {wrong.argmax() + 1}, "
+            "expected numbers; correct it, or choose another column with rating_column"
+        )
+    return numbers

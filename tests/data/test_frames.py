@@ -1,0 +1,107 @@
+"""`from_frame`: frames and matrices give the data set that the same rows in a file give."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from onebp_jax.data import from_frame, load
+from onebp_jax.errors import UserError
+
+FRAME = pd.DataFrame(
+    {
+        "user": ["ann", "ann", "ann", "bob", "bob", "bob", "ann"],
+        "item": [10, 20, 30, 10, 20, 40, 10],
+        "plays": [1, 5, 3, 4, 5, 1, 5],
+        "time": [3, 1, 2, 4, 5, 6, 7],
+    }
+)
+
+
+def error_of(*args, **kwargs):
+    """The message, which has to be one line."""
+    with pytest.raises(UserError) as caught:
+        from_frame(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def assert_same(one, other):
+    for field in dataclasses.fields(one):
+        if field.name != "name":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), field.name)
+
+
+@pytest.mark.parametrize(
+    "split", ["auto", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none"]
+)
+@pytest.mark.parametrize("changed", [{}, {"min_rating": 3}, {"deduplicate": "last", "min_item_users": 2}])
+def test_a_frame_is_what_its_file_is(tmp_path, split, changed):
+    FRAME.to_csv(tmp_path / "own.csv", index=False)
+    options = {"split": split, "test_fraction": 0.3, **changed}
+    assert_same(from_frame(FRAME, **options), load(tmp_path / "own.csv", **options))
+
+
+def test_two_frames_are_a_given_split(tmp_path):
+    train, test = FRAME.iloc[:5], pd.DataFrame({"user": ["bob"], "item": [30]})
+    train.to_csv(tmp_path / "train.csv", index=False)
+    test.to_csv(tmp_path / "test.csv", index=False)
+    dataset = from_frame(train, test=test, name="mine")
+    assert_same(dataset, load(tmp_path))
+    assert (dataset.name, dataset.split, dataset.test.tolist()) == ("mine", "given", [[1, 2]])
+
+
+def test_columns_are_named_and_a_named_index_is_a_column():
+    named = FRAME.rename(columns={"user": "who", "item": 0})
+    dataset = from_frame(named.set_index("who"), user_column="who", item_column="0", split="none")
+    assert_same(dataset, from_frame(FRAME, split="none"))
+    assert "choose one with user_column" in error_of(named)
+
+
+def test_split_none_keeps_all_pairs():
+    dataset = from_frame(FRAME, split="none")
+    assert len(dataset.train) == 6 and dataset.test.shape == (0, 2) and dataset.split == "none, all pairs are train"
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array])
+def test_a_matrix_has_users_in_rows_and_items_in_columns(kind):
+    matrix = kind(np.array([[0, 2.0, 0, 5], [0, 0, 0, 0], [1, 0, 0, 4]]))
+    dataset = from_frame(matrix, split="none")
+    assert sorted(map(tuple, dataset.train.tolist())) == [(0, 1), (0, 3), (2, 0), (2, 3)]
+    assert (dataset.num_users, dataset.num_items) == (3, 4)  # with rows and columns that hold nothing
+    high = from_frame(matrix, split="none", min_rating=4)
+    assert (high.user_ids.tolist(), high.item_ids.tolist()) == ([0, 2], [3])
+    given = from_frame(matrix, test=kind(np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])))
+    assert given.test.tolist() == [[0, 0]] and given.split == "given"
+
+
+def test_stored_zeros_are_left_out_in_a_line(caplog):
+    matrix = sparse.csr_matrix((np.array([1.0, 0.0]), ([0, 1], [0, 1])), shape=(2, 2))
+    assert from_frame(matrix, split="none").train.tolist() == [[0, 0]]
+    assert "1 stored zeros" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "words"),
+    [
+        ({"user": [1]}, {}, "a dict, expected a pandas DataFrame"),
+        (FRAME.to_numpy(), {}, "a ndarray, expected"),
+        ("clicks.csv", {}, "give data.load the path"),
+        (FRAME[:0], {}, "no rows"),
+        (FRAME, {"test": sparse.eye(2)}, "two of one kind"),
+        (sparse.eye(2), {"test": sparse.eye(3)}, "shapes"),
+        (sparse.eye(2), {"split": "time"}, "no times"),
+        (FRAME, {"split": "given"}, "no given split"),
+        (FRAME, {"test_fraction": 2}, "expected 0 <= test_fraction < 1"),
+        (FRAME, {"split": "all"}, "expected one of"),
+        (FRAME, {"deduplicate": "any"}, "expected first or last"),
+        (FRAME, {"min_rating": 9}, "the highest rating is 5"),
+        (FRAME, {"min_user_items": 9}, "no row of frame is left"),
+        (FRAME, {"min_rating": 3, "rating_column": "stars"}, "no rating column: expected stars"),
+        (FRAME.drop(columns="plays"), {"min_rating": 3}, "no rating column"),
+    ],
+)
+def test_errors(frame, options, words):
+    assert words in error_of(frame, **options)
