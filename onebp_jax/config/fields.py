@@ -129,7 +129,9 @@ GROUPS: dict[str, dict[str, Field]] = {
     "Evaluation": {
         "protocol": Field("honest", one_of(*PROTOCOLS), "honest: choose on validation; paper_oracle: on the test set."),
         "validation_fraction": Field(
-            0.1, number(0, 0.9, above=True), "The share of each user's training pairs that validation holds out."
+            0.1,
+            number(0, 0.9),
+            "The share of each user's training pairs that validation holds out; 0: nothing, and the last epoch counts.",
         ),
         "eval_every": Field(1, whole(1), "Epochs between two evaluations."),
         "read_test": Field(True, true_or_false, "False: a trial of a search, which never measures on the test set."),
@@ -169,6 +171,10 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     check_options(config.options)
     if not config.read_test and config.protocol != "honest":
         raise UserError(f"read_test=False: expected protocol='honest', {config.protocol!r} chooses on the test set")
+    if not (config.read_test or config.validation_fraction):
+        raise UserError(
+            "validation_fraction=0: expected more than 0 with read_test=False, a trial measures on validation"
+        )
     if config.stream_window:
         _check_streamed(config)
 

@@ -81,8 +81,8 @@ def _in_memory(config, epoch_unit: str, dataset: Dataset) -> Feed:
     shape = dataset.num_users, dataset.num_items
     train, held_out, watched = dataset.train, of_some_users(dataset.test, config.eval_users, config.seed), "test"
     if config.protocol == "honest":
-        train, held_out = hold_out(config, dataset)
-        watched = "validation"
+        watched = "validation" if config.validation_fraction else ""
+        train, held_out = hold_out(config, dataset) if watched else (train, held_out[:0])
     data = on_host(train, *shape, dataset.user_features, dataset.item_features)
     if epoch_unit == "user":
         data = one_pair_a_user(data)

@@ -66,7 +66,10 @@ def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metric
     """What `result.json` holds."""
     plain, selection, seconds = as_plain(config), outcome.progress.selection, outcome.progress.seconds
     epochs_done = outcome.epochs_done
-    chosen = not isinstance(dataset, StreamedDataset) or len(dataset.validation) > 0
+    if isinstance(dataset, StreamedDataset):
+        chosen = len(dataset.validation) > 0
+    else:
+        chosen = config.protocol != "honest" or config.validation_fraction > 0
     result = {
         "method": plain["method"],
         "dataset": config.dataset,

@@ -20,7 +20,14 @@ YES_OR_NO = [field for field, value in default_config().items() if type(value) i
 NUMERIC = [field for field, value in default_config().items() if type(value) in (int, float)]
 WHOLE = [field for field in NUMERIC if type(default_config()[field]) is int]
 ZERO_IS_GOOD = {"cpu_threads", "beta", "l2", "seed", "split_seed", "patience", "steps_per_call", "checkpoint_seconds"}
-ZERO_IS_GOOD |= {"shared_negatives", "negative_alpha", "eval_users", "stream_window", "membership_bytes"}
+ZERO_IS_GOOD |= {
+    "shared_negatives",
+    "negative_alpha",
+    "eval_users",
+    "stream_window",
+    "membership_bytes",
+    "validation_fraction",
+}
 TOO_LARGE = {"beta": 1.01, "test_fraction": 0.95, "validation_fraction": 1, "seed": 2**32}
 BAD = [math.nan, math.inf, -math.inf, -1, -0.5, True, False, "3", "", None, [1], 1j]
 

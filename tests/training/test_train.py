@@ -228,6 +228,16 @@ def test_a_set_without_test_pairs_is_refused(dataset, tmp_path):
     assert not (tmp_path / "config.json").exists()
 
 
+def test_without_validation_and_test_all_pairs_are_trained_on_and_the_last_epoch_counts(dataset, tmp_path):
+    bare = Dataset(dataset.name, dataset.train, dataset.test[:0], dataset.user_ids, dataset.item_ids, "none")
+    result = train(small(split="none", validation_fraction=0.0, patience=1), bare, tmp_path)
+    assert (result["epoch"], result["epochs_done"], result["metrics"], result["validation"]) == (6, 6, {}, {})
+    assert "the last epoch" in result["selection"]
+    steps = -(-len(dataset.train) // 128)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [steps * epoch for epoch in range(1, 7)]
+
+
 def test_an_impossible_method_leaves_no_run_behind(dataset, tmp_path):
     with pytest.raises(UserError, match="num_negatives"):
         train(small(num_negatives=60), dataset, tmp_path)
