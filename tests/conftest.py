@@ -1,4 +1,5 @@
-"""Settings of every test: eight CPU devices; XLA on one thread, which small programs are faster on (see `cpu_threads`).
+"""Settings of every test: eight CPU devices; XLA on one thread, which small programs are faster on (see `cpu_threads`); plain
+machine code (`support.compile`).
 
 Many tests compile the same program, each through a `jit` of its own. What was compiled lies in a folder (`support.compiled`).
 """
@@ -7,9 +8,11 @@ import os
 
 import pytest
 from support import compiled
+from support.compile import choose_plain_code
 
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+choose_plain_code()
 
 
 def _runs_tests(config) -> bool:

@@ -113,8 +113,8 @@ def test_every_config_parses_trains_and_says_what_to_expect(path):
         assert word in module.__doc__, f"{path.name} does not say its {word}"
     config = module.get_config()
     check_config(config)
-    # The config's own method and fields on a small stand-in for its data.
-    config.batch_size = 64
+    # The config's own method and fields on a small stand-in for its data; of one width, so that equal programs compile once.
+    config.batch_size, config.dim = 64, 8
     job, run = runner.prepare(config, build_method(config), generate(num_users=40, num_items=50, seed=1))
     run = job.advance(run, 2)
     assert run.step == 2 and runner.is_finite(run)

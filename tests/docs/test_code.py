@@ -9,7 +9,6 @@ import numpy as np
 import optax
 import pytest
 from support import notebook
-from support.compile import fast_compile_jit
 from support.pages import NOTEBOOK, PAGES, python_blocks
 from support.programs import ROOT
 
@@ -63,7 +62,7 @@ def test_a_skeleton_trains_in_a_method(name):
     dataset = generate(num_users=40, num_items=30, interactions_per_user=8, seed=1)
     init, step = make_step(method)
     state, data = init(jax.random.key(0), on_host(dataset.train, dataset.num_users, dataset.num_items))
-    first, step, history = state, fast_compile_jit(step), []
+    first, step, history = state, jax.jit(step), []
     for _ in range(40):
         state, info = step(state, batch_at(state.key, state.step, data, batch_size=64), data)
         history.append(float(info.loss))

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
@@ -82,7 +81,7 @@ def test_shapes_and_types(encoder):
 @every_encoder
 def test_the_first_vectors_are_a_function_of_the_key(encoder):
     with jax.debug_key_reuse(True):
-        init = fast_compile_jit(lambda seed: encoder.init(jax.random.key(seed), prepared(encoder)))
+        init = jax.jit(lambda seed: encoder.init(jax.random.key(seed), prepared(encoder)))
         one, again, other = (init(seed) for seed in (0, 0, 1))
     for tower in range(2):
         np.testing.assert_array_equal(one[tower], again[tower])
@@ -116,10 +115,10 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(encoder):
     keys = jax.random.split(jax.random.key(1), 2)
     plain = [both(key) for key in keys]
     traces.clear()
-    compiled = fast_compile_jit(both)
+    compiled = jax.jit(both)
     ones = [compiled(key) for key in keys]
     assert len(traces) == 1
-    together = fast_compile_jit(jax.vmap(both))(keys)
+    together = jax.jit(jax.vmap(both))(keys)
     for seed in range(2):
         for tower in range(2):
             np.testing.assert_allclose(ones[seed][tower], plain[seed][tower], rtol=1e-6, atol=1e-8)

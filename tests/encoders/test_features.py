@@ -7,7 +7,6 @@ import numpy as np
 import optax
 import pytest
 from support import oracle
-from support.compile import fast_compile_jit
 
 from onebp_jax import losses
 from onebp_jax.data import Features
@@ -157,7 +156,7 @@ def one_step(encoder, user, item):
     sampler = oracle.given_negatives(NEGATIVES)
     init, step = make_step(Method(encoder, sampler, losses.infonce(), user, item, optax.sgd(0.5)))
     before, data = init(jax.random.key(0), DATA)
-    return before, fast_compile_jit(step)(before, BATCH, data)[0], data
+    return before, jax.jit(step)(before, BATCH, data)[0], data
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -195,7 +194,7 @@ def test_padding_has_no_effect_on_the_parameters():
     other = data.replace(item_features=spoilt)
     # The padded row reads the last item, 5, whatever its features are.
     assert not (NEGATIVES == 5).any()
-    one, two = (fast_compile_jit(step)(state, BATCH, read)[0] for read in (data, other))
+    one, two = (jax.jit(step)(state, BATCH, read)[0] for read in (data, other))
     jax.tree.map(np.testing.assert_array_equal, (one.user, one.item, one.params), (two.user, two.item, two.params))
 
 

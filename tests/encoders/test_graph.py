@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import graphs
-from support.compile import fast_compile_jit
 from support.graphs import NODES, NUM_ITEMS, NUM_USERS, PAIRS
 
 from onebp_jax.config import default_config
@@ -46,7 +45,7 @@ def test_the_matrix_is_symmetric_with_spectral_radius_one(matrix):
 
 
 def test_means_are_row_normalised(graph):
-    means = np.concatenate(fast_compile_jit(neighbour_means)(graph, *IDENTITY))
+    means = np.concatenate(jax.jit(neighbour_means)(graph, *IDENTITY))
     np.testing.assert_allclose(means, graphs.adjacency(PAIRS, NUM_USERS, NUM_ITEMS, "gcmc"), rtol=1e-6, atol=0)
     assert sorted(set(means.sum(1).round(6).tolist())) == [0, 1]
 
@@ -61,7 +60,7 @@ def test_the_backward_pass_is_the_transposed_product(graph):
     """Each output depends on one table only, and its gradient is the other side's sum."""
     weights = np.random.default_rng(1).normal(size=(NODES, NODES)).astype(np.float32)
 
-    @fast_compile_jit
+    @jax.jit
     def gradients(graph, user, item):
         total = lambda user, item: sum(
             (table * weight).sum()

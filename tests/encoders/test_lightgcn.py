@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import graphs
-from support.compile import fast_compile_jit
 from support.graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
 
 from onebp_jax.data.device import to_device
@@ -18,7 +17,7 @@ def three():
     """`vectors(user, item) -> [M + N, d]` of three layers."""
     encoder = lightgcn(DIM, 3)
     data = graphs.interactions(encoder)
-    return fast_compile_jit(lambda user, item: jnp.concatenate(encoder.vectors(Tables(user, item), data)))
+    return jax.jit(lambda user, item: jnp.concatenate(encoder.vectors(Tables(user, item), data)))
 
 
 def test_worked_numbers():
@@ -26,7 +25,7 @@ def test_worked_numbers():
     data = to_device(np.array([[0, 0], [0, 1], [1, 1]]), 2, 2)
     data = data.replace(prepared=encoder.prepare(data))
     start = Tables(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 1.0], [-1.0, 1.0]]))
-    user, item = fast_compile_jit(encoder.vectors)(start, data)
+    user, item = jax.jit(encoder.vectors)(start, data)
     np.testing.assert_allclose(user, [[0.652369, 0.520220], [-0.117851, 0.735702]], atol=6e-7)
     np.testing.assert_allclose(item, [[0.617851, 0.617851], [-0.298816, 0.936887]], atol=6e-7)
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import graphs
-from support.compile import fast_compile_jit
 from support.graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
 
 from onebp_jax import losses
@@ -24,7 +23,7 @@ WEIGHTS = jnp.array([[[1.0, 0.5], [0.0, 1.0]]]), jnp.array([[[0.5, 0.0], [0.5, 1
 def worked(encoder, params):
     data = to_device(np.array([[0, 0], [0, 1], [1, 1]]), 2, 2)
     data = data.replace(prepared=encoder.prepare(data))
-    return np.concatenate(fast_compile_jit(encoder.vectors)(START._replace(params=params), data))
+    return np.concatenate(jax.jit(encoder.vectors)(START._replace(params=params), data))
 
 
 def unit(rows):
@@ -78,7 +77,7 @@ def test_two_layers_against_loops(form, adjacency):
     shapes = [(2, DIM, DIM)] * 2 + [(2, DIM)] * 2 * bias
     params = Layers(*(jnp.asarray(random.normal(size=shape), jnp.float32) for shape in shapes))
     tables = graphs.tables()
-    found = np.concatenate(fast_compile_jit(encoder.vectors)(Tables(*tables, params), graphs.interactions(encoder)))
+    found = np.concatenate(jax.jit(encoder.vectors)(Tables(*tables, params), graphs.interactions(encoder)))
     # Without an adjacency it is the default of the authors' parser.
     np.testing.assert_allclose(found, by_loops(form, adjacency or "norm", tables, params, 0.3), rtol=1e-5, atol=1e-5)
     for block in np.split(found, 3, axis=1)[1:]:
@@ -90,7 +89,7 @@ def test_dropout_is_for_steps_with_a_key_only():
     data = graphs.interactions(encoder)
     ids = jnp.arange(NUM_USERS), jnp.arange(NUM_ITEMS)
 
-    @fast_compile_jit
+    @jax.jit
     def run(tables, keys):
         encode = lambda key: jnp.concatenate(encoder.encode(tables, *ids, data, key))
         return encode(None), jnp.concatenate(encoder.vectors(tables, data)), *map(encode, keys)
@@ -114,7 +113,7 @@ def test_dropout_keeps_the_mean():
     rates, values = (0.1, 0.5, 0.0), jnp.full((4001, 25), 2.0)
     with jax.debug_key_reuse(True):
         keys = jax.random.split(jax.random.key(0), 3)
-        every = fast_compile_jit(lambda keys: [drop(keys[i], values, rate) for i, rate in enumerate(rates)])(keys)
+        every = jax.jit(lambda keys: [drop(keys[i], values, rate) for i, rate in enumerate(rates)])(keys)
     for rate, found in zip(rates, every, strict=True):
         found = np.asarray(found, np.float64)
         kept = found != 0
@@ -136,7 +135,7 @@ def test_first_weights():
     keys = jax.random.split(jax.random.key(0), 3)
     with jax.debug_key_reuse(True):
         init = lambda keys: [ngcf(dim, 2, form).init(keys[i], data).params for i, form in enumerate(expected)]
-        found = fast_compile_jit(init)(keys)
+        found = jax.jit(init)(keys)
     for params, spread in zip(found, expected.values(), strict=True):
         weights = np.stack(params[:2])
         assert weights.shape == (2, 2, dim, dim)

@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 from support import graphs, oracle
-from support.compile import fast_compile_jit
 from support.graphs import DIM, NUM_ITEMS, NUM_USERS, PAIRS
 from support.oracle import BATCH, WIDTH
 
@@ -43,7 +42,7 @@ def parts(encoder, user, item, **more):
 
 def quick(step, state, data):
     """The step as machine code of the plainest kind, which is quicker to compile."""
-    return fast_compile_jit(step).lower(state, BATCHES, data).compile({"xla_backend_optimization_level": 0})
+    return jax.jit(step).lower(state, BATCHES, data).compile()
 
 
 def after(method, steps=1, compiled=True):
@@ -98,7 +97,7 @@ def dense_gradients(encoder_cuts, layers=2):
         scores = jnp.einsum("bd,bkd->bk", of_user, of_item[np.column_stack([items, negatives])])
         return (jax.nn.logsumexp(scores, 1) - scores[:, 0]).mean()
 
-    return fast_compile_jit(jax.grad(loss, argnums=(0, 1)))(*START)
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))(*START)
 
 
 @pytest.fixture(scope="module")

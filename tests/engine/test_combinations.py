@@ -105,9 +105,7 @@ def test_a_method_of_each_kind_learns(method):
     rows = random.permutation(len(pairs))[: 3 if method.epoch_unit == "user" else 7]
     users, items = (np.append(pairs[rows, tower], [size] * 2) for tower, size in ((0, NUM_USERS), (1, NUM_ITEMS)))
     batch = Batch(jnp.asarray(users, jnp.int32), jnp.asarray(items, jnp.int32))
-    # Machine code of the plainest kind: quicker to compile.
-    plainest = {"xla_backend_optimization_level": 0}
-    compiled = jax.jit(step).lower(first, batch, data).compile(compiler_options=plainest)
+    compiled = jax.jit(step).lower(first, batch, data).compile()
     state, infos = first, []
     for _ in range(30):
         state, info = compiled(state, batch, data)
@@ -167,7 +165,6 @@ def test_what_was_hidden_ranks_first(user, loss):
     # Of 11 unseen items one is hidden: nothing is known at first.
     assert recall(state, 1) < 0.4
     scan = make_scan(lambda spread: step, 64, drop_last=False).lower(state, data, length=length)
-    # Machine code of the plainest kind: quicker to compile, and fast enough.
-    state, infos = scan.compile(compiler_options={"xla_backend_optimization_level": 0})(state, data)
+    state, infos = scan.compile()(state, data)
     assert np.isfinite(infos.loss).all() and infos.loss[-1] < infos.loss[0]
     assert recall(state, 1) >= 0.95 and recall(state, 3) == 1

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 from support.loss_examples import BATCH, DIM, HIDDEN, LOG_Q, SEEDS, WIDTH, on_device, vectors
 
 from onebp_jax.losses import (
@@ -92,11 +91,11 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(name):
     examples = [arrays_of(name, seed) for seed in range(SEEDS)]
     plain = np.stack([call(name)(*arrays) for arrays in examples])
     assert plain.shape == (SEEDS, BATCH) and np.isfinite(plain).all() and (plain[0] != plain[1]).any()
-    compiled = fast_compile_jit(counted)
+    compiled = jax.jit(counted)
     np.testing.assert_allclose(np.stack([compiled(*one) for one in examples]), plain, rtol=1e-5, atol=1e-6)
     assert len(traces) == 1
     together = jax.tree.map(lambda *parts: jnp.stack(parts), *examples)
-    np.testing.assert_allclose(fast_compile_jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(jax.vmap(call(name)))(*together), plain, rtol=1e-5, atol=1e-6)
 
 
 @every_loss
@@ -126,7 +125,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
         values = call(name)(*arrays, extra | inputs | {"valid": valid})
         return jnp.sum(jnp.where(valid, values, 0)), values
 
-    slopes = fast_compile_jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
+    slopes = jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
     (_, plain), before = slopes(*arrays)
     loud = [
         array.at[-1].multiply(-3.0) if mine and array.size else array for array, mine in zip(arrays, own, strict=True)
@@ -140,7 +139,7 @@ def test_what_padding_holds_reaches_no_other_row(name):
 
 @every_comparing_loss
 def test_a_row_is_a_function_of_itself_alone(loss):
-    arrays, each = on_device(vectors()), fast_compile_jit(lambda *arrays: loss(*arrays, num_items=100))
+    arrays, each = on_device(vectors()), jax.jit(lambda *arrays: loss(*arrays, num_items=100))
     rows = [each(*(array[row : row + 1] for array in arrays))[0] for row in range(BATCH)]
     np.testing.assert_allclose(rows, each(*arrays), rtol=1e-5, atol=1e-6)
 
@@ -149,7 +148,7 @@ def test_a_row_is_a_function_of_itself_alone(loss):
 def test_several_vectors_of_a_user(loss):
     """The best counts: one that is far worse than another changes nothing, nor does the order of the two."""
     user, positive, negatives = on_device(vectors())
-    each = fast_compile_jit(lambda *arrays: loss(*arrays, num_items=100))
+    each = jax.jit(lambda *arrays: loss(*arrays, num_items=100))
     plain = each(user, positive, negatives)
     np.testing.assert_allclose(each(user[:, None], positive, negatives), plain, rtol=1e-5, atol=1e-6)
     other = on_device(vectors(1))[0]
@@ -165,7 +164,7 @@ def slopes(loss, arrays, **extra):
         values = loss(*arrays, num_items=100, **extra)
         return values.sum(), values
 
-    gradients, values = fast_compile_jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
+    gradients, values = jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))(*arrays)
     return [values, *gradients]
 
 

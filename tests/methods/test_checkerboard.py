@@ -13,7 +13,6 @@ Most of the time is compilation. So a method is one program, of the plainest mac
 import jax
 import numpy as np
 import pytest
-from support.compile import PLAINEST
 
 from onebp_jax import methods
 from onebp_jax.config import default_config
@@ -67,7 +66,7 @@ def vectors(name, board):
     given = batches(board.train) if method.epoch_unit == "pair" else None
     length = len(given.user_ids) if given else EPOCHS * feed.epoch_steps
     scan = make_scan(lambda spread: make_step(method, spread)[1], ROWS, False)
-    train = scan.lower(state, data, length=length, batches=given).compile(compiler_options=PLAINEST)
+    train = scan.lower(state, data, length=length, batches=given).compile()
     state, infos = train(state, data, batches=given)
     assert np.isfinite(infos.loss).all()
     return jax.device_get(vectors_of(method, data, None)(state))

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from support.compile import fast_compile_jit
 
 from onebp_jax.ops.random import distinct_numbers, gumbel, hash_words, random_words, scale_words
 
@@ -37,7 +36,7 @@ def test_random_words_are_as_many_as_asked_for_and_differ():
     assert np.abs(share - 0.5).max() < 5 * 0.5 / 4001**0.5
 
 
-choose = fast_compile_jit(distinct_numbers)
+choose = jax.jit(distinct_numbers)
 
 
 def fisher_yates(places, bound):

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
@@ -73,7 +72,7 @@ def steps_of(method, drop_last=False):
 @functools.cache
 def alone(method, optimizer, fields=()):
     parts, state, data = begin(config_of(method, optimizer, **dict(fields)))
-    return fast_compile_jit(steps_of(parts)())(state, data)
+    return jax.jit(steps_of(parts)())(state, data)
 
 
 def spread(method, optimizer, how, count, tables, fields=()):
@@ -82,7 +81,7 @@ def spread(method, optimizer, how, count, tables, fields=()):
     layout = make_layout(how, jax.devices()[:count], tables)
     check_layout(parts, layout, BATCH, state)
     laid_out = shard_state(state, layout)
-    new, info = fast_compile_jit(distribute(steps_of(parts), layout))(laid_out, replicate(data, layout))
+    new, info = jax.jit(distribute(steps_of(parts), layout))(laid_out, replicate(data, layout))
     for before, after in zip(jax.tree.leaves(laid_out), jax.tree.leaves(new), strict=True):
         assert after.sharding.is_equivalent_to(before.sharding, before.ndim), "how arrays lie must stay"
     return new, info

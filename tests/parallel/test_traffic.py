@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
-from support.compile import PLAINEST
 
 from onebp_jax.config import default_config
 from onebp_jax.data.device import to_device
@@ -146,7 +145,7 @@ def sent_by_a_step(method, how, tables, times=1, **fields):
     state, data = make_step(method)[0](jax.random.key(0), data)
     layout = make_layout(how, jax.devices()[:COUNT], tables)
     scan = make_scan(lambda spread: make_step(method, spread)[1], BATCH, False, layout)
-    found = exchanged(scan.lower(shard_state(state, layout), replicate(data, layout), length=3).compile(PLAINEST), 3)
+    found = exchanged(scan.lower(shard_state(state, layout), replicate(data, layout), length=3).compile(), 3)
     return found | {"all": sum(found.values())}
 
 

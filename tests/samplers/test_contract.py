@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.compile import fast_compile_jit
 from support.sampler_cases import batch_of, crowd, fixed_view
 from support.table_programs import BATCH, NUM_ITEMS, NUM_USERS, compile_scan, table_copies
 
@@ -71,7 +70,7 @@ def draw(name, key, state=None, batch=SOME, view=VIEW):
 
 @functools.cache
 def compiled(name):
-    return fast_compile_jit(functools.partial(draw, name))
+    return jax.jit(functools.partial(draw, name))
 
 
 @every_sampler
@@ -114,14 +113,14 @@ def test_jit_and_vmap_give_the_plain_result_without_tracing_twice(name):
         plain = draw(name, keys[0])[0]
     close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     jax.tree.map(close, ones[0], plain)
-    together = fast_compile_jit(jax.vmap(lambda key: draw(name, key)[0]))(keys)
+    together = jax.jit(jax.vmap(lambda key: draw(name, key)[0]))(keys)
     jax.tree.map(lambda both, *apart: close(both, np.stack(apart)), together, *ones)
 
 
 @every_sampler
 def test_the_draw_is_a_function_of_the_key(name):
     with jax.debug_key_reuse(True):
-        several = fast_compile_jit(lambda seed: draw(name, jax.random.key(seed))[0].ids)
+        several = jax.jit(lambda seed: draw(name, jax.random.key(seed))[0].ids)
         draws = [several(seed) for seed in (0, 0, 1, 2)]
     np.testing.assert_array_equal(draws[0], draws[1])
     if not name.startswith(BATCHES):
@@ -154,7 +153,7 @@ def test_users_with_several_vectors(name):
 def test_two_steps_and_a_step_of_padding_alone(name):
     method = Method(ENCODER, SAMPLERS[name], infonce(), *[gradient(optax.sgd(0.1))] * 2)
     init, step = make_step(method)
-    step = fast_compile_jit(step)
+    step = jax.jit(step)
     state, data = init(jax.random.key(0), CROWD)
     first = state
     for _ in range(2):

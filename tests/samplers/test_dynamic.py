@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 from support.sampler_cases import batch_of, crowd, fixed_view, interactions
 
 from onebp_jax.samplers import dynamic, hardest_distance, uniform
@@ -22,7 +21,7 @@ SCORES = {
 
 def drawn(sampler, batch=BATCH, view=None, data=CROWD):
     """The ids, compiled: operation by operation takes longer."""
-    return np.asarray(fast_compile_jit(lambda key: sampler.sample(key, (), batch, data, view)[0].ids)(KEY))
+    return np.asarray(jax.jit(lambda key: sampler.sample(key, (), batch, data, view)[0].ids)(KEY))
 
 
 def best(ids, user, score, count):

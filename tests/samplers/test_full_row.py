@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 from support.sampler_cases import POPULARITY, batch_of, fixed_view, worked_example
 
 from onebp_jax.ops.random import random_words
@@ -30,9 +29,7 @@ BATCH = batch_of([0, 20, 32, 12, 0, 29], DATA, [0, 0, 0, 1, 2, 0])
 
 def drawn(sampler, key=KEY, batch=BATCH, view=VIEW):
     """The ids, compiled: operation by operation takes longer."""
-    return np.asarray(
-        fast_compile_jit(lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids)(key)
-    )
+    return np.asarray(jax.jit(lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids)(key))
 
 
 def test_ranks_count_what_scores_at_most_as_much():

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.compile import fast_compile_jit
 from support.sampler_cases import FEW, FEW_TOUCHED, TWO_ITEMS, TWO_USERS, interactions, mean_loss, pairs
 
 from onebp_jax.samplers import in_batch
@@ -56,7 +55,7 @@ def test_streaming_worked_example():
 
 def test_streaming_against_loops_with_repeated_items_and_padding():
     random, sampler = np.random.default_rng(0), in_batch("streaming", rate=0.05)
-    state, sample = sampler.init(FEW), fast_compile_jit(sampler.sample)
+    state, sample = sampler.init(FEW), jax.jit(sampler.sample)
     interval, seen = np.full(16, 100.0), np.zeros(16)
     for step in range(1, 101):
         items = np.where(random.random(6) < 0.2, 16, np.minimum(random.geometric(0.4, 6) - 1, 15))

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from support.compile import fast_compile_jit
 from support.sampler_cases import POPULARITY, batch_of, crowd, interactions, worked_example
 
 from onebp_jax.samplers import popularity
@@ -20,7 +19,7 @@ BATCH = batch_of(np.repeat(USERS, DRAWS), DATA)
 def draw(gamma, smoothing=0):
     sampler = popularity(3, gamma, smoothing)
     sampler.check(DATA)
-    return np.asarray(fast_compile_jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
+    return np.asarray(jax.jit(sampler.sample)(jax.random.key(3), sampler.init(DATA), BATCH, DATA)[0].ids)
 
 
 def chance(counts, weight):

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from support.compile import fast_compile_jit
 from support.sampler_cases import POPULARITY, batch_of, fixed_view, interactions, worked_example
 
 from onebp_jax.samplers import two_stage
@@ -38,7 +37,7 @@ def test_the_worked_example():
 
 def drawn(count, user=0, rows=ROWS, view=VIEW, candidates=300):
     sampler = two_stage(count, candidates)
-    sample = fast_compile_jit(lambda key, batch: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0])
+    sample = jax.jit(lambda key, batch: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0])
     return sample(jax.random.key(5), batch_of([user] * rows, DATA))
 
 
@@ -82,7 +81,7 @@ def test_candidates_are_drawn_by_popularity_without_replacement(gamma):
     sampler, view = two_stage(2, 2, gamma), fixed_view(np.ones((32, 8)), np.ones((8, 8)))
     batch = batch_of([31], DATA)
     draw = lambda key: sampler.sample(key, sampler.init(DATA), batch, DATA, view)[0].ids[0]
-    ids = np.sort(fast_compile_jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), ROWS)))
+    ids = np.sort(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), ROWS)))
     share = np.array(POPULARITY) ** gamma
     share /= share.sum()
     pairs = list(itertools.combinations(range(8), 2))
@@ -96,9 +95,7 @@ def test_items_without_users_are_no_candidates():
     data = interactions([{0, 1}, {1, 2}, set()], 9)
     sampler = two_stage(4, 6)
     view = fixed_view(np.ones((3, 8)), np.eye(9, 8))
-    sample = fast_compile_jit(
-        lambda key: sampler.sample(key, sampler.init(data), batch_of([0, 1, 2, 3], data), data, view)[0]
-    )
+    sample = jax.jit(lambda key: sampler.sample(key, sampler.init(data), batch_of([0, 1, 2, 3], data), data, view)[0])
     negatives = sample(jax.random.key(0))
     negative_mask = np.asarray(negatives.negative_mask)
     assert negative_mask.sum(1).tolist()[:3] == [3, 3, 1]

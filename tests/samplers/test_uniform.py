@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from support.compile import fast_compile_jit
 from support.sampler_cases import batch_of, crowd, interactions
 
 from onebp_jax.samplers import uniform
@@ -43,7 +42,7 @@ def test_draws_are_distinct_untouched_and_uniform(num_negatives):
     batch = batch_of(np.repeat(np.arange(data.num_users + 1), rows), data)
     sampler = uniform(num_negatives)
     sampler.check(data)
-    ids = np.asarray(fast_compile_jit(sampler.sample)(jax.random.key(20), (), batch, data)[0].ids)
+    ids = np.asarray(jax.jit(sampler.sample)(jax.random.key(20), (), batch, data)[0].ids)
     assert ids.shape == (len(batch.user_ids), num_negatives)
     *drawn, padded = ids.reshape(-1, rows, num_negatives)
     assert (padded == data.num_items).all()
@@ -69,7 +68,7 @@ def test_draws_are_distinct_untouched_and_uniform(num_negatives):
 
 def test_rows_of_one_user_differ_from_row_to_row_and_from_step_to_step():
     batch = batch_of([0] * 64, CROWD)
-    sample = fast_compile_jit(uniform(5).sample)
+    sample = jax.jit(uniform(5).sample)
     rows = [np.asarray(sample(jax.random.key(seed), (), batch, CROWD)[0].ids) for seed in (0, 1)]
     # Two rows of 5 ordered draws out of 23 are equal once in four million.
     assert len({tuple(row) for row in np.concatenate(rows)}) == 128
@@ -96,7 +95,7 @@ def test_a_bad_number_of_negatives_is_refused(num_negatives):
 # Numbers become items.
 
 
-items_of = fast_compile_jit(untouched_items)
+items_of = jax.jit(untouched_items)
 
 
 @few

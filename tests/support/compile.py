@@ -1,13 +1,35 @@
-"""`jit` for tests of what a program computes: machine code of the plainest kind, which takes a third less time to make.
+"""Machine code of the plainest kind for all tests and the programs that they start: it takes two fifths less time to make.
 
-Tests of how a program is compiled, of its bits beside another one's, and of whole runs use `jax.jit` as it is.
+The programs in `jax.jit` stay what they are; only their last translation differs. A value of `$XLA_FLAGS` that the caller has set
+stays: `XLA_FLAGS= python3 -m pytest` tests the machine code that users get.
 """
 
 from __future__ import annotations
 
-import functools
+import mmap
+import os
+from importlib.util import find_spec
+from pathlib import Path
 
-import jax
+PLAIN = {
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_use_fusion_emitters": "false",
+}
 
-PLAINEST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-fast_compile_jit = functools.partial(jax.jit, compiler_options=PLAINEST)
+
+def choose_plain_code() -> None:
+    """Sets `$XLA_FLAGS`; must come before JAX makes its CPU client. An unknown flag would end the process, so it is left out."""
+    if "XLA_FLAGS" not in os.environ:
+        os.environ["XLA_FLAGS"] = " ".join(f"--{name}={value}" for name, value in PLAIN.items() if _is_known(name))
+
+
+def _is_known(flag: str) -> bool:
+    """Whether the installed jaxlib has the flag: its name, between zeros, stands in the library."""
+    spec = find_spec("jaxlib")
+    assert spec is not None and spec.origin is not None
+    for path in Path(spec.origin).parent.glob("*.so*"):
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(b"\0" + flag.encode() + b"\0") >= 0:
+                return True
+    return False

@@ -9,8 +9,6 @@ from onebp_jax.training.runner import make_scan
 
 # Primes, so that nothing else in a program has the shape of a table.
 NUM_USERS, NUM_ITEMS, BATCH, LENGTH = 1511, 2011, 61, 3
-# A program is not made other by this, only the machine code of its parts: compiling takes half as long.
-QUICK = {"xla_backend_optimization_level": 0}
 
 
 def compile_scan(method, data, wrap=lambda step: step, scan_of=make_scan):
@@ -18,7 +16,7 @@ def compile_scan(method, data, wrap=lambda step: step, scan_of=make_scan):
     init, step = make_step(method)
     state = jax.eval_shape(lambda key: init(key, data)[0], jax.random.key(0))
     lowered = scan_of(lambda spread: wrap(step), BATCH, False).lower(state, data, length=LENGTH)
-    return lowered.compile(compiler_options=QUICK), len(jax.tree.leaves(state))
+    return lowered.compile(), len(jax.tree.leaves(state))
 
 
 TABLE = rf"= \(?\w+\[(?:{NUM_USERS}|{NUM_ITEMS})(?:,\d+)?\]\S*"

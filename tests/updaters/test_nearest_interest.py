@@ -1,11 +1,11 @@
 """Several vectors per user, each the moving average of the items nearest to it (OneBP-K)."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from support import oracle
-from support.compile import fast_compile_jit
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import DUPLICATE_RULES, gradient, moving_average, nearest_interest
@@ -26,7 +26,7 @@ def move(updater, table=TABLE, ids=IDS, targets=NEW, old=OLD, steps=1):
     table = jnp.asarray(table)
     state, extra = updater.init(table), {} if old is None else {"old_targets": jnp.asarray(old)}
     signal = Signal(jnp.asarray(ids), None, jnp.asarray(targets))
-    update = fast_compile_jit(lambda state, table: updater.update(signal, state, table, **extra)) if steps > 1 else None
+    update = jax.jit(lambda state, table: updater.update(signal, state, table, **extra)) if steps > 1 else None
     for _ in range(steps):
         table, state = update(state, table) if update else updater.update(signal, state, table, **extra)
     return np.asarray(table), state

@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 from support import oracle
-from support.compile import fast_compile_jit
 
 from onebp_jax.types import Signal
 from onebp_jax.updaters import TRANSFORMS, adam, gradient, rowwise
@@ -47,7 +46,7 @@ def some(seed):
 def made(kind, make=rowwise, *row_counts):
     """An updater and its compiled update, once for all tests."""
     updater = make(KINDS[kind], *row_counts)
-    return updater.init, fast_compile_jit(updater.update)
+    return updater.init, jax.jit(updater.update)
 
 
 def run(updater, signals):

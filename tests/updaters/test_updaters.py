@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from support.compile import fast_compile_jit
 
 from onebp_jax.types import Signal, Updater
 from onebp_jax.updaters import (
@@ -105,7 +104,7 @@ def assert_close(tree, other):
 
 @every_updater
 def test_vmap_gives_the_plain_result(updater):
-    together = fast_compile_jit(jax.vmap(updater.update))(signals(), jax.vmap(updater.init)(tables()), tables())
+    together = jax.jit(jax.vmap(updater.update))(signals(), jax.vmap(updater.init)(tables()), tables())
     for seed in range(SEEDS):
         signal, table = pick(signals(), seed), pick(tables(), seed)
         state = updater.init(table)
@@ -136,7 +135,7 @@ def test_shapes_are_enough_to_plan_with(updater):
 def test_jit_gives_the_plain_result_and_traces_once(updater):
     traces = []
 
-    @fast_compile_jit
+    @jax.jit
     def update(signal, state, table):
         traces.append(None)
         return updater.update(signal, state, table)
