@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 from support import oracle
+from support.same import assert_same
 
 from onebp_jax import losses
 from onebp_jax.data import Features
@@ -195,7 +196,7 @@ def test_padding_has_no_effect_on_the_parameters():
     # The padded row reads the last item, 5, whatever its features are.
     assert not (NEGATIVES == 5).any()
     one, two = (jax.jit(step)(state, BATCH, read)[0] for read in (data, other))
-    jax.tree.map(np.testing.assert_array_equal, (one.user, one.item, one.params), (two.user, two.item, two.params))
+    assert_same((one.user, one.item, one.params), (two.user, two.item, two.params))
 
 
 class Stateful(nn.Module):

@@ -9,6 +9,7 @@ import optax
 import pytest
 from support import oracle
 from support.oracle import BATCH, DIM, NUM_ITEMS, NUM_USERS, WIDTH
+from support.same import assert_same
 
 from onebp_jax import losses
 from onebp_jax.config import default_config
@@ -290,11 +291,6 @@ def numbers(state, info):
     return [np.asarray(leaf) for leaf in jax.tree.leaves((state._replace(key=()), info))]
 
 
-def assert_same_bits(one, other):
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_blocks_of_any_length_give_the_same_bits(whole, data):
     """The blocks cross the padded end of an epoch."""
     start, single, step = whole
@@ -305,13 +301,13 @@ def test_blocks_of_any_length_give_the_same_bits(whole, data):
     halves, first = scan(start(5), data, length=3)
     halves, second = scan(halves, data, length=3)
     both = jax.tree.map(lambda *parts: np.concatenate(parts), first, second)
-    assert_same_bits(numbers(halves, both), numbers(together, infos))
+    assert_same(numbers(halves, both), numbers(together, infos))
 
     state, alone = start(5), []
     for _ in range(6):
         state, info = single(state)
         alone.append(info)
-    assert_same_bits(numbers(state, jax.tree.map(lambda *parts: np.stack(parts), *alone)), numbers(together, infos))
+    assert_same(numbers(state, jax.tree.map(lambda *parts: np.stack(parts), *alone)), numbers(together, infos))
     assert jax.random.key_data(state.key).tolist() == jax.random.key_data(together.key).tolist()
 
 
@@ -320,10 +316,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(whole):
     start, single, _ = whole
     with jax.debug_key_reuse(True):
         lanes = numbers(*jax.jit(jax.vmap(lambda seed: single(start(seed))))(jnp.array([1, 1, 2])))
-    assert_same_bits([lane[0] for lane in lanes], [lane[1] for lane in lanes])
+    assert_same([lane[0] for lane in lanes], [lane[1] for lane in lanes])
     user, loss = lanes[0], lanes[-2]
     assert (user[0] != user[2]).any(axis=1).all() and loss[0] != loss[2]
     alone = numbers(*single(start(1)))
-    assert_same_bits(alone, numbers(*single(start(1))))
+    assert_same(alone, numbers(*single(start(1))))
     for one, among in zip(alone, lanes, strict=True):
         np.testing.assert_allclose(one, among[0], rtol=1e-5, atol=1e-6)

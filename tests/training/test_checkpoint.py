@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from etils import epath
+from support.same import assert_same
 
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
@@ -41,13 +41,9 @@ def contents(run):
     return jax.device_get((state, tuple(run.best))), copy.deepcopy(run.progress)
 
 
-def assert_same(run, expected):
-    """Bit for bit: structure, types, values (NaN never equals, and none is expected)."""
+def assert_same_run(run, expected):
     (arrays, progress), (expected_arrays, expected_progress) = contents(run), expected
-    assert jax.tree.structure(arrays) == jax.tree.structure(expected_arrays)
-    for one, other in zip(jax.tree.leaves(arrays), jax.tree.leaves(expected_arrays), strict=True):
-        assert (one.dtype, one.shape) == (other.dtype, other.shape)
-        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    assert_same(arrays, expected_arrays)
     # Written out, two floats are equal only if every bit is, and 1 differs from 1.0.
     assert json.dumps(progress) == json.dumps(expected_progress)
 
@@ -112,13 +108,13 @@ def go_on(saved, run):
 
 
 def test_a_round_trip_is_bit_identical(saved, warnings):
-    assert_same(checkpoint.restore(saved.folder, saved.fresh), saved.newest)
+    assert_same_run(checkpoint.restore(saved.folder, saved.fresh), saved.newest)
     assert warnings() == []
 
 
 def test_a_restored_run_goes_on_as_if_it_had_never_stopped(saved):
     run = checkpoint.restore(saved.folder, saved.fresh)
-    assert_same(go_on(saved, run), saved.afterwards)
+    assert_same_run(go_on(saved, run), saved.afterwards)
 
 
 def test_restoring_leaves_the_checkpoints_as_they_were(saved, folder):
@@ -141,7 +137,7 @@ def test_only_two_are_kept(saved, folder):
     run = go_on(saved, checkpoint.restore(folder, saved.fresh))
     checkpoint.save(folder, run)
     assert steps_in(folder) == [2 * STEPS, 3 * STEPS]
-    assert_same(checkpoint.restore(folder, saved.fresh), saved.afterwards)
+    assert_same_run(checkpoint.restore(folder, saved.fresh), saved.afterwards)
 
 
 def test_saving_a_step_again_changes_nothing(saved, folder):
@@ -152,7 +148,7 @@ def test_saving_a_step_again_changes_nothing(saved, folder):
 
 def test_a_run_that_has_not_begun_can_be_saved(saved, tmp_path):
     checkpoint.save(tmp_path / "checkpoints", saved.fresh)
-    assert_same(checkpoint.restore(tmp_path / "checkpoints", saved.fresh), contents(saved.fresh))
+    assert_same_run(checkpoint.restore(tmp_path / "checkpoints", saved.fresh), contents(saved.fresh))
 
 
 # Damage
@@ -183,10 +179,10 @@ def restored_after_damage(saved, folder, warnings):
     spoken = warnings()[before:]
     newest = folder / str(2 * STEPS)
     if run.step == 2 * STEPS:
-        assert_same(run, saved.newest)
+        assert_same_run(run, saved.newest)
         assert spoken == []
         return False
-    assert_same(run, saved.earlier)
+    assert_same_run(run, saved.earlier)
     assert len(spoken) == 1
     assert f"{newest} is damaged" in spoken[0]
     assert "\n" not in spoken[0]
@@ -249,12 +245,12 @@ def test_an_empty_step_folder_is_noticed(saved, folder, warnings):
 def test_after_damage_the_run_goes_on_and_saves_the_step_again(saved, folder, warnings):
     shutil.rmtree(folder / str(2 * STEPS) / "arrays")
     run = checkpoint.restore(folder, saved.fresh)
-    assert_same(run, saved.earlier)
+    assert_same_run(run, saved.earlier)
     run, _ = runner.evaluate(saved.job, saved.job.advance(run, STEPS))
     run = run._replace(progress=run.progress._replace(seconds=saved.newest[1].seconds))
     checkpoint.save(folder, run)
     assert steps_in(folder) == [STEPS, 2 * STEPS]
-    assert_same(checkpoint.restore(folder, saved.fresh), saved.newest)
+    assert_same_run(checkpoint.restore(folder, saved.fresh), saved.newest)
     assert len(warnings()) == 1
 
 
@@ -288,11 +284,11 @@ def assert_still_usable(saved, folder, warnings):
     """The older checkpoints restore, nothing was warned about, and once there is space the run saves again."""
     assert steps_in(folder) == [STEPS, 2 * STEPS]
     run = checkpoint.restore(folder, saved.fresh)
-    assert_same(run, saved.newest)
+    assert_same_run(run, saved.newest)
     assert warnings() == []
     checkpoint.save(folder, go_on(saved, run))
     assert steps_in(folder) == [2 * STEPS, 3 * STEPS]
-    assert_same(checkpoint.restore(folder, saved.fresh), saved.afterwards)
+    assert_same_run(checkpoint.restore(folder, saved.fresh), saved.afterwards)
 
 
 @pytest.mark.parametrize("failing", [full_disk, full_storage])

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.programs import run as run_program
+from support.same import assert_same
 
 from onebp_jax import serving
 from onebp_jax.config import check_config, default_config
@@ -113,7 +114,7 @@ def test_a_run_goes_on_with_its_parameters(finished, dataset, tmp_path):
             checkpoint.save(tmp_path, run)
             run = checkpoint.restore(tmp_path, begun)
     states = [run.state._replace(key=None) for run in (run, ended)]
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    assert_same(*states)
     assert jax.tree.leaves(run.state.params_opt)
 
 
