@@ -12,7 +12,17 @@ from ml_collections.config_dict import placeholder
 
 from onebp_jax.config.callables import callable_id
 from onebp_jax.config.options import OPTIONS, check_options
-from onebp_jax.config.rules import Rule, checked_later, name_or_function, nearest, number, one_of, text, true_or_false
+from onebp_jax.config.rules import (
+    Rule,
+    checked_later,
+    name_or_function,
+    nearest,
+    number,
+    one_of,
+    optional,
+    text,
+    true_or_false,
+)
 from onebp_jax.errors import UserError
 from onebp_jax.ops.rows import DTYPES
 
@@ -43,11 +53,31 @@ GROUPS: dict[str, dict[str, Field]] = {
     "Data": {
         "dataset": Field("synthetic", checked_later, "A name of the catalogue, or a path."),
         "split": Field("auto", checked_later, "How to make a test set: a name of onebp_jax.data.catalogue.SPLITS."),
-        "test_fraction": Field(0.2, number(0, 0.9, above=True), "The share of each user's pairs in the test set."),
+        "test_fraction": Field(
+            0.2, number(0, 0.9, above=True), "The share of each user's pairs, or of all pairs, in the test set."
+        ),
         "split_seed": Field(0, whole(0), "The seed of a random split."),
         "user_column": Field("", checked_later, "The column of users; empty: found by its usual spellings."),
         "item_column": Field("", checked_later, "The column of items; empty: found by its usual spellings."),
-        "time_column": Field("", checked_later, "The column of times; empty: found by its usual spellings."),
+        "time_column": Field(
+            "", checked_later, 'The column of times; empty: found by its usual spellings; "none": there is none.'
+        ),
+        "rating_column": Field(
+            "", checked_later, "The column that min_rating reads; empty: found by its usual spellings."
+        ),
+        "min_rating": Field(
+            None, optional(number(float("-inf"))), "Rows with a lower rating are left out; None: all count."
+        ),
+        "min_user_items": Field(0, whole(0), "Users with fewer items are left out, until all have so many; 0 = none."),
+        "min_item_users": Field(0, whole(0), "Items with fewer users are left out, until all have so many; 0 = none."),
+        "deduplicate": Field(
+            "first",
+            checked_later,
+            "The row of a repeated pair that counts, first or last: by time, else in file order.",
+        ),
+        "encoding": Field(
+            "", checked_later, "The encoding of text files, such as gbk; empty: UTF-8, or else Latin-1 with a warning."
+        ),
         "stream_window": Field(
             0,
             whole(0),
@@ -150,7 +180,12 @@ def default_config() -> ml_collections.ConfigDict:
     for name, field in FIELDS.items():
         if field.rule is name_or_function:
             config[name] = placeholder(object)
-        config[name] = ml_collections.ConfigDict(field.default) if isinstance(field.default, dict) else field.default
+        if field.default is None:
+            config[name] = placeholder(float)
+        else:
+            config[name] = (
+                ml_collections.ConfigDict(field.default) if isinstance(field.default, dict) else field.default
+            )
     config.options = ml_collections.ConfigDict({name: placeholder(kind) for name, kind in OPTIONS.items()})
     return config
 
@@ -181,8 +216,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 def _check_streamed(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` for fields that need all pairs in memory."""
-    nothing = dict.fromkeys(("item_features", "user_features", "time_column"), ("",))
-    for name, good in {"protocol": ("honest",), "split": ("auto", "given"), **nothing}.items():
+    nothing = dict.fromkeys(("item_features", "user_features", "time_column", "rating_column", "encoding"), ("",))
+    unfiltered = {"min_rating": (None,), "min_user_items": (0, 1), "min_item_users": (0, 1), "deduplicate": ("first",)}
+    for name, good in {"protocol": ("honest",), "split": ("auto", "given"), **nothing, **unfiltered}.items():
         if config[name] not in good:
             raise UserError(
                 f"stream_window={config.stream_window}: {name}={config[name]!r} is for data in memory; expected "

@@ -30,6 +30,11 @@ def one_of(*known: str) -> Rule:
     return lambda value: "" if value in known else f"one of {', '.join(known)}{nearest(value, known)}"
 
 
+def optional(rule: Rule) -> Rule:
+    """None, or what the rule wants."""
+    return lambda value: "" if value is None or not (wanted := rule(value)) else f"{wanted}, or None"
+
+
 def text(value: object) -> str:
     """A text."""
     return "" if isinstance(value, str) else "a text"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from onebp_jax.data.assemble import Choices
 from onebp_jax.data.catalogue import load
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import parse_columns
@@ -23,11 +24,10 @@ def load_configured(config, data_dir: str | os.PathLike | None = None) -> Datase
     """
     if not config.dataset:
         raise UserError("dataset='': give the name of a data set or a path")
-    columns = {name: config[name] or None for name in ("user_column", "item_column", "time_column")}
+    columns = {f"{role}_column": config[f"{role}_column"] or None for role in ("user", "item", "time", "rating")}
     if config.stream_window:
-        del columns["time_column"]
-        return load_streamed(config.dataset, config.membership_bytes, **columns)
-    options = {name: config[name] for name in ("split", "test_fraction", "split_seed")}
+        return load_streamed(config.dataset, config.membership_bytes, columns["user_column"], columns["item_column"])
+    options = {name: config[name] for name in ("encoding", *Choices._fields)}
     features = {name: config[name] for name in ("user_features", "item_features")}
     features["feature_columns"] = parse_columns(config.feature_columns)
     return load(config.dataset, data_dir, synthetic=dict(config.synthetic), **options, **columns, **features)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from absl import logging
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import item_counts
@@ -15,10 +18,20 @@ def hold_out(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """`(train, validation)` of a run under the honest protocol; raises `UserError` if nothing can be held out."""
     train, held_out = split_of(config, dataset, "validation")
     if not len(held_out):
-        raise UserError(
-            "protocol='honest': nothing to hold out for validation, every user has fewer than 5 training items"
-        )
+        raise UserError(f"protocol='honest': nothing to hold out for validation, {_why(dataset)}")
     return train, held_out
+
+
+def _why(dataset: Dataset) -> str:
+    """Why validation is empty, and which field changes it."""
+    if dataset.one_cut:
+        return "no user has training pairs on both sides of a cut in time; raise validation_fraction, or use split=time"
+    most = int(np.bincount(dataset.train[:, 0]).max())
+    if most == 1:
+        return "every user has one training item; use split=none with more data, or a method without training"
+    # round(n * fraction) is at least 1 from half an item on; a little more, because halves go to the even number.
+    fraction = math.ceil(100 * (0.5 / most + 1e-6)) / 100
+    return f"every user has fewer than 5 training items; set validation_fraction={fraction:g} to hold out 1 of {most}"
 
 
 def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +44,7 @@ def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np
         return np.zeros((0, 2), np.int32), some(dataset.train)
     if isinstance(dataset, Dataset):
         if split == "test":
-            return dataset.train, some(dataset.test)
+            return dataset.train, some(_test(config, dataset))
         kept, held_out = _validation(config, dataset)
         return kept, some(held_out)
     wanted = some(getattr(dataset, split))
@@ -46,6 +59,19 @@ def _validation(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         return hold_out_validation(dataset.train, fraction, config.seed, times)
     kept, held_out = one_cut(dataset.train, fraction, times)
     return kept, held_out[np.isin(held_out[:, 0], kept[:, 0])]
+
+
+def _test(config, dataset: Dataset) -> np.ndarray:
+    """The test pairs of users that an honest run trains on: after a cut in time, of those with pairs before validation."""
+    if config.protocol != "honest" or not dataset.one_cut:
+        return dataset.test
+    known = np.isin(dataset.test[:, 0], _validation(config, dataset)[0][:, 0])
+    if not known.all():
+        logging.warning(
+            "%s: %d of %d test users have training pairs after the cut of validation only: they are not ranked",
+            *(dataset.name, len(np.unique(dataset.test[~known, 0])), len(np.unique(dataset.test[:, 0]))),
+        )
+    return dataset.test[known]
 
 
 def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.ndarray:
