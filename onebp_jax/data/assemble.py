@@ -87,6 +87,8 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
             f"{name}: split is {split!r} but there are no times; use 'ratio' or 'leave_one_out', or load a file with a "
             "column timestamp or time (another name: time_column)"
         )
+    if choices.by_time and len({frame.attrs.get("times") for frame in tables.frames}) > 1:
+        raise UserError(f"{name}: the times are numbers in one part and dates in the other; write both alike")
     # After a filter, ids that nothing uses are no part of the catalogue.
     indexed = tables.indexed and not choices.filters
     frames, user_ids, item_ids = number_ids(tables.frames, indexed=indexed, sizes=tables.sizes)

@@ -19,7 +19,7 @@ from onebp_jax.data.columns import Roles
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.feature_files import with_features
-from onebp_jax.data.readers import LIGHTGCN, SUFFIXES, read_roles
+from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.synthetic import generate
 from onebp_jax.errors import UserError
 
@@ -89,14 +89,14 @@ def load(
     else:
         files = _find(name, data_dir, download)
         roles = Roles(user_column, item_column, time_column, rating_column, min_rating is not None, choices.by_time)
-        frames = [read_roles(file, roles, say=file == files[0]) for file in files]
+        frames = [read_roles(file, roles, encoding, argument="dataset", say=file == files[0]) for file in files]
         folder = files[0].parent
         note = folder / "split.txt"
         given = note.read_text().strip() if note.is_file() else "given"
-        indexed = files[0].name.endswith(LIGHTGCN)
+        indexed = is_lightgcn(files[0])
         loaded = assemble(name, Tables(frames, indexed=indexed, given=given), choices)
     wanted = {"user": (user_features, user_column), "item": (item_features, item_column)}
-    return with_features(loaded, wanted, tuple(feature_columns), folder)
+    return with_features(loaded, wanted, tuple(feature_columns), folder, encoding)
 
 
 def _generate(options: dict) -> Dataset:
@@ -145,6 +145,6 @@ def _train_and_test(folder: Path) -> list[Path]:
         found += [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()][:1]
     if len(found) == 1:
         raise UserError(f"{folder}: has only {found[0].name}, expected a train and a test file; add the other one")
-    if found and len({file.name.endswith(LIGHTGCN) for file in found}) == 2:
+    if found and len({is_lightgcn(file) for file in found}) == 2:
         raise UserError(f"{folder}: {found[0].name} and {found[1].name} differ in format; convert one of them")
     return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.ids import numeric, original_ids, to_numbers
+from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.ids import clean_ids, numeric
+from onebp_jax.data.times import to_times
 from onebp_jax.errors import UserError
 
 COLUMNS = {
@@ -20,6 +22,9 @@ COLUMNS = {
 }
 # Columns that say how much a user liked an item. They are used only where a threshold asks for them.
 RATINGS = ("rating", "ratings", "score", "stars", "plays", "playcount", "play_count", "count", "weight")
+
+
+NO_COLUMN = "none"
 
 
 class Roles(NamedTuple):
@@ -39,33 +44,75 @@ class Roles(NamedTuple):
     timed: bool = True
 
 
-def interactions(source: str | Path, table: pd.DataFrame, is_text: bool, roles: Roles) -> pd.DataFrame:
+def interactions(
+    source: str | Path, table: pd.DataFrame, roles: Roles, place: Callable[[int], str], *, is_text: bool
+) -> pd.DataFrame:
     """The columns user and item of a table, and time and rating if it has them; one row per interaction, in order.
 
     Args:
-      source: what the table is, for messages.
+      source: what the table is, for messages. place: where a row is.
       is_text: whether all columns are text from a text file.
+    Returns:
+      The frame; `attrs["times"]` says how times were given, if they were read.
 
     Raises:
-      UserError: a column is missing or has missing or wrong values.
+      UserError: a column is missing or has missing or wrong values; times only if they are needed.
     """
     columns = choose_columns(source, list(table), roles)
-    found = {}
+    found, attrs = {}, {}
     for role, name in columns.items():
         column: pd.Series = table.loc[:, name].reset_index(drop=True)
-        missing = column.isna().to_numpy()
-        if missing.any():
-            raise UserError(
-                f"{source}: missing values: {missing.sum()} in the {role} column, the first in data row "
-                f"{missing.argmax() + 1}, expected none; remove or fill these rows"
-            )
-        if role == "time":
-            found[role] = to_numbers(source, column)
-        elif role == "rating":
-            found[role] = _ratings(source, name, column)
-        else:
-            found[role] = original_ids(column, is_text)
-    return pd.DataFrame(found)
+        try:
+            _check_missing(source, role, column, place)
+            if role == "time":
+                found[role], attrs["times"] = to_times(source, column, place)
+            elif role == "rating":
+                found[role] = _ratings(source, name, column, place)
+            else:
+                found[role] = clean_ids(f"{source}: the {role} ids", column, place, is_text=is_text)
+        except UserError as error:
+            if role != "time" or roles.timed:
+                raise
+            logging.warning("%s: the times were not read, this split needs none", str(error).partition(", expected")[0])
+    frame = pd.DataFrame(found)
+    frame.attrs.update(attrs)
+    return frame
+
+
+def check_names(source: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the names of its columns as text without blanks around them, and without columns that have no name.
+
+    Raises:
+      UserError: two columns have one name.
+    """
+    table = table.set_axis([str(name).strip(BLANKS) for name in table], axis=1)
+    table = table.loc[:, [bool(name) for name in table]]
+    check_distinct(source, list(table))
+    return table
+
+
+def check_distinct(source: str | Path, names: list[str]) -> None:
+    """Raises `UserError` if two columns have one name."""
+    twice = pd.Index(names).duplicated()
+    if twice.any():
+        raise UserError(
+            f"{source}: two columns are called {names[twice.argmax()]!r}, expected different names; rename one"
+        )
+
+
+def index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with those levels of its index as columns that have a name."""
+    levels = [level for level in table.index.names if level is not None and level not in table.columns]
+    return table.reset_index(level=levels) if levels else table
+
+
+def _check_missing(source: str | Path, role: str, column: pd.Series, place: Callable[[int], str]) -> None:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise UserError(
+            f"{source}: missing values: {missing.sum()} in the {role} column, the first in {place(int(missing.argmax()))}, "
+            "expected none; remove or fill these rows"
+        )
 
 
 def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:
@@ -74,6 +121,8 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
     for role, defaults in (*COLUMNS.items(), ("rating", RATINGS)):
         asked = getattr(roles, role)
         if role == "rating" and not roles.rated and not asked:
+            continue
+        if role == "time" and asked == NO_COLUMN and NO_COLUMN not in found:
             continue
         wanted = (asked,) if asked else defaults
         column = next((name for name in wanted if name in found), None)
@@ -90,14 +139,15 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
     return chosen
 
 
-def say_unused_ratings(source: str | Path, found: list[str], roles: Roles) -> None:
-    """Warns once that a column of ratings is not used."""
+def say_unused_ratings(
+    source: str | Path, found: list[str], roles: Roles, advice: str = "min_rating sets a threshold"
+) -> None:
+    """Warns that a column of ratings is not used."""
     used = set(filter(None, roles[:4]))
     unused = [name for name in found if name.lower() in RATINGS and name not in used]
     if unused and not roles.rated:
         logging.warning(
-            "%s: the column %s is not used, each row counts as one interaction; min_rating sets a threshold",
-            *(source, unused[0]),
+            "%s: the column %s is not used, each row counts as one interaction; %s", source, unused[0], advice
         )
 
 
@@ -108,13 +158,14 @@ def listed(columns: Iterable[str]) -> str:
     return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
 
 
-def _ratings(source: str | Path, name: str, column: pd.Series) -> pd.Series:
+def _ratings(source: str | Path, name: str, column: pd.Series, place: Callable[[int], str]) -> pd.Series:
     """The ratings as numbers."""
     numbers = numeric(column)
     wrong = numbers.isna().to_numpy()
     if wrong.any():
+        row = int(wrong.argmax())
         raise UserError(
-            f"{source}: the rating column {name} has {column.iloc[wrong.argmax()]!r} in data row {wrong.argmax() + 1}, "
-            "expected numbers; correct it, or choose another column with rating_column"
+            f"{source}: the rating column {name} has {column.iloc[row]!r} in {place(row)}, expected numbers; correct it, or "
+            "choose another column with rating_column"
         )
     return numbers

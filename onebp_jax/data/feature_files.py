@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.columns import COLUMNS, listed
+from onebp_jax.data.columns import COLUMNS, check_names, index_as_columns, listed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
-from onebp_jax.data.ids import int64_or_text, original_ids
-from onebp_jax.data.readers import read_table, without_rows
+from onebp_jax.data.ids import clean_ids, int64_or_text
+from onebp_jax.data.readers import Table, read_table, without_rows
 from onebp_jax.errors import UserError
 
 _ENDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -27,6 +27,7 @@ def with_features(
     wanted: dict[str, tuple[str, str | None]],
     columns: tuple[str, ...] = (),
     folder: Path | None = None,
+    encoding: str = "",
 ) -> Dataset:
     """The data set with side information, and with the items that only the file of items has.
 
@@ -35,7 +36,7 @@ def with_features(
       wanted: for "user" and "item", the file and the name of its id column. The file is "" for none, "auto" for the one
         beside the set; the name is None for the usual ones.
       columns: the columns to use, each of at least one of the files; empty for all but ids.
-      folder: where the set is.
+      folder: where the set is. encoding: of text files, see `read_interactions`.
     Returns:
       The data set, its features with one row per internal id. New items follow the others, in the order of the file.
       Users that only the file has are left out.
@@ -47,7 +48,7 @@ def with_features(
     for tower, (file, id_column) in wanted.items():
         if file:
             path = _beside(folder, tower, dataset.name) if file == "auto" else Path(file).expanduser()
-            found[tower] = path, *read_by_id(path, tower, id_column)
+            found[tower] = path, *read_by_id(path, tower, id_column, encoding)
     _check_columns(found, columns)
     for tower, (path, ids, frame) in found.items():
         dataset = _add(dataset, tower, path, ids, frame, columns)
@@ -77,17 +78,24 @@ def _add(
     return dataclasses.replace(dataset, **{f"{tower}_features": features})
 
 
-def read_by_id(source: Path | pd.DataFrame, tower: str, id_column: str | None) -> tuple[np.ndarray, pd.DataFrame]:
+def read_by_id(
+    source: Path | pd.DataFrame, tower: str, id_column: str | None, encoding: str = ""
+) -> tuple[np.ndarray, pd.DataFrame]:
     """The ids of a file or frame of users or items, int64 or text, and its other columns.
 
     Args:
       source: one row per user or item. tower: "user" or "item". id_column: the column of ids; None for its usual spellings.
+      encoding: of a text file, see `read_interactions`.
 
     Raises:
       UserError: there is no such file or column, it has no rows, or an id is missing or twice.
     """
-    frame, is_text = (source.rename(columns=str), False) if isinstance(source, pd.DataFrame) else read_table(source)
     path = "the frame" if isinstance(source, pd.DataFrame) else source
+    if isinstance(source, pd.DataFrame):
+        table = Table(check_names(path, index_as_columns(source)), False, lambda row: f"row {row + 1}")
+    else:
+        table = read_table(source, encoding, f"{tower}_features")
+    frame, is_text, place = table
     usual = ((id_column,) if id_column else ()) + COLUMNS[tower]
     column = next((name for name in usual if name in frame), None)
     if column is None:
@@ -99,8 +107,11 @@ def read_by_id(source: Path | pd.DataFrame, tower: str, id_column: str | None) -
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
     given: pd.Series = frame.loc[:, column]
     if given.isna().any():
-        raise UserError(f"{path}: {given.isna().sum()} ids are missing in the column {column}; fill or remove them")
-    ids = int64_or_text(original_ids(given, is_text))
+        row = int(given.isna().to_numpy().argmax())
+        raise UserError(
+            f"{path}: {given.isna().sum()} ids are missing in the column {column}, the first in {place(row)}; fill or remove them"
+        )
+    ids = int64_or_text(clean_ids(f"{path}: the {tower} ids", given.reset_index(drop=True), place, is_text=is_text))
     repeated = pd.Index(ids).duplicated()
     if repeated.any():
         raise UserError(

@@ -10,7 +10,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.assemble import Choices, Tables, assemble, check_choices
-from onebp_jax.data.columns import Roles, interactions, say_unused_ratings
+from onebp_jax.data.columns import Roles, check_names, index_as_columns, interactions, say_unused_ratings
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 
@@ -66,7 +66,7 @@ def from_frame(
     frames = []
     for source, part in given.items():
         table = _table(source, part)
-        frames.append(interactions(source, table, False, roles))
+        frames.append(interactions(source, table, roles, lambda row: f"row {row + 1}", is_text=False))
         if len(frames) == 1:
             say_unused_ratings(source, list(table), roles)
     return assemble(name, Tables(frames), choices)
@@ -85,11 +85,9 @@ def _table(source: str, frame: object) -> pd.DataFrame:
             f"{source}: a {type(frame).__name__}, expected a pandas DataFrame with a user and an item column, or a SciPy "
             "sparse matrix; give data.load the path of a file"
         )
-    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
-    frame = frame.reset_index(level=named) if named else frame
     if not len(frame):
         raise UserError(f"{source}: the frame has no rows, expected one per interaction; check where it comes from")
-    return frame.rename(columns=str)
+    return check_names(source, index_as_columns(frame))
 
 
 def _of_matrices(given: dict[str, Any]) -> Tables:

@@ -1,13 +1,17 @@
-"""Original ids -> internal ids that count from 0, and columns of a table as numbers."""
+"""Original ids: checked, and numbered from 0."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
+from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.errors import UserError
+
+MOST = np.iinfo(np.int64).max
 
 
 def number_ids(
@@ -27,7 +31,7 @@ def number_ids(
     frames = [frame.copy() for frame in frames]
     originals = []
     for column, role in enumerate(("user", "item")):
-        joined = _join([frame.loc[:, role] for frame in frames])
+        joined = _join(role, [frame.loc[:, role] for frame in frames])
         if indexed:
             codes = joined.to_numpy()
             original = np.arange(sizes[column], dtype=np.int64) if sizes else _dense_ids(codes, role)
@@ -51,21 +55,129 @@ def renumber(
     return frames, user_ids[users], item_ids[items]
 
 
-def original_ids(column: pd.Series, is_text: bool) -> np.ndarray | pd.api.extensions.ExtensionArray:
-    """The ids of a column, int64 or text.
+def clean_ids(
+    what: str, column: pd.Series, place: Callable[[int], str] | None = None, *, is_text: bool = False
+) -> np.ndarray | pd.api.extensions.ExtensionArray:
+    """The ids of a column, int64 or text: the one check of ids, whatever they were read from.
 
-    Ids from a text file (`is_text`) become integers if each of them is written as Python writes that integer.
+    Whole numbers stay whole numbers, also where they are stored as floats or decimals. Text stays text, without blanks around
+    it. In a column of a text file (`is_text`) ids are numbers if each is written as Python writes that integer, or all as `7.0`.
+
+    Args:
+      what: where the ids are from and whose they are, for messages: "clicks.csv: the user ids".
+      place: where a row is, for messages; None if the rows are distinct ids, not rows of a file.
+    Raises:
+      UserError: ids of another type, numbers with fractions or in scientific notation, an empty id, one with a line break.
     """
-    codes, originals = pd.factorize(column)  # there are far fewer ids than rows
-    text = pd.Series(originals).astype(str)
-    if is_text or not isinstance(originals[0], str):
-        try:
-            numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
-            if (numbers.astype(np.str_) == text).all():
-                return numbers[codes]
-        except (ValueError, OverflowError):
-            pass
+    kind = id_kind(what, _type_of(column))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    codes, distinct = pd.factorize(column)  # there are far fewer ids than rows
+    values = pd.Series(distinct)
+    at = lambda wrong: _at(values, codes, wrong.to_numpy(bool), place)
+    if kind == "numbers":
+        return _whole(what, values, at)[codes]
+    text = _text(what, values.astype(str), at)
+    if is_text and (numbers := _numbers(what, text, at)) is not None:
+        return numbers[codes]
     return text.array.take(codes)
+
+
+def id_kind(what: str, found: str) -> str:
+    """ "numbers" or "text" for a type as `pandas.api.types.infer_dtype` names it; raises `UserError` for any other."""
+    if found in ("integer", "floating", "mixed-integer-float", "decimal"):
+        return "numbers"
+    if found in ("string", "empty"):
+        return "text"
+    raise UserError(f"{what} are of type {found}, expected integers or text; convert the column")
+
+
+def _type_of(column: pd.Series) -> str:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = pd.Series(column.cat.categories)
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    if found == "mixed-integer":
+        return "integers and text mixed"
+    return type(column.iloc[0]).__name__.replace("ndarray", "list") if found == "mixed" else found
+
+
+def _at(
+    values: pd.Series, codes: np.ndarray, wrong: np.ndarray, place: Callable[[int], str] | None
+) -> tuple[str, object]:
+    """Where the first wrong one of the distinct values is in the file (": line 7"), and the value."""
+    first = int(wrong.argmax())
+    return f": {place(int((codes == first).argmax()))}" if place else "", values.iloc[first]
+
+
+def _whole(what: str, values: pd.Series, at: Callable) -> np.ndarray:
+    """Numbers as int64."""
+    if values.dtype.kind in "iu" and values.max() <= MOST:
+        return values.to_numpy(np.int64)
+    floats = pd.to_numeric(values.astype(object).map(lambda value: value if isinstance(value, int) else float(value)))
+    stored_as_floats = floats.dtype.kind == "f"
+    limit = 2**53 if stored_as_floats else MOST
+    wrong = ~((floats % 1 == 0) & (floats.abs() <= limit)) if stored_as_floats else floats.astype(object).abs() > limit
+    if wrong.any():
+        where, value = at(wrong)
+        raise UserError(
+            f"{what}{where}: {value}, expected whole numbers up to {limit} or text; convert the column, or choose another"
+        )
+    if stored_as_floats:
+        logging.warning("%s are whole numbers stored as %s; they were read as integers", what, values.dtype)
+    return floats.to_numpy(np.int64)
+
+
+def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
+    """Text without blanks around it."""
+    broken = text.str.contains(f"[{BREAKS}]", regex=True)
+    if broken.any():
+        where, value = at(broken)
+        raise UserError(
+            f"{what}{where}: {str(value)[:40]!r} has a line break, expected none in an id; is there a stray quote? remove it"
+        )
+    bare = text.str.strip(BLANKS)
+    changed = bare != text
+    if changed.any():
+        logging.warning(
+            "%s: %d have blanks around them, such as %r; they were read without",
+            what,
+            changed.sum(),
+            text[changed].iloc[0],
+        )
+    empty = bare == ""
+    if empty.any():
+        raise UserError(
+            f"{what}{at(empty)[0]}: missing values: an id that is empty or blank; remove or fill these rows"
+        )
+    return bare
+
+
+def _numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
+    """Text of a text file as int64, if all ids are written as integers or as `7.0`; None if it stays text."""
+    try:  # no integer of 64 bits is longer than 20 characters; one long id would make a wide array
+        if text.str.len().max() > 20:
+            return None
+        numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
+        if (numbers.astype(np.str_) == text).all():
+            return numbers
+    except (ValueError, OverflowError):
+        pass
+    if not text.str.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?").all():
+        return None
+    scientific = text.str.contains("e", case=False)
+    if scientific.any():
+        where, value = at(scientific)
+        raise UserError(
+            f"{what}{where}: {value} is in scientific notation, which loses digits; write the ids in full, or as text"
+        )
+    if not text.str.contains(".", regex=False).any():
+        return None
+    fraction = ~text.str.fullmatch(r"-?(?:0|[1-9]\d{0,14})(?:\.0*)?")
+    if fraction.any():
+        where, value = at(fraction)
+        raise UserError(f"{what}{where}: {value}, expected whole numbers or text; correct it, or choose another column")
+    logging.warning("%s are whole numbers written as %s; they were read as integers", what, text.iloc[0])
+    return text.astype(float).to_numpy(np.int64)
 
 
 def int64_or_text(ids: np.ndarray | pd.Index | pd.api.extensions.ExtensionArray) -> np.ndarray:
@@ -78,24 +190,12 @@ def numeric(column: pd.Series) -> pd.Series:
     return pd.Series(pd.to_numeric(column, errors="coerce"))
 
 
-def to_numbers(path: str | Path, column: pd.Series) -> pd.Series:
-    """Numbers as they are, dates as nanoseconds since 1970; raises `UserError` for any other value."""
-    times = numeric(column)
-    if times.isna().any():
-        dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        wrong = dates.isna().to_numpy()
-        if wrong.any():
-            raise UserError(
-                f"{path}: the time column has {column.iloc[wrong.argmax()]!r}, expected numbers, or dates such as "
-                "2024-01-31T12:00:00; convert it, or choose another column with time_column"
-            )
-        times = dates.dt.as_unit("ns").astype(np.int64)
-    return times
-
-
-def _join(columns: list[pd.Series]) -> pd.Series:
+def _join(role: str, columns: list[pd.Series]) -> pd.Series:
     """Concatenates the columns, as text unless all of them are integers: 7 and "007" are two ids."""
-    if not all(pd.api.types.is_integer_dtype(column) for column in columns):
+    whole = [pd.api.types.is_integer_dtype(column) for column in columns if len(column)]
+    if not all(whole):
+        if any(whole):
+            logging.warning("the %s ids are integers in one part and text in the other; all were read as text", role)
         columns = [column.astype(str) for column in columns]
     return pd.concat(columns, ignore_index=True)
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.columns import Roles, choose_columns
+from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_unused_ratings
+from onebp_jax.data.ids import clean_ids, id_kind, int64_or_text
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 if TYPE_CHECKING:
@@ -76,14 +78,14 @@ def open_stream(
         a column, has one of another kind than the first file, or has missing values.
     """
     folder = Path(folder).expanduser()
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"{folder}: {NEEDS_PYARROW}") from error
     files = tuple(sorted(folder.glob(pattern)))
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"{folder}: {NEEDS_PYARROW}") from error
     metadata, columns = _common_columns(files, Roles(user_column, item_column))
     groups = np.array(
         [
@@ -111,7 +113,7 @@ def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> n
         numbers, codes = stream.numbers[role], np.arange(len(column))
         if numbers.dtype.kind != "i":  # Python strings are slow to make: each distinct text is looked up once
             encoded = column.dictionary_encode()
-            column, codes = encoded.dictionary, encoded.indices.to_numpy()
+            column, codes = _bare(encoded.dictionary), encoded.indices.to_numpy()
         found = numbers.get_indexer(column.to_numpy(zero_copy_only=False))
         if len(codes) != rows or found.min() < 0:
             raise UserError(f"{stream.files[file]}: has changed since it was opened; open the folder again")
@@ -124,6 +126,9 @@ def _common_columns(files: tuple[Path, ...], roles: Roles) -> tuple[tuple[pq.Fil
     metadata, names, kinds = [], ("", ""), ""
     for path in files:
         found, schema = _open(path)
+        check_distinct(path, schema.names)
+        if not metadata:
+            say_unused_ratings(path, schema.names, roles, "prepare has min_rating")
         # The columns of the first file are the ones to look for in the others.
         columns = choose_columns(path, schema.names, roles)
         names = columns["user"], columns["item"]
@@ -151,15 +156,16 @@ def _open(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
 
 
 def _kind(path: Path, field: pa.Field) -> str:
-    """ "integers" or "text": what a column holds, encoded as a dictionary or not."""
+    """ "numbers" or "text": what a column holds, encoded as a dictionary or not."""
     import pyarrow as pa
 
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_integer(kind):
-        return "integers"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "text"
-    raise UserError(f"{path}: column {field.name} is of type {field.type}, expected integers or text; convert it")
+    found = str(kind)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        found = "integer"  # the values are looked at when they are read
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        found = "string"
+    return id_kind(f"{path}: the ids in column {field.name}", found)
 
 
 def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa.Array]:
@@ -172,26 +178,33 @@ def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa
     try:
         with pq.ParquetFile(path, metadata=stream.metadata[file]) as opened:
             table = opened.read_row_group(int(number), columns=names)
-        columns = [_plain(table[name]) for name in names]
+        columns = [_plain(f"{path}: row group {number}: the ids in column {name}", table[name]) for name in names]
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(
             f"{path}: row group {number} cannot be read ({error!r}); write or copy the file again"
         ) from error
-    for name, column in zip(names, columns, strict=True):
-        if column.null_count:
-            raise UserError(
-                f"{path}: missing values: {column.null_count} in column {name} of row group {number}, expected none; "
-                "remove or fill these rows"
-            )
     return columns
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """A column as int64 or text, without a dictionary."""
+def _plain(what: str, column: pa.ChunkedArray) -> pa.Array:
+    """A column as int64 or text, without a dictionary; raises `UserError` for a missing value or a number that is not whole."""
     import pyarrow as pa
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if column.null_count:
+        raise UserError(
+            f"{what}: missing values: {column.null_count} of {len(column)}, expected none; remove or fill these rows"
+        )
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return pa.array(clean_ids(what, column.cast(kind).to_pandas()))
     return column.cast(pa.int64() if pa.types.is_integer(kind) else pa.large_string()).combine_chunks()
+
+
+def _bare(column: pa.Array) -> pa.Array:
+    """Text without blanks around it, as `clean_ids` makes it."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim(column, characters=BLANKS)  # type: ignore[attr-defined]
 
 
 def _distinct_ids(stream: Stream) -> list[np.ndarray]:
@@ -207,6 +220,9 @@ def _distinct_ids(stream: Stream) -> list[np.ndarray]:
             # Merging only when as many new ids have come in takes linear time, and memory for twice the ids.
             if group == last or sum(new) > known:
                 ids[:] = [pa.chunked_array(ids).unique()]
-    return [
-        ids.to_numpy() if pa.types.is_integer(ids.type) else np.asarray(ids.to_pylist(), np.str_) for (ids,) in parts
-    ]
+    ids = []
+    for name, (found,) in zip(stream.columns, parts, strict=True):
+        what = f"{stream.files[0].parent}: the ids in column {name}"
+        # Ids that differ by blanks alone become one.
+        ids.append(int64_or_text(pd.unique(clean_ids(what, found.to_pandas()))))
+    return ids

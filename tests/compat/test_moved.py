@@ -27,7 +27,12 @@ GONE = [
         "now in cli.program",
     ),
     ("data.dataset", "number_ids original_ids to_numbers", "now in data.ids"),
-    ("data.dataset", "deduplicate to_pairs", "now in data.pairs"),
+    ("data.dataset", "deduplicate to_pairs", "now in data.filters and data.pairs"),
+    (
+        "data.readers",
+        "COLUMNS LIGHTGCN MOST RAW listed",
+        "now in data.columns, lightgcn and text_tables",
+    ),
     ("data.features", "with_features", "now in data.feature_files"),
     ("data.stream", "TouchedItems blocks", "now UserItemIndex and epoch_batches; data.blocks works"),
     ("data.streamed", "Streamed", "now StreamedDataset; data.Streamed works"),

@@ -28,6 +28,7 @@ ZERO_IS_GOOD |= {
     "membership_bytes",
     "validation_fraction",
 }
+ZERO_IS_GOOD |= {"min_user_items", "min_item_users"}
 TOO_LARGE = {"beta": 1.01, "test_fraction": 0.95, "validation_fraction": 1, "seed": 2**32}
 BAD = [math.nan, math.inf, -math.inf, -1, -0.5, True, False, "3", "", None, [1], 1j]
 
@@ -255,3 +256,20 @@ def test_as_plain_tells_partial_functions_apart_by_their_arguments():
         config.method = functools.partial(own_method, beta=beta)
         plain.append(as_plain(config)["method"])
     assert plain[0] == plain[1] != plain[2]
+
+
+@pytest.mark.parametrize("value", [math.nan, "4", True, [4]])
+def test_a_threshold_is_a_number_or_none(value):
+    config = default_config()
+    config.min_rating = 4
+    check_config(config)
+    with pytest.raises(UserError, match="^min_rating=.*: expected a finite number, or None"):
+        check_config(with_value("min_rating", value))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"min_rating": 3.0}, {"min_user_items": 5}, {"deduplicate": "last"}, {"encoding": "gbk"}]
+)
+def test_filters_are_for_data_in_memory(changed):
+    with pytest.raises(UserError, match=f"{next(iter(changed))}=.* is for data in memory"):
+        check_config(ml_collections.ConfigDict({**default_config(), "stream_window": 8, **changed}))

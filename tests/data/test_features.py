@@ -187,8 +187,12 @@ BAD = {
     "missing id": ("item,genres\n10,a\n,b\n", {}, ["1 ids are missing"]),
     "no rows": ("item,genres\n", {}, ["a header but no rows", "for each item"]),
     "one column": ("item\n10\n20\n", {}, ["bad.csv: one column only", "'item'", "expected ','"]),
-    "binary": ("item,genres\n10,\0\n", {}, ["bad.csv: binary data or UTF-16 (byte 15 is 0)", "UTF-8 or Latin-1"]),
-    "rubbish": ("\x01\x02,\x03" + 30 * ",\x04" + "\n", {}, ["no id column", "'\\x01\\x02', '\\x03'", " ...;"]),
+    "binary": ("item,genres\n10,\0\n", {}, ["bad.csv: binary data or UTF-16 (byte 15 is 0)", "encoding=utf-16-le"]),
+    "rubbish": (
+        "\x01\x02,\x03" + "".join(f",\x04{n}" for n in range(30)) + "\n",
+        {},
+        ["no id column", "'\\x01\\x02', '\\x03'", " ...;"],
+    ),
     "infinite": (
         "item,a,price\n10,1,2\n20,inf,-1e999\n",
         {"feature_columns": ("price",)},

@@ -349,10 +349,13 @@ def test_folders_and_files_that_cannot_be_opened(tmp_path, monkeypatch):
         ({"usr": [1], "item": [1]}, ["no user column", "nearest: usr"]),
         ({"uid": [1], "item": [1]}, ["no user column: expected user", "uid"]),
         ({"user": [1]}, ["no item column"]),
-        ({"user": ["1"], "item": [1]}, ["user text and item integers", "a.parquet user integers"]),
-        ({"user": [1.5], "item": [1]}, ["column user is of type double", "integers or text"]),
-        ({"user": pa.array([1, None]), "item": [1, 2]}, ["missing values: 1 in column user of row group 0"]),
-        ({"user": [1, 2], "item": pa.array([None, None], pa.int64())}, ["missing values: 2 in column item"]),
+        ({"user": ["1"], "item": [1]}, ["user text and item numbers", "a.parquet user numbers"]),
+        ({"user": [1.5], "item": [1]}, ["row group 0: the ids in column user", "1.5, expected whole numbers"]),
+        (
+            {"user": pa.array([1, None]), "item": [1, 2]},
+            ["row group 0: the ids in column user: missing values: 1 of 2"],
+        ),
+        ({"user": [1, 2], "item": pa.array([None, None], pa.int64())}, ["column item: missing values: 2 of 2"]),
         ({"user": pa.array([2**63], pa.uint64()), "item": [1]}, ["row group 0 cannot be read"]),
     ],
 )

@@ -1,0 +1,91 @@
+"""Files as bytes: found, read, unpacked. The last ending of the name tells the compression, and must be true."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from pathlib import Path
+
+from onebp_jax.errors import NEEDS_PYARROW, UserError
+
+PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
+# The first bytes of files that are not text -> what they are.
+_BEGINNINGS = {
+    b"\x1f\x8b": ".gz",
+    b"PK\x03\x04": ".zip (or a spreadsheet)",
+    b"\x28\xb5\x2f\xfd": ".zst",
+    b"BZh": ".bz2",
+    b"\xfd7zXZ": ".xz",
+    b"PAR1": ".parquet",
+    b"\xd0\xcf\x11\xe0": ".xls (a spreadsheet: save it as .csv)",
+}
+
+
+def plain_name(path: Path) -> str:
+    """The name of the file without the ending of a compression."""
+    return path.stem if path.suffix in PACKED else path.name
+
+
+def check_file(path: Path, argument: str = "") -> None:
+    """Raises `UserError` unless the path is a file; the message begins with the argument and lists the files of the folder."""
+    if path.is_file():
+        return
+    folder = path if path.is_dir() else path.parent
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    there = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "") or "nothing"
+    what = "is a folder, expected a file" if path.is_dir() else "no such file"
+    given = f"{argument}={str(path)!r}" if argument else path
+    raise UserError(f"{given}: {what}; in {folder} there is {there}; check the path")
+
+
+def read_bytes(path: Path, argument: str = "") -> bytes:
+    """The content of a text file, unpacked."""
+    check_file(path, argument)
+    try:
+        data = _unpacked(path, path.read_bytes())
+    except (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
+    if not data.removeprefix(b"\xef\xbb\xbf").strip():
+        raise UserError(f"{path}: the file is empty, expected rows; check the program that wrote it")
+    if found := next((what for start, what in _BEGINNINGS.items() if data.startswith(start)), None):
+        raise UserError(f"{path}: not text, its content is that of a file {found}; rename or convert it")
+    return data
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    if not data:
+        return data
+    if path.suffix == ".zip":
+        return _only_member(path, data)
+    if path.suffix == ".zst":
+        return _unzstd(path, data)
+    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}.get(path.suffix)
+    return unpack(data) if unpack else data
+
+
+def _only_member(path: Path, data: bytes) -> bytes:
+    """The one file of a zip archive."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise UserError(
+                f"{path}: the archive has {len(names)} files, expected one; unpack it and give one of the files"
+            )
+        return archive.read(names[0])
+
+
+def _unzstd(path: Path, data: bytes) -> bytes:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise UserError(
+            f"{path}: {NEEDS_PYARROW}, or unpack it (unzstd {path.name})".replace("Parquet", ".zst")
+        ) from error
+    try:
+        return pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
+    except pa.ArrowException as error:
+        raise OSError(error) from error

@@ -1,0 +1,171 @@
+"""Text files with one row per line -> tables whose columns are all text. Only an empty field is a missing value."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from absl import logging
+
+from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.packed import plain_name, read_bytes
+from onebp_jax.errors import UserError
+
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+class Layout(NamedTuple):
+    """How lines are cut: the `separator`; whether `quotes` mean something; the `names` of a file without a header."""
+
+    separator: str
+    quotes: bool = True
+    names: tuple[str, ...] = ()
+
+
+RAW = ("user", "item", "rating", "timestamp")
+LAYOUTS = {  # ending of the name -> layout
+    ".csv": Layout(","),
+    ".tsv": Layout("\t"),
+    ".inter": Layout("\t", quotes=False),
+    "u.data": Layout("\t", False, RAW),
+    "ratings.dat": Layout("::", False, RAW),
+}
+
+
+class TextTable(NamedTuple):
+    """A table from a text file.
+
+    Attributes:
+      frame: all columns, as text.
+      text: what was parsed. layout: how.
+    """
+
+    frame: pd.DataFrame
+    text: str
+    layout: Layout
+
+    def place(self, row: int) -> str:
+        """Where a row of the frame is: "line 7" is where it ends. Slow: for messages only."""
+        wanted, records = row + (1 if self.layout.names else 2), _records(self.text, self.layout)
+        for fields in records:
+            wanted -= bool(fields)
+            if not wanted:
+                break
+        return f"line {records.line_num}"
+
+
+def layout_of(path: Path) -> Layout | None:
+    """The layout that the name of a text file tells; None for another format."""
+    return next((layout for end, layout in LAYOUTS.items() if plain_name(path).endswith(end)), None)
+
+
+def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: str = "") -> TextTable:
+    """Reads a text file; raises `UserError` with the line at fault if it is not a table."""
+    text = decode(path, read_bytes(path, argument), encoding)
+    first, separator = text.lstrip().split("\n", 1)[0], layout.separator
+    if separator not in first:
+        other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), None)
+        found = f"wrong separator: found {other}" if other else "one column only: found no separator"
+        raise UserError(
+            f"{path}: {found} in the first line {first[:60]!r}, expected {separator!r} because of the name; repair, "
+            "rename or convert it (.csv: comma, .tsv: tab)"
+        )
+    if separator == "::":  # pandas reads a separator of two characters in a slow Python loop
+        text, layout = text.replace(separator, "\t"), layout._replace(separator="\t")
+    table = TextTable(_parse(path, text, layout), text, layout)
+    if not layout.names:
+        _check_again(path, table)
+    return table
+
+
+def decode(path: Path, data: bytes, encoding: str) -> str:
+    """The text of a file: in the encoding given, else that of its byte order mark, else UTF-8, else Latin-1 with a warning."""
+    mark = next((known for start, known in _MARKS.items() if data.startswith(start)), "")
+    try:
+        text = data.decode(encoding or mark or "utf-8").removeprefix("\ufeff")
+    except LookupError as error:
+        raise UserError(
+            f"encoding={encoding!r}: no such encoding; expected one such as utf-8, cp1252, gbk or utf-16"
+        ) from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        if encoding or mark:
+            raise UserError(
+                f"{path}: line {line}: not {encoding or mark} (byte {error.start}); give another encoding, or repair the file"
+            ) from error
+        logging.warning(
+            "%s: line %d: not UTF-8 (byte %d); read as Latin-1, which is a guess: if ids or names look wrong, set encoding",
+            *(path, line, error.start),
+        )
+        text = data.decode("latin-1")
+    if "\0" in text:
+        raise UserError(
+            f"{path}: binary data or UTF-16 (byte {data.index(0)} is 0), expected text; convert or rename it, or set "
+            "encoding=utf-16-le"
+        )
+    return text
+
+
+def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
+    names = list(layout.names) or next(filter(None, _records(text, layout)))
+    options = {
+        **{
+            "sep": layout.separator,
+            "header": None if layout.names else 0,
+            "index_col": False,
+            "skipinitialspace": True,
+        },
+        **{"dtype": str, "keep_default_na": False, "na_values": [""], "quoting": _quoting(layout)},
+    }
+    failed = None
+    # Numbers in place of names: pandas would rename a name that is there twice. Then with more: lines may end in empty fields.
+    for columns in (len(names), len(names) + 8):
+        try:
+            with warnings.catch_warnings():  # pandas only warns when it drops surplus fields
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(io.StringIO(text), names=range(columns), **options)  # type: ignore[arg-type]
+            if not frame.loc[:, len(names) :].notna().any(axis=None):
+                return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
+        except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            failed = error
+    at = _too_long(text, layout, len(names)) or f" ({failed!r})"
+    raise UserError(f"{path}: not every line has the columns of the first{at}; repair the file")
+
+
+def _quoting(layout: Layout) -> int:
+    return csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE
+
+
+def _records(text: str, layout: Layout):
+    """The lines of the text as lists of fields; `line_num` is the line where the last one ends."""
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    lines = io.StringIO(text, newline=None)  # every kind of line end becomes one
+    return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=True)
+
+
+def _too_long(text: str, layout: Layout, columns: int) -> str:
+    """Where the first line with too many fields is."""
+    records = _records(text, layout)
+    for fields in records:
+        if any(fields[columns:]):
+            return f": line {records.line_num} has {len(fields)} fields, the first has {columns}"
+    return ""
+
+
+def _check_again(path: Path, table: TextTable) -> None:
+    """Raises `UserError` if the header comes again."""
+    frame = table.frame
+    named = [place for place, name in enumerate(frame) if str(name).strip(BLANKS)]
+    again = pd.Series(bool(named), frame.index)
+    for place in (named[0], named[-1]) if named else ():
+        again &= frame.iloc[:, place] == frame.columns[place]
+    if again.any():
+        where = table.place(int(again.to_numpy().argmax()))
+        raise UserError(
+            f"{path}: {where}: the header again, {','.join(frame)[:60]!r}; were files joined? remove the line"
+        )

@@ -1,0 +1,112 @@
+"""Times of any spelling -> numbers in the order of time. What is ambiguous is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.ids import numeric
+from onebp_jax.errors import UserError
+
+_ZONE = r"\s*(?:UTC|GMT|utc|gmt)(?:[+-]00:?00)?$"
+_CLOCK = r"(?:[ T,]\s*\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s*[AaPp][Mm])?)?"
+_BY_NUMBERS = rf"(\d{{1,2}})([/.-])(\d{{1,2}})\2(\d{{4}})({_CLOCK})"
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = r"([A-Za-z]{3,9})\.?"
+_DAY_FIRST = rf"(\d{{1,2}})(?:st|nd|rd|th)?[ -]{_MONTH},?[ -](\d{{4}})({_CLOCK})"
+_MONTH_FIRST = rf"{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})({_CLOCK})"
+_LEAST_SECONDS, _LEAST_MILLISECONDS = 1e8, 1e11
+
+
+def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> tuple[pd.Series, str]:
+    """Numbers as they are, dates as nanoseconds since 1970 (UTC where no zone is given); and which of both: "numbers" or "dates".
+
+    Dates are ISO 8601 (2024-01-31T12:00:00, also with a blank, slashes, `UTC`), or as people write them: 31/01/2024, 31.1.2024,
+    Jan 31, 2024. Of the orders day/month and month/day, the column must rule out one.
+
+    Raises:
+      UserError: another value, or an ambiguous one; it names the place.
+    """
+    numbers = numeric(column)
+    if not numbers.isna().any() and not pd.api.types.is_datetime64_any_dtype(column):
+        _check_numbers(source, numbers.to_numpy(np.float64), place)
+        return numbers, "numbers"
+    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    other = dates.isna().to_numpy()
+    if other.any():
+        # Text that is a number is no date: 20240131 among dates would be read as one, 1706702400 would not.
+        texts = column[other].astype(str).str.strip(BLANKS)
+        read = pd.to_datetime(texts.str.replace(_ZONE, "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
+        rest = read.isna()
+        if rest.any():
+            read[rest] = _as_people_write(source, texts[rest], place)
+        dates[other] = read
+    if numbers.notna().any() and not pd.api.types.is_datetime64_any_dtype(column):
+        row = int(numbers.notna().to_numpy().argmax())
+        raise UserError(
+            f"{source}: {place(row)}: the time {column.iloc[row]!r} is a number among dates; write all times alike"
+        )
+    return dates.dt.as_unit("ns").astype(np.int64), "dates"
+
+
+def _check_numbers(source: str | Path, numbers: np.ndarray, place: Callable[[int], str]) -> None:
+    """Raises `UserError` for infinite times, and for seconds and milliseconds mixed."""
+    infinite = ~np.isfinite(numbers)
+    if infinite.any():
+        raise UserError(f"{source}: {place(int(infinite.argmax()))}: an infinite time; correct it")
+    large = numbers >= _LEAST_MILLISECONDS
+    small = (numbers >= _LEAST_SECONDS) & (numbers < _LEAST_MILLISECONDS)
+    if large.any() and small.any():
+        rows = int(small.argmax()), int(large.argmax())
+        raise UserError(
+            f"{source}: times in two units (seconds and milliseconds?): {numbers[rows[0]]:.0f} in {place(rows[0])}, "
+            f"{numbers[rows[1]]:.0f} in {place(rows[1])}; convert one"
+        )
+
+
+def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int], str]) -> pd.Series:
+    """The dates of texts such as 31/01/2024 or Jan 31, 2024; their index is the row."""
+    written = pd.Series(index=texts.index, dtype=object)
+    parts = texts.str.extract(rf"^{_BY_NUMBERS}$")
+    by_numbers = parts[0].notna()
+    if by_numbers.any():
+        first, second = (parts.loc[by_numbers, part].astype(int) for part in (0, 2))
+        orders = [order for order, month in (("day/month", second), ("month/day", first)) if (month <= 12).all()]
+        example = texts[by_numbers].iloc[0]
+        row = int(by_numbers.index[by_numbers.to_numpy().argmax()])
+        if len(orders) != 1:
+            why = "may be day/month or month/day" if orders else "are in two orders, day/month and month/day"
+            raise UserError(
+                f"{source}: {place(row)}: dates such as {example!r} {why}; write them as year-month-day, such as 2024-01-31"
+            )
+        logging.warning(
+            "%s: dates such as %r were read as %s/year, the only order that fits all", source, example, orders[0]
+        )
+        day, month = (first, second) if orders[0] == "day/month" else (second, first)
+        written[by_numbers] = _iso(parts[3], month, day, parts[4])[by_numbers]
+    for pattern, places in ((_DAY_FIRST, (0, 1, 2, 3)), (_MONTH_FIRST, (1, 0, 2, 3))):
+        parts = texts.str.extract(rf"^(?:[A-Za-z]{{3,9}},? )?{pattern}$")
+        day, month, year, clock = (parts[number] for number in places)
+        month = month.str.lower().str[:3].map({name: number for number, name in enumerate(_MONTHS, 1)})
+        found = month.notna()
+        if found.any():
+            written[found] = _iso(year[found], month[found].astype(int), day[found].astype(int), clock[found])
+    dates = pd.to_datetime(written, errors="coerce", format="mixed", utc=True)
+    wrong = dates.isna()
+    if wrong.any():
+        row = int(wrong.index[wrong.to_numpy().argmax()])
+        raise UserError(
+            f"{source}: {place(row)}: the time column has {texts[row][:40]!r}, expected numbers, or dates such as "
+            "2024-01-31T12:00:00; convert it, choose another column with time_column, or set time_column=none"
+        )
+    return dates
+
+
+def _iso(year: pd.Series, month: pd.Series, day: pd.Series, clock: pd.Series) -> pd.Series:
+    numbers = (part.astype(int).astype(str).str.zfill(2) for part in (month, day))
+    return year.str.cat(numbers, sep="-") + " " + clock.fillna("").str.strip(" T,")
