@@ -113,10 +113,10 @@ def _whole(what: str, values: pd.Series, at: Callable) -> np.ndarray:
     """Numbers as int64."""
     if values.dtype.kind in "iu" and values.max() <= MOST:
         return values.to_numpy(np.int64)
-    floats = pd.to_numeric(values.astype(object).map(lambda value: value if isinstance(value, int) else float(value)))
+    floats = numeric(values.astype(object).map(lambda value: value if isinstance(value, int) else float(value)))
     stored_as_floats = floats.dtype.kind == "f"
     limit = 2**53 if stored_as_floats else MOST
-    wrong = ~((floats % 1 == 0) & (floats.abs() <= limit)) if stored_as_floats else floats.astype(object).abs() > limit
+    wrong = ~((floats % 1 == 0) & (floats <= limit) & (floats >= -limit))
     if wrong.any():
         where, value = at(wrong)
         raise UserError(
@@ -124,7 +124,7 @@ def _whole(what: str, values: pd.Series, at: Callable) -> np.ndarray:
         )
     if stored_as_floats:
         logging.warning("%s are whole numbers stored as %s; they were read as integers", what, values.dtype)
-    return floats.to_numpy(np.int64)
+    return floats.astype(np.int64).to_numpy()
 
 
 def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
@@ -142,7 +142,7 @@ def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
             "%s: %d have blanks around them, such as %r; they were read without",
             what,
             changed.sum(),
-            text[changed].iloc[0],
+            text.loc[changed].iloc[0],
         )
     empty = bare == ""
     if empty.any():

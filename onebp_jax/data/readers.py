@@ -21,6 +21,7 @@ import pandas as pd
 
 from onebp_jax.data.columns import (
     Roles,
+    check_distinct,
     check_names,
     choose_columns,
     index_as_columns,
@@ -123,8 +124,13 @@ def without_rows(is_text: bool) -> str:
 def _read_parquet(path: Path, argument: str) -> pd.DataFrame:
     check_file(path, argument)
     try:
+        import pyarrow.parquet
+
+        check_distinct(path, pyarrow.parquet.read_schema(path).names)
         return pd.read_parquet(path)
     except ImportError as error:
         raise UserError(f"{path}: {NEEDS_PYARROW}, or convert it to CSV") from error
+    except UserError:
+        raise
     except (OSError, ValueError) as error:  # pyarrow raises a ValueError for a damaged file
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error

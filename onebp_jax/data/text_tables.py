@@ -7,7 +7,7 @@ import csv
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from absl import logging
@@ -122,22 +122,24 @@ def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
         },
         **{"dtype": str, "keep_default_na": False, "na_values": [""], "quoting": _quoting(layout)},
     }
-    failed = None
-    # Numbers in place of names: pandas would rename a name that is there twice. Then with more: lines may end in empty fields.
-    for columns in (len(names), len(names) + 8):
+    at = ""
+    # Numbers in place of names: pandas would rename a name that is there twice.
+    for columns in (len(names), None):
+        if columns is None:  # lines may end in empty fields
+            columns, at = _widest(text, layout, len(names))
+            if at:
+                break
         try:
             with warnings.catch_warnings():  # pandas only warns when it drops surplus fields
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frame = pd.read_csv(io.StringIO(text), names=range(columns), **options)  # type: ignore[arg-type]
-            if not frame.loc[:, len(names) :].notna().any(axis=None):
-                return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
+            return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            failed = error
-    at = _too_long(text, layout, len(names)) or f" ({failed!r})"
+            at = f" ({error!r})"
     raise UserError(f"{path}: not every line has the columns of the first{at}; repair the file")
 
 
-def _quoting(layout: Layout) -> int:
+def _quoting(layout: Layout) -> Literal[0, 3]:
     return csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE
 
 
@@ -148,13 +150,14 @@ def _records(text: str, layout: Layout):
     return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=True)
 
 
-def _too_long(text: str, layout: Layout, columns: int) -> str:
-    """Where the first line with too many fields is."""
-    records = _records(text, layout)
+def _widest(text: str, layout: Layout, columns: int) -> tuple[int, str]:
+    """The most fields of a line, and where the first line with too many is: one with more than an empty field there."""
+    widest, records = columns, _records(text, layout)
     for fields in records:
         if any(fields[columns:]):
-            return f": line {records.line_num} has {len(fields)} fields, the first has {columns}"
-    return ""
+            return len(fields), f": line {records.line_num} has {len(fields)} fields, the first has {columns}"
+        widest = max(widest, len(fields))
+    return widest, ""
 
 
 def _check_again(path: Path, table: TextTable) -> None:

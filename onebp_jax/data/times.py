@@ -33,25 +33,31 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
       UserError: another value, or an ambiguous one; it names the place.
     """
     numbers = numeric(column)
-    if not numbers.isna().any() and not pd.api.types.is_datetime64_any_dtype(column):
+    is_date = pd.api.types.is_datetime64_any_dtype(column)
+    if not numbers.isna().any() and not is_date:
         _check_numbers(source, numbers.to_numpy(np.float64), place)
         return numbers, "numbers"
-    dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-    other = dates.isna().to_numpy()
+    if numbers.notna().any() and not is_date:
+        row = int(numbers.isna().to_numpy().argmax())
+        raise UserError(
+            f"{source}: {place(row)}: the time column has {str(column.iloc[row])[:40]!r} among numbers and dates; write all "
+            "alike, choose another column with time_column, or set time_column=none"
+        )
+    dates = _iso_8601(column)
+    other = dates.isna()
     if other.any():
-        # Text that is a number is no date: 20240131 among dates would be read as one, 1706702400 would not.
-        texts = column[other].astype(str).str.strip(BLANKS)
-        read = pd.to_datetime(texts.str.replace(_ZONE, "Z", regex=True), errors="coerce", format="ISO8601", utc=True)
+        texts = pd.Series(column.loc[other].astype(str).str.strip(BLANKS))
+        read = _iso_8601(texts.str.replace(_ZONE, "Z", regex=True))
         rest = read.isna()
         if rest.any():
-            read[rest] = _as_people_write(source, texts[rest], place)
+            read[rest] = _as_people_write(source, texts.loc[rest], place)
         dates[other] = read
-    if numbers.notna().any() and not pd.api.types.is_datetime64_any_dtype(column):
-        row = int(numbers.notna().to_numpy().argmax())
-        raise UserError(
-            f"{source}: {place(row)}: the time {column.iloc[row]!r} is a number among dates; write all times alike"
-        )
-    return dates.dt.as_unit("ns").astype(np.int64), "dates"
+    return dates.astype(np.int64), "dates"
+
+
+def _iso_8601(column: pd.Series) -> pd.Series:
+    """Dates in nanoseconds; a missing one where the text is another."""
+    return pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True).dt.as_unit("ns")
 
 
 def _check_numbers(source: str | Path, numbers: np.ndarray, place: Callable[[int], str]) -> None:
@@ -77,7 +83,7 @@ def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int]
     if by_numbers.any():
         first, second = (parts.loc[by_numbers, part].astype(int) for part in (0, 2))
         orders = [order for order, month in (("day/month", second), ("month/day", first)) if (month <= 12).all()]
-        example = texts[by_numbers].iloc[0]
+        example = texts.loc[by_numbers].iloc[0]
         row = int(by_numbers.index[by_numbers.to_numpy().argmax()])
         if len(orders) != 1:
             why = "may be day/month or month/day" if orders else "are in two orders, day/month and month/day"
@@ -96,7 +102,7 @@ def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int]
         found = month.notna()
         if found.any():
             written[found] = _iso(year[found], month[found].astype(int), day[found].astype(int), clock[found])
-    dates = pd.to_datetime(written, errors="coerce", format="mixed", utc=True)
+    dates = pd.to_datetime(written, errors="coerce", format="mixed", utc=True).dt.as_unit("ns")
     wrong = dates.isna()
     if wrong.any():
         row = int(wrong.index[wrong.to_numpy().argmax()])

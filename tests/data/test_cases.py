@@ -1,0 +1,312 @@
+"""Files as they are: each kind of odd file is read right, refused with its line, or read with a warning (docs/odd_files.md)."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from onebp_jax.config import default_config
+from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream
+from onebp_jax.data.evaluation_pairs import hold_out
+from onebp_jax.errors import UserError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def ids_of(dataset) -> tuple[list, list]:
+    return dataset.user_ids.tolist(), dataset.item_ids.tolist()
+
+
+def refused(function, *args, **kwargs) -> str:
+    """The message, which has to be one line."""
+    with pytest.raises(UserError) as caught:
+        function(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def lines(rows, header="user,item,time"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+# What is refused: name of the file, content, words of the message.
+REFUSED = {
+    "triples": ("a.txt", "1 10 5\n1 11 4\n\n2 10 3\n", ["lines 1 and 2 begin with 1", "3 numbers", "convert to CSV"]),
+    "quadruples": ("a.txt", "1 10 5 99\n2 11 4 98\n1 10 3 97\n", ["lines 1 and 3", "4 numbers"]),
+    "no header": ("a.csv", "1,10,5\n1,11,4\n", ["no user column", "1, 10, 5"]),
+    "stray quotes": ("a.tsv", 'user\titem\na\t"x\nb\ty\nc\tz"\n', ["line 4", "line break", "stray quote"]),
+    "header twice": ("a.csv", "user,item\n1,5\n\nuser,item\n2,5\n", ["line 4", "the header again"]),
+    "header twice, inter": (
+        "a.inter",
+        "user_id:token\titem_id:token\n1\t5\nuser_id:token\titem_id:token\n",
+        ["line 3"],
+    ),
+    "wrong encoding": ("a.csv", "user,item\n1,\u5b57\n".encode("gbk"), ["line 2", "not utf-8"]),
+    "zeros": ("a.csv", "user,item\n1,5\n".encode("utf-16-le"), ["UTF-16", "encoding=utf-16-le"]),
+    "column twice": ("a.csv", "user,item,item\n1,5,6\n", ["two columns are called 'item'"]),
+    "column twice but for blanks": ("a.csv", "user,item,item \n1,5,6\n", ["two columns are called 'item'"]),
+    "scientific ids": ("a.csv", "user,item\n1,123\n2,1.23E+12\n", ["line 3", "1.23E+12", "scientific"]),
+    "ids with fractions": ("a.csv", "user,item\n1,1.0\n2,2.5\n", ["line 3", "2.5", "whole numbers"]),
+    "blank id": ("a.csv", 'user,item\n1,"\u00a0"\n', ["line 2", "empty or blank"]),
+    "field too many": ("a.csv", "user,item\n1,5\n2,6,7\n", ["line 3 has 3 fields, the first has 2"]),
+    "gz called csv": ("a.csv", gzip.compress(b"user,item\n1,2\n"), ["content is that of a file .gz"]),
+    "parquet called csv": ("a.csv", b"PAR1 and more", [".parquet"]),
+    "damaged xz": ("a.csv.xz", b"not xz", ["cannot be read or unpacked"]),
+    "damaged zst": ("a.csv.zst", b"not zst", ["cannot be read or unpacked"]),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused_with_its_line(tmp_path, kind):
+    name, content, words = REFUSED[kind]
+    encoding = "utf-8" if kind == "wrong encoding" else ""
+    message = refused(load, write(tmp_path, name, content), encoding=encoding)
+    assert all(word in message for word in [name, *words]), message
+
+
+# What is read with a warning: name, content, options, user and item ids, words of the warning.
+WARNED = {
+    "latin-1": (
+        "a.csv",
+        "user,item\n1,caf\u00e9\n".encode("latin-1"),
+        {},
+        ([1], ["caf\u00e9"]),
+        ["line 2", "Latin-1", "encoding"],
+    ),
+    "blanks": (
+        "a.csv",
+        'user,item\n1,"ann "\n2,\u00a0ann\n2,\ufeffbob\n',
+        {},
+        ([1, 2], ["ann", "bob"]),
+        ["3 have blanks"],
+    ),
+    "whole floats": ("a.csv", "user,item\n1.0,5\n2.0,6\n", {}, ([1, 2], [5, 6]), ["written as 1.0", "integers"]),
+    "words as times": ("a.csv", "user,item,time\n1,5,noon\n", {}, ([1], [5]), ["line 2", "'noon'", "not read"]),
+    "a missing time": ("a.csv", "user,item,time\n1,5,3\n1,6,\n", {}, ([1], [5, 6]), ["line 3", "not read"]),
+    "a rating": ("a.csv", "user,item,plays\n1,5,3\n", {}, ([1], [5]), ["plays is not used", "min_rating"]),
+    "a table, perhaps": ("a.txt", "".join(f"{n} {n} 1\n" for n in range(2, 14)), {}, None, ["each line has 3 numbers"]),
+}
+
+
+@pytest.mark.parametrize("kind", WARNED)
+def test_read_with_a_warning(tmp_path, caplog, kind):
+    name, content, options, ids, words = WARNED[kind]
+    dataset = load(write(tmp_path, name, content), split="none", **options)
+    assert ids is None or ids_of(dataset) == ids
+    assert all(word in caplog.text for word in words), caplog.text
+
+
+# What is read as it should be, without a word: name, content, options, user and item ids.
+READ = {
+    "gbk": ("a.csv", "user,item\n1,\u5b57\n".encode("gbk"), {"encoding": "gbk"}, ([1], ["\u5b57"])),
+    "utf-16": ("a.csv", "user,item\n1,\u5b57\n".encode("utf-16"), {}, ([1], ["\u5b57"])),
+    "utf-16 without a mark": ("a.csv", "user,item\n1,5\n".encode("utf-16-le"), {"encoding": "utf-16-le"}, ([1], [5])),
+    "a mark": ("a.csv", "\ufeffuser,item\n1,5\n", {}, ([1], [5])),
+    "ids such as NA": (
+        "a.csv",
+        "user,item\nNA,null\nNone,nan\nn/a,N/A\n",
+        {},
+        (["NA", "None", "n/a"], ["null", "nan", "N/A"]),
+    ),
+    "no times": ("a.csv", "user,item,time\n1,5,noon\n", {"time_column": "none"}, ([1], [5])),
+    "empty columns": ("a.csv", "user,item,,\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
+    "empty fields": ("a.csv", "user,item\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
+    "pandas' index": ("a.csv", ",user,item\n0,1,5\n1,2,6\n", {}, ([1, 2], [5, 6])),
+    "blanks around names": ("a.csv", " user ,\u00a0item\n1,5\n", {}, ([1], [5])),
+    "pairs as text": ("a.txt", "1 0\n1 1\n0 1\n", {}, ([0, 1], [0, 1])),
+    "text like numbers": ("a.csv", "user,item\n007,1e5\n7,x\n", {}, (["007", "7"], ["1e5", "x"])),
+    "gz": ("a.csv.gz", gzip.compress(b"user,item\n1,5\n"), {}, ([1], [5])),
+    "bz2": ("a.csv.bz2", bz2.compress(b"user,item\n1,5\n"), {}, ([1], [5])),
+    "xz": ("a.tsv.xz", lzma.compress(b"user\titem\n1\t5\n"), {}, ([1], [5])),
+    "zst": ("a.csv.zst", None, {}, ([1], [5])),
+    "zip": ("a.csv.zip", None, {}, ([1], [5])),
+}
+
+
+def packed(kind) -> bytes:
+    if kind == "zst":
+        return pa.compress(b"user,item\n1,5\n", codec="zstd", asbytes=True)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("inside.csv", "user,item\n1,5\n")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_read_right(tmp_path, caplog, kind):
+    name, content, options, ids = READ[kind]
+    dataset = load(write(tmp_path, name, packed(kind) if content is None else content), split="none", **options)
+    assert ids_of(dataset) == ids
+    assert not caplog.records
+
+
+def test_a_zip_of_two_files_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("train.csv", "user,item\n1,5\n")
+        archive.writestr("test.csv", "user,item\n1,5\n")
+    assert "the archive has 2 files" in refused(load, tmp_path / "a.csv.zip")
+
+
+TIMES = {  # spellings of times in ascending order
+    "utc": ["2024-01-31 12:00:00 UTC", "2024-01-31 12:00:01.5 UTC", "2024-02-01 00:00:00 UTC"],
+    "zones": ["2024-01-31T13:00:00+02:00", "2024-01-31T12:00:00Z", "2024-01-31 12:30:00 GMT"],
+    "day first": ["1/2/2024", "03/02/2024 10:00", "31/03/2024"],
+    "month first": ["2/1/2024", "02/13/2024 01:00 PM", "3/1/2024"],
+    "dots": ["1.2.2024", "13.2.2024 08:15:30", "1.3.2024"],
+    "month names": ["31 Jan 2024", "Feb 1, 2024", "2 February 2024 10:00"],
+    "weekdays": ["Wed, 31 Jan 2024 10:00:00", "Thursday, 1 Feb 2024 09:00:00", "Fri, 2 Feb 2024 00:00:00"],
+    "scientific": ["1.7e9", "1700000001", "1.700000002E9"],
+}
+
+
+@pytest.mark.parametrize("spelling", TIMES)
+def test_times_are_in_order(tmp_path, spelling):
+    rows = [f'1,{item},"{when}"' for item, when in enumerate(TIMES[spelling])]
+    dataset = load(write(tmp_path, "a.csv", lines(rows)), split="leave_one_out_time")
+    assert dataset.item_ids[dataset.test[:, 1]].tolist() == [2]
+    assert (np.diff(dataset.train_times) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (["03/04/2024", "05/06/2024"], ["line 2", "'03/04/2024' may be day/month or month/day", "2024-01-31"]),
+        (["13/04/2024", "05/16/2024"], ["in two orders"]),
+        (["2024-01-31", "03/04/24"], ["line 3", "'03/04/24'"]),
+        (["2024-01-31", "noon"], ["line 3", "'noon'", "time_column"]),
+        (["1700000000", "noon"], ["line 3", "'noon'"]),
+        (["2024-01-31", "Monday"], ["line 3", "'Monday'"]),
+        (["2024-01-31", "1700000000"], ["line 2", "'2024-01-31' among numbers and dates"]),
+        (["2024-02-31", "2024-03-01"], ["line 2", "'2024-02-31'"]),
+        (["1700000000", "1700000001000"], ["two units", "line 2", "line 3"]),
+        (["inf", "1"], ["line 2", "infinite"]),
+        (["", "1"], ["line 2", "missing"]),
+    ],
+)
+def test_times_that_are_refused(tmp_path, times, words):
+    path = write(tmp_path, "a.csv", lines([f'1,{item},"{when}"' for item, when in enumerate(times)]))
+    message = refused(load, path, split="time")
+    assert all(word in message for word in words), message
+
+
+def test_numbers_in_one_part_and_dates_in_the_other(tmp_path):
+    write(tmp_path, "train.csv", lines(["1,5,1700000000"]))
+    write(tmp_path, "test.csv", lines(["1,6,2024-01-31"]))
+    assert "numbers in one part and dates in the other" in refused(load, tmp_path, split="time")
+
+
+def test_the_order_of_day_and_month_is_said(tmp_path, caplog):
+    load(write(tmp_path, "a.csv", lines(["1,5,01/02/2024", "1,6,31/01/2024"])), split="time")
+    assert "read as day/month/year" in caplog.text
+
+
+COLUMNS = {  # a column of user ids -> the ids, or words of the refusal
+    "lists": (pa.array([[1], [2]]), "of type list"),
+    "bytes": (pa.array([b"\xff", b"\x00"]), "integers or text"),
+    "booleans": (pa.array([True, False]), "of type bool"),
+    "dates": (pa.array([1, 2], pa.timestamp("ns")), "integers or text"),
+    "fractions": (pa.array([1.0, 2.5]), "2.5, expected whole numbers"),
+    "floats beyond 2^53": (pa.array([1.0, 1e17]), "expected whole numbers up to"),
+    "whole floats": (pa.array([1.0, 2.0]), [1, 2]),
+    "decimals": (pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]),
+    "small integers": (pa.array([1, 2], pa.uint8()), [1, 2]),
+    "a dictionary": (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+    "blanks": (pa.array([" a", "b\u00a0"]), ["a", "b"]),
+    "line breaks": (pa.array(["a\nb", "b"]), "line break"),
+    "an empty text": (pa.array(["", "b"]), "missing"),
+    "nothing": (pa.array(["a", None]), "missing values: 1"),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_one_check_of_ids_for_files_streams_and_frames(tmp_path, kind):
+    column, expected = COLUMNS[kind]
+    table = pa.table({"user": column, "item": [5, 6]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    readers = {
+        "file": lambda: load(tmp_path / "train.parquet", split="none"),
+        "stream": lambda: open_stream(tmp_path),
+        "frame": lambda: from_frame(table.to_pandas(), split="none"),
+    }
+    for name, read in readers.items():
+        if isinstance(expected, str):
+            assert expected in refused(read), name
+        else:
+            assert read().user_ids.tolist() == expected, name
+
+
+def test_a_stream_finds_rows_by_ids_without_blanks(tmp_path):
+    pq.write_table(pa.table({"user": [" a", "a", "b"], "item": [1.0, 2.0, 1.0]}), tmp_path / "train.parquet")
+    stream = load_streamed(tmp_path, 1 << 20)
+    assert (stream.user_ids.tolist(), stream.item_ids.tolist()) == (["a", "b"], [1, 2])
+    assert stream.user_counts.tolist() == [2, 1]
+
+
+def test_a_stream_says_that_ratings_are_not_used_and_refuses_a_column_twice(tmp_path, caplog):
+    pq.write_table(pa.table({"user": [1], "item": [5], "rating": [3]}), tmp_path / "train.parquet")
+    open_stream(tmp_path)
+    assert "rating is not used" in caplog.text
+    pq.write_table(pa.Table.from_arrays([pa.array([1])] * 3, ["user", "item", "item"]), tmp_path / "train.parquet")
+    assert "two columns are called 'item'" in refused(open_stream, tmp_path)
+    assert "two columns are called 'item'" in refused(load, tmp_path / "train.parquet")
+
+
+def test_a_named_index_is_a_column(tmp_path):
+    pd.DataFrame({"item": [5, 6]}, index=pd.Index([1, 2], name="user")).to_parquet(tmp_path / "train.parquet")
+    assert ids_of(load(tmp_path / "train.parquet", split="none")) == ([1, 2], [5, 6])
+    assert open_stream(tmp_path).user_ids.tolist() == [1, 2]
+
+
+def test_whole_floats_in_one_part_are_the_integers_of_the_other(tmp_path):
+    pd.DataFrame({"user": [1, 2], "item": [5, 6]}).to_parquet(tmp_path / "train.parquet")
+    pd.DataFrame({"user": [1.0], "item": [6.0]}).to_parquet(tmp_path / "test.parquet")
+    assert load(tmp_path).test.tolist() == load_streamed(tmp_path, 1 << 20).test.tolist() == [[0, 1]]
+
+
+def test_text_in_one_part_and_integers_in_the_other_are_said(tmp_path, caplog):
+    write(tmp_path, "train.csv", "user,item\n1,5\n")
+    write(tmp_path, "test.csv", "user,item\n1,x\n")
+    assert load(tmp_path).item_ids.tolist() == ["5", "x"]
+    assert "the item ids are integers in one part and text in the other" in caplog.text
+
+
+def test_words_for_nothing_in_features(tmp_path):
+    write(tmp_path, "a.csv", "user,item\n1,NA\n1,b\n")
+    write(tmp_path, "items.csv", "item,genre\nNA,None\nb,Drama\n")
+    features = load(tmp_path / "a.csv", split="none", item_features=str(tmp_path / "items.csv")).item_features
+    assert features.vocabulary == 2  # None is a genre like others
+
+
+@pytest.mark.parametrize("argument", ["dataset", "item_features", "user_features"])
+def test_a_missing_file_is_named_with_its_argument(tmp_path, argument):
+    options = {"dataset": write(tmp_path, "a.csv", "user,item\n1,5\n")} | {argument: str(tmp_path / "none.csv")}
+    message = refused(load, **options)
+    assert message.startswith(f"{argument}=") and "no such file" in message
+
+
+def test_a_folder_without_parquet_does_not_ask_for_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    message = refused(load_streamed, tmp_path, 1 << 20)
+    assert "no train*.parquet file" in message and "pyarrow" not in message
+
+
+def test_users_with_few_items_are_told_the_field_to_change():
+    pairs = np.array([(user, item) for user in range(3) for item in range(4)], np.int32)
+    dataset = Dataset("few", pairs, pairs[:0], np.arange(3), np.arange(4), "given")
+    config = default_config()
+    message = refused(hold_out, config, dataset)
+    assert "fewer than 5 training items; set validation_fraction=0.13" in message
+    config.validation_fraction = 0.13
+    assert len(hold_out(config, dataset)[1]) == 3
