@@ -105,10 +105,12 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
     if max(choices.min_user_items, choices.min_item_users) > 1:
         parts = core(name, parts, choices.min_user_items, choices.min_item_users)
     if choices.filters:
+        if split == "given":
+            parts[1] = parts[1].loc[_known(name, parts[0]["user"].to_numpy(), parts[1]["user"].to_numpy())]
         parts, user_ids, item_ids = renumber(parts, user_ids, item_ids)
     train, test, times, sentence = _split(parts, split, choices)
-    if split == "time_global" or split == "given" and choices.filters:
-        test = _of_known_users(name, train, test)
+    if split == "time_global":
+        test = test[_known(name, train[:, 0], test[:, 0])]
     sentence = (sentence or tables.given) + _filtered(choices)
     made = Dataset(name, train, test, user_ids, item_ids, sentence, sum(dropped), train_times=times)
     check(made)
@@ -142,16 +144,15 @@ def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
     return train, test, times, sentence
 
 
-def _of_known_users(name: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The test pairs of users with training pairs; says how many are left out."""
-    known = np.isin(test[:, 0], train[:, 0])
+def _known(name: str, train_users: np.ndarray, test_users: np.ndarray) -> np.ndarray:
+    """Which test pairs are of users with training pairs; says how many are left out."""
+    known = np.isin(test_users, train_users)
     if not known.all():
-        unknown = len(np.unique(test[~known, 0]))
         logging.warning(
             "%s: %d test users without a train pair are left out of the test part, with %d of %d pairs",
-            *(name, unknown, len(test) - known.sum(), len(test)),
+            *(name, len(np.unique(test_users[~known])), len(known) - known.sum(), len(known)),
         )
-    return test[known]
+    return known
 
 
 def _filtered(choices: Choices) -> str:

@@ -12,6 +12,7 @@ from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.errors import UserError
 
 MOST = np.iinfo(np.int64).max
+_WIDE = 2**26  # bytes of an array of text, whose elements are all as long as the longest
 
 
 def number_ids(
@@ -148,6 +149,13 @@ def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
     if empty.any():
         raise UserError(
             f"{what}{at(empty)[0]}: missing values: an id that is empty or blank; remove or fill these rows"
+        )
+    lengths = bare.str.len()
+    if len(bare) * 4 * lengths.max() > _WIDE and lengths.max() > 8 * lengths.mean():
+        longest = lengths == lengths.max()
+        logging.warning(
+            "%s%s: an id of %d characters among ids of %d on average; each id takes as much memory, %d MB in all; shorten it",
+            *(what, at(longest)[0], lengths.max(), lengths.mean(), len(bare) * 4 * lengths.max() / 1e6),
         )
     return bare
 

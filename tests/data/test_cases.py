@@ -100,6 +100,12 @@ WARNED = {
 }
 
 
+def test_one_id_that_makes_all_wide_is_said(tmp_path, caplog):
+    ids = [f"{user},5" for user in range(10_000)] + ["x" * 4000 + ",5"]
+    load(write(tmp_path, "a.csv", lines(ids, "user,item")), split="none")
+    assert "line 10002: an id of 4000 characters" in caplog.text and "160 MB" in caplog.text
+
+
 @pytest.mark.parametrize("kind", WARNED)
 def test_read_with_a_warning(tmp_path, caplog, kind):
     name, content, options, ids, words = WARNED[kind]
@@ -176,7 +182,7 @@ def test_times_are_in_order(tmp_path, spelling):
     rows = [f'1,{item},"{when}"' for item, when in enumerate(TIMES[spelling])]
     dataset = load(write(tmp_path, "a.csv", lines(rows)), split="leave_one_out_time")
     assert dataset.item_ids[dataset.test[:, 1]].tolist() == [2]
-    assert (np.diff(dataset.train_times) > 0).all()
+    assert dataset.train_times is not None and (np.diff(dataset.train_times) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +292,7 @@ def test_words_for_nothing_in_features(tmp_path):
     write(tmp_path, "a.csv", "user,item\n1,NA\n1,b\n")
     write(tmp_path, "items.csv", "item,genre\nNA,None\nb,Drama\n")
     features = load(tmp_path / "a.csv", split="none", item_features=str(tmp_path / "items.csv")).item_features
-    assert features.vocabulary == 2  # None is a genre like others
+    assert features is not None and features.vocabulary == 2  # None is a genre like others
 
 
 @pytest.mark.parametrize("argument", ["dataset", "item_features", "user_features"])
