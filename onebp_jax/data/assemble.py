@@ -160,8 +160,8 @@ def _filtered(choices: Choices) -> str:
     said = ""
     if choices.min_rating is not None:
         said += f"; ratings of at least {choices.min_rating:g}"
-    if max(choices.min_user_items, choices.min_item_users) > 1:
-        said += (
-            f"; users with {choices.min_user_items} items or more, items with {choices.min_item_users} users or more"
-        )
+    if choices.min_user_items > 1:
+        said += f"; users with {choices.min_user_items} items or more"
+    if choices.min_item_users > 1:
+        said += f"; items with {choices.min_item_users} users or more"
     return said
