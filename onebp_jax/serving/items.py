@@ -12,7 +12,7 @@ from absl import logging
 from onebp_jax.data.feature_files import read_by_id
 from onebp_jax.errors import UserError
 from onebp_jax.serving.ids import row_index
-from onebp_jax.training.run_folder import Trained
+from onebp_jax.training.run_folder import Trained, write_atomically
 
 # The column of titles, in any case.
 TITLE = ("title", "name")
@@ -86,6 +86,14 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
     except UserError as error:
         logging.warning("lists have no titles: %s", error)
         return None
+
+
+def write_items(workdir: str | Path, source: str | Path | pd.DataFrame, run: Trained) -> None:
+    """Writes `items.csv` into the folder of a run: the items of a file or frame that the run knows, and their titles."""
+    items = read_items(source, run)
+    frame = pd.DataFrame({"item": run.item_ids[items.rows]})
+    frame = frame if items.titles is None else frame.assign(title=items.titles)
+    write_atomically(Path(workdir) / ITEMS_FILE, lambda file: frame.to_csv(file, index=False))
 
 
 def with_titles(lists: pd.DataFrame, items: Items | None, item_ids: np.ndarray, column: str = "item") -> pd.DataFrame:

@@ -1,0 +1,67 @@
+"""What `Recommender` is given: fields of the config, and data of any kind."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from ml_collections import ConfigDict
+
+from onebp_jax.config import nearest
+from onebp_jax.data.configured import load_configured
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import sparray, spmatrix
+
+    Data = pd.DataFrame | str | os.PathLike | Dataset | StreamedDataset | sparray | spmatrix
+
+
+def set_fields(config, given: dict[str, Any]) -> None:
+    """Sets fields of a config; the value of `options` and of `synthetic` is a dictionary.
+
+    Raises:
+      UserError: an unknown field or option, or a value of another type.
+    """
+    for name, value in given.items():
+        if name not in config:
+            raise UserError(f"unknown config field {name!r}{nearest(name, config)}")
+        if isinstance(config[name], ConfigDict):
+            set_fields(config[name], dict(value))
+            continue
+        try:
+            config[name] = value
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{name}={value!r}: expected a value of type {type(config[name]).__name__}") from error
+
+
+def load_given(config, data: Data, data_dir: str | os.PathLike | None = None) -> Dataset | StreamedDataset:
+    """The data set that a user gives, by the fields of a config; `config.dataset` and, for a `Dataset`, `config.split` are set.
+
+    Args:
+      config: the fields; it is changed.
+      data: a path or name, a `Dataset`, or a frame or sparse matrix. data_dir: see `onebp_jax.data.load`.
+
+    Raises:
+      UserError: as `onebp_jax.data.load` and `onebp_jax.data.from_frame`.
+    """
+    if isinstance(data, Dataset | StreamedDataset):
+        config.dataset = data.name
+        if isinstance(data, Dataset):
+            config.split = "given" if len(data.test) else "none"
+        return data
+    if isinstance(data, str | os.PathLike):
+        config.dataset = os.fspath(data)
+        return load_configured(config, data_dir)
+    config.dataset = "frame"
+    return load_configured(config, data_dir, frame=data)
+
+
+def in_memory(dataset: Dataset | StreamedDataset) -> Dataset:
+    """The data set, or a `UserError` if its pairs are streamed."""
+    if isinstance(dataset, StreamedDataset):
+        raise UserError(f"{dataset.name}: this needs all pairs in memory, but they are streamed")
+    return dataset

@@ -1,0 +1,263 @@
+"""`Recommender`: from a file or a frame to recommendations. It trains in a run folder, and a run folder is a saved model.
+
+data.load_configured -> training.train -> run_folder.read_run -> serving.recommend
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.config import as_plain, check_config, default_config
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.grow import all_for_training
+from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.errors import UserError
+from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
+from onebp_jax.serving.ids import row_index, rows_of
+from onebp_jax.serving.inputs import Data, in_memory, load_given, set_fields
+from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles, write_items
+from onebp_jax.serving.recommend import evaluate, recommend, seen_pairs
+from onebp_jax.serving.similar import similar_items, similar_users
+from onebp_jax.training import run_folder
+from onebp_jax.training.run_data import with_pairs_of
+from onebp_jax.training.run_folder import Trained
+
+Ids = str | int | Iterable[Any]
+FilePath = str | os.PathLike
+
+
+class Recommender:
+    """A two-tower recommender: fit, recommend, save.
+
+        model = Recommender(method="onebp", dim=64).fit(clicks, user="visitor", item="product")
+        model.recommend("ann", k=5)
+
+    `fit` holds out validation pairs to choose the number of epochs, then trains on all pairs for that number. With
+    `split="ratio"` or another split it also holds out a test part, for the metrics of `evaluate`.
+
+    Attributes:
+      config: every field of the run, see `onebp_jax.config.default_config`.
+      run: the vectors, with the original ids of their rows: a `onebp_jax.training.run_folder.Trained`.
+      result: what the run came to, as in `result.json`: metrics, how the epoch was chosen, seconds, versions.
+      workdir: the folder of the run.
+      user_ids, item_ids: `[M]`, `[N]`, the original ids that the model knows.
+      dataset: the interactions that it knows.
+    """
+
+    def __init__(self, method: Any = "onebp", **fields: Any):
+        """A recommender that is not fitted.
+
+        Args:
+          method: a name of `onebp_jax.methods`, or a function that returns a `Method`.
+          fields: fields of the config, such as `dim=64, epochs=50, seed=1, options={"ease_l2": 300.0}`. Two have other defaults
+            than in a config file: `split="none"` (no test part) and `refit=True` (in the end, train on all pairs).
+
+        Raises:
+          UserError: an unknown field, or a value that it cannot have.
+        """
+        defaults = {} if fields.get("stream_window") else {"split": "none", "refit": True}
+        self._asked = default_config()
+        set_fields(self._asked, {"method": method} | defaults | fields)
+        check_config(self._asked)
+        self._fitted: tuple[Folder, Trained] | None = None
+
+    def fit(
+        self,
+        data: Data,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        rating: str | None = None,
+        items: pd.DataFrame | FilePath | None = None,
+        init: Recommender | None = None,
+        workdir: FilePath | None = None,
+        data_dir: FilePath | None = None,
+    ) -> Recommender:
+        """Trains on interactions, and returns the recommender itself.
+
+        Args:
+          data: a DataFrame with one row per interaction; or the path of a file or folder, or a name of the catalogue, see
+            `onebp_jax.data.load`; or a SciPy sparse matrix [users, items]; or a `Dataset`.
+          user, item, time, rating: the columns of a table; None for their usual names. Times are read if the split is by time,
+            ratings if there is a `min_rating`.
+          items: a file or frame with a column of item ids and a column title or name: titles for the lists.
+          init: a fitted recommender, whose vectors are the first ones of the users and items that it knows.
+          workdir: the folder of the run, which keeps it, and goes on with it if it was stopped; None for a temporary one, which
+            is removed with this object.
+          data_dir: the data root, for names of the catalogue.
+
+        Raises:
+          UserError: data, columns or a folder that cannot be used.
+          RunFailed: the training failed.
+        """
+        config = self._asked.copy_and_resolve_references()
+        columns = {"user_column": user, "item_column": item, "time_column": time, "rating_column": rating}
+        set_fields(config, {name: value for name, value in columns.items() if value is not None})
+        dataset = load_given(config, data, data_dir)
+        return self._train(config, dataset, items, init.run if init else None, workdir)
+
+    def partial_fit(
+        self,
+        more: Data | None = None,
+        epochs: int = 10,
+        *,
+        items: pd.DataFrame | FilePath | None = None,
+        workdir: FilePath | None = None,
+        data_dir: FilePath | None = None,
+    ) -> Recommender:
+        """Trains on from the present vectors, on all pairs so far and on new ones; new users and items are added.
+
+        The number of epochs is fixed: the vectors have seen all pairs, so none is left to choose it by. The optimiser begins
+        anew.
+
+        Args:
+          more: new interactions, as in `fit` and with its columns; None for more epochs on the same ones.
+          epochs: the number of epochs.
+          items, workdir, data_dir: as in `fit`; the folder is a new one.
+
+        Raises:
+          UserError: as `fit`; or the method computes a vector out of more than one row. Then nothing has changed.
+        """
+        before, config = self.run, self.config.copy_and_resolve_references()
+        dataset = grown_by(config, in_memory(self.dataset), more, data_dir)
+        set_fields(config, {"epochs": epochs})
+        own = self.workdir / ITEMS_FILE
+        return self._train(config, dataset, own if items is None and own.exists() else items, before, workdir)
+
+    def recommend(
+        self,
+        users: Ids | None = None,
+        k: int = 10,
+        exclude_seen: bool = True,
+        items: Ids | None = None,
+        skip_unknown: bool = False,
+    ) -> pd.DataFrame:
+        """The best items of users: a frame with the columns user, rank (from 1), item, score, and title where titles are known.
+
+        Args:
+          users: an original id or several; None for all users.
+          k: the length of each list; a user with fewer items left has a shorter one.
+          exclude_seen: leave out the items that a user is known to have.
+          items: the ids of the items to rank; None for all items.
+          skip_unknown: leave unknown users out, with a warning.
+
+        Raises:
+          UserError: an id is unknown, or nothing is to be ranked.
+        """
+        rows = None if users is None else self._rows("users", users, skip_unknown)
+        seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
+        lists = recommend(self.run, rows, k, seen, items=None if items is None else self._rows("items", items))
+        return with_titles(lists, self._titles, self.run.item_ids)
+
+    def similar_items(self, items: Ids, k: int = 10) -> pd.DataFrame:
+        """The nearest items of an item or of several, by the cosine of their vectors: item, rank, similar, score (and title)."""
+        lists = similar_items(self.run, self._rows("items", items), k)
+        return with_titles(lists, self._titles, self.run.item_ids, "similar")
+
+    def similar_users(self, users: Ids, k: int = 10) -> pd.DataFrame:
+        """The nearest users of a user or of several, by the cosine of their vectors: user, rank, similar, score."""
+        return similar_users(self.run, self._rows("users", users), k)
+
+    def evaluate(self, test: Data | None = None, data_dir: FilePath | None = None) -> dict[str, float]:
+        """The metrics on the test part that `fit` held out, or on other interactions.
+
+        Args:
+          test: interactions as in `fit`, of which those that the model was trained on do not count; None for the held-out part,
+            which was measured before the training on all pairs.
+          data_dir: as in `fit`.
+
+        Raises:
+          UserError: there is no test part, or nothing of it is left.
+        """
+        if test is None and not self.result["metrics"]:
+            raise UserError("test=None: nothing was held out for testing: give test=, or fit with split='ratio'")
+        if test is None:
+            return self.result["metrics"]
+        own, other = in_memory(self.dataset), load_more(self.config, test, data_dir)
+        return evaluate(self.run, with_pairs_of(all_for_training(own) if self.config.refit else own, other), "test")
+
+    def save(self, folder: FilePath) -> None:
+        """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
+        self._checked[0].copy_to(folder)
+
+    @classmethod
+    def load(cls, folder: FilePath) -> Recommender:
+        """The recommender of a run folder, from `save` or `launch.train`; raises `UserError` if it is none."""
+        model = cls()._read(Folder(folder))
+        model._asked = model.config
+        return model
+
+    @property
+    def _checked(self) -> tuple[Folder, Trained]:
+        if self._fitted is None:
+            raise UserError("this recommender is not fitted: call fit, or Recommender.load")
+        return self._fitted
+
+    @property
+    def config(self):
+        return self._fitted[1].config if self._fitted else self._asked
+
+    @property
+    def run(self) -> Trained:
+        return self._checked[1]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.run.result
+
+    @property
+    def workdir(self) -> Path:
+        return self._checked[0].path
+
+    @property
+    def user_ids(self) -> np.ndarray:
+        return self.run.user_ids
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        return self.run.item_ids
+
+    @cached_property
+    def dataset(self) -> Dataset | StreamedDataset:
+        """The interactions that the model knows."""
+        folder, run = self._checked
+        return folder.dataset_of(run)
+
+    def __repr__(self) -> str:
+        method = f"Recommender(method={as_plain(self.config)['method']!r}"
+        if self._fitted is None:
+            return f"{method}, not fitted)"
+        return f"{method}, {len(self.user_ids)} users, {len(self.item_ids)} items): {self.result['selection']}"
+
+    def _train(self, config, dataset, items, init: Trained | None, workdir) -> Recommender:
+        folder = Folder(workdir)
+        fit_in(folder, config, dataset, init)
+        if items is not None:
+            write_items(folder.path, items, run_folder.read_run(folder.path))
+        return self._read(folder)
+
+    def _read(self, folder: Folder) -> Recommender:
+        fitted = folder, run_folder.read_run(folder.path)
+        self.__dict__ = {"_asked": self._asked, "_fitted": fitted}  # nothing that an earlier run computed
+        return self
+
+    @cached_property
+    def _titles(self) -> Items | None:
+        return known_titles(self.workdir, self.run)
+
+    @cached_property
+    def _index(self) -> dict[str, dict[str, int]]:
+        return {"users": row_index(self.user_ids), "items": row_index(self.item_ids)}
+
+    def _rows(self, name: str, ids: Ids, skip_unknown: bool = False) -> np.ndarray:
+        """The rows of one id or of several."""
+        several = ids if isinstance(ids, Iterable) and not isinstance(ids, str) else [ids]
+        return rows_of(several, self._index[name], name, skip_unknown)
