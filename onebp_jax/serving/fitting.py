@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 import jax
+import pandas as pd
 
 from onebp_jax.config import check_config
 from onebp_jax.data.configured import load_configured
@@ -19,7 +20,8 @@ from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
-from onebp_jax.serving.inputs import Data, in_memory, load_given, set_fields
+from onebp_jax.serving.inputs import Data, FilePath, in_memory, load_given, set_fields
+from onebp_jax.serving.items import write_items
 from onebp_jax.training import run_folder
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.training.train import train
@@ -50,13 +52,24 @@ class Folder:
         return found
 
 
-def fit_in(folder: Folder, config, dataset: Dataset | StreamedDataset, init: Trained | None = None) -> None:
-    """Trains in a folder. A method without training takes no notice of `init`; other arguments and errors as `train`."""
+def fit_in(
+    folder: Folder,
+    config,
+    dataset: Dataset | StreamedDataset,
+    init: Trained | None = None,
+    items: pd.DataFrame | FilePath | None = None,
+) -> None:
+    """Trains in a folder, and keeps the titles of `items` there.
+
+    A method without training takes no notice of `init`; other arguments and errors as `train`.
+    """
     check_config(config)
     if isinstance(build_method(config), Baseline):
         init = None
     _start_cpu(config.cpu_threads)
     train(config, dataset, folder.path, init=init)
+    if items is not None:
+        write_items(folder.path, items, run_folder.read_run(folder.path))
 
 
 def _start_cpu(threads: int) -> None:
@@ -72,7 +85,8 @@ def _start_cpu(threads: int) -> None:
 def grown_by(config, dataset: Dataset, more: Data | None, data_dir: str | os.PathLike | None) -> Dataset:
     """All pairs of a data set, and new interactions, as training pairs; `config` is changed to train on them."""
     dataset = all_for_training(dataset)
-    set_fields(config, {"split": "none", "validation_fraction": 0.0, "refit": False})
+    refit = {"refit": False} if "refit" in config else {}
+    set_fields(config, {"split": "none", "validation_fraction": 0.0} | refit)
     if more is not None:
         dataset = grown(dataset, load_more(config, more, data_dir))
         config.dataset = dataset.name

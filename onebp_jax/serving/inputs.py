@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pandas as pd
 from ml_collections import ConfigDict
 
 from onebp_jax.config import nearest
@@ -15,9 +15,11 @@ from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from scipy.sparse import sparray, spmatrix
+    from onebp_jax.data.frames import Interactions
 
-    Data = pd.DataFrame | str | os.PathLike | Dataset | StreamedDataset | sparray | spmatrix
+Data: TypeAlias = "Interactions | str | os.PathLike | Dataset | StreamedDataset"
+Ids = str | int | Iterable[Any]
+FilePath = str | os.PathLike
 
 
 def set_fields(config, given: dict[str, Any]) -> None:

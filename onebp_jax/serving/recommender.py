@@ -5,7 +5,6 @@ data.load_configured -> training.train -> run_folder.read_run -> serving.recomme
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -15,22 +14,19 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.config import as_plain, check_config, default_config
+from onebp_jax.config.fields import FIELDS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
 from onebp_jax.serving.ids import row_index, rows_of
-from onebp_jax.serving.inputs import Data, in_memory, load_given, set_fields
-from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles, write_items
+from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_given, set_fields
+from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles
 from onebp_jax.serving.recommend import evaluate, recommend, seen_pairs
 from onebp_jax.serving.similar import similar_items, similar_users
-from onebp_jax.training import run_folder
 from onebp_jax.training.run_data import with_pairs_of
-from onebp_jax.training.run_folder import Trained
-
-Ids = str | int | Iterable[Any]
-FilePath = str | os.PathLike
+from onebp_jax.training.run_folder import Trained, read_run
 
 
 class Recommender:
@@ -51,6 +47,13 @@ class Recommender:
       dataset: the interactions that it knows.
     """
 
+    run: Trained
+    result: dict[str, Any]
+    workdir: Path
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    _folder: Folder
+
     def __init__(self, method: Any = "onebp", **fields: Any):
         """A recommender that is not fitted.
 
@@ -62,11 +65,12 @@ class Recommender:
         Raises:
           UserError: an unknown field, or a value that it cannot have.
         """
-        defaults = {} if fields.get("stream_window") else {"split": "none", "refit": True}
+        refit = {"refit": True} if "refit" in FIELDS else {}
+        defaults = {} if fields.get("stream_window") else {"split": "none"} | refit
         self._asked = default_config()
         set_fields(self._asked, {"method": method} | defaults | fields)
         check_config(self._asked)
-        self._fitted: tuple[Folder, Trained] | None = None
+        self.config = self._asked
 
     def fit(
         self,
@@ -182,11 +186,12 @@ class Recommender:
         if test is None:
             return self.result["metrics"]
         own, other = in_memory(self.dataset), load_more(self.config, test, data_dir)
-        return evaluate(self.run, with_pairs_of(all_for_training(own) if self.config.refit else own, other), "test")
+        own = all_for_training(own) if "refit" in self.result else own
+        return evaluate(self.run, with_pairs_of(own, other), "test")
 
     def save(self, folder: FilePath) -> None:
         """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
-        self._checked[0].copy_to(folder)
+        self._folder.copy_to(folder)
 
     @classmethod
     def load(cls, folder: FilePath) -> Recommender:
@@ -195,58 +200,38 @@ class Recommender:
         model._asked = model.config
         return model
 
-    @property
-    def _checked(self) -> tuple[Folder, Trained]:
-        if self._fitted is None:
-            raise UserError("this recommender is not fitted: call fit, or Recommender.load")
-        return self._fitted
-
-    @property
-    def config(self):
-        return self._fitted[1].config if self._fitted else self._asked
-
-    @property
-    def run(self) -> Trained:
-        return self._checked[1]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return self.run.result
-
-    @property
-    def workdir(self) -> Path:
-        return self._checked[0].path
-
-    @property
-    def user_ids(self) -> np.ndarray:
-        return self.run.user_ids
-
-    @property
-    def item_ids(self) -> np.ndarray:
-        return self.run.item_ids
+    def __getattr__(self, name: str) -> Any:
+        if name in (*Recommender.__annotations__, "dataset", "_titles", "_index"):
+            raise AttributeError(f"{name}: this recommender is not fitted: call fit, or Recommender.load")
+        raise AttributeError(f"a Recommender has no attribute {name!r}")
 
     @cached_property
     def dataset(self) -> Dataset | StreamedDataset:
         """The interactions that the model knows."""
-        folder, run = self._checked
-        return folder.dataset_of(run)
+        return self._folder.dataset_of(self.run)
 
     def __repr__(self) -> str:
         method = f"Recommender(method={as_plain(self.config)['method']!r}"
-        if self._fitted is None:
+        if "run" not in self.__dict__:
             return f"{method}, not fitted)"
-        return f"{method}, {len(self.user_ids)} users, {len(self.item_ids)} items): {self.result['selection']}"
+        says = [
+            f"epoch {self.result['epoch']} of {self.result['epochs_done']}",
+            self.result["selection"],
+            *filter(None, [self.result.get("refit", {}).get("says")]),
+        ]
+        return f"{method}, {len(self.user_ids)} users, {len(self.item_ids)} items): {'; '.join(says)}"
 
     def _train(self, config, dataset, items, init: Trained | None, workdir) -> Recommender:
         folder = Folder(workdir)
-        fit_in(folder, config, dataset, init)
-        if items is not None:
-            write_items(folder.path, items, run_folder.read_run(folder.path))
+        fit_in(folder, config, dataset, init, items)
         return self._read(folder)
 
     def _read(self, folder: Folder) -> Recommender:
-        fitted = folder, run_folder.read_run(folder.path)
-        self.__dict__ = {"_asked": self._asked, "_fitted": fitted}  # nothing that an earlier run computed
+        run = read_run(folder.path)
+        self.__dict__ = {"_asked": self._asked}  # nothing that an earlier run computed
+        self._folder, self.workdir, self.run = folder, folder.path, run
+        self.config, self.result = run.config, run.result
+        self.user_ids, self.item_ids = run.user_ids, run.item_ids
         return self
 
     @cached_property

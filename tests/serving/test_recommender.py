@@ -1,0 +1,262 @@
+"""`Recommender`: the contract of an estimator, and the same bits as the programs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from support.programs import ROOT, run, tables
+
+import onebp_jax
+from onebp_jax import Dataset, Recommender, UserError
+
+SMALL = {"dim": 4, "batch_size": 64, "epochs": 4, "learning_rate": 0.01}
+
+
+def clicks(seed=0, users=25, items=20, count=250) -> pd.DataFrame:
+    """Pairs with ids of text, one of them with a comma, under odd names of columns."""
+    random = np.random.default_rng(seed)
+    user, item = np.divmod(random.choice(users * items, count, replace=False), items)
+    frame = pd.DataFrame(
+        {"listener": [f"ann, {one}" for one in user], "plays": 1, "artist": [f"b{one}" for one in item]}
+    )
+    return frame.assign(when=random.permutation(count))
+
+
+def fit(data, **options) -> Recommender:
+    fields = {name: options.pop(name) for name in list(options) if name not in ("items", "workdir", "init")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Recommender(**SMALL | fields).fit(data, user="listener", item="artist", **options)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return clicks()
+
+
+@pytest.fixture(scope="module")
+def model(frame) -> Recommender:
+    titles = pd.DataFrame({"artist": ["b1", "b2", "new"], "name": ["One", "Two, again", "New"]})
+    return fit(frame, items=titles)
+
+
+def test_lists_have_original_ids_and_nothing_that_is_known(model, frame):
+    lists = model.recommend()
+    assert list(lists) == ["user", "rank", "item", "score", "title"]
+    known, found = (
+        set(zip(*columns, strict=True))
+        for columns in ((frame["listener"], frame["artist"]), (lists["user"], lists["item"]))
+    )
+    assert found and not known & found
+    assert set(zip(model.recommend(exclude_seen=False, k=20)["user"], strict=False)) == {
+        (one,) for one in model.user_ids
+    }
+    assert dict(zip(lists["item"], lists["title"], strict=True)).get("b1", "One") == "One"
+
+
+def test_one_id_several_ids_and_all_ids_give_the_same_lists(model):
+    whole = model.recommend(k=5)
+    for user in model.user_ids[:6]:
+        same = whole[whole["user"] == user].reset_index(drop=True)
+        for given in (user, [user], np.array([user]), pd.Series([user], index=[9])):
+            pd.testing.assert_frame_equal(model.recommend(given, k=5), same, rtol=1e-6)
+    pd.testing.assert_frame_equal(model.recommend(list(model.user_ids), k=5), whole, rtol=1e-6)
+    assert model.recommend([]).empty and list(model.recommend([])) == list(whole)
+
+
+def test_a_list_is_as_long_as_the_catalogue_allows_and_of_candidates_if_asked(model, frame):
+    user = model.user_ids[0]
+    everything = model.recommend(user, k=1000)
+    assert len(everything) == 20 - (frame["listener"] == user).sum()
+    assert set(model.recommend(user, k=1000, exclude_seen=False)["item"]) == set(model.item_ids)
+    candidates = everything["item"].tolist()[::2]
+    assert model.recommend(user, items=candidates)["item"].tolist() == candidates[:10]
+    assert model.recommend(user, items=candidates[0], k=3)["item"].tolist() == candidates[:1]
+
+
+def test_unknown_ids_are_an_error_or_left_out(model, caplog):
+    with pytest.raises(UserError, match=r"users='zoe': not an id of the run \(1 of the 2 given ids"):
+        model.recommend(["zoe", model.user_ids[0]])
+    for wrong in (lambda: model.recommend(items=["b1", "zoe"]), lambda: model.similar_items("zoe")):
+        with pytest.raises(UserError, match="items='zoe'"):
+            wrong()
+    assert set(model.recommend(["zoe", model.user_ids[0]], skip_unknown=True)["user"]) == {model.user_ids[0]}
+    with pytest.raises(UserError, match="k=0"):
+        model.recommend(k=0)
+
+
+def test_similar_items_and_users(model):
+    items, users = model.similar_items("b1", k=3), model.similar_users(list(model.user_ids[:2]), k=4)
+    assert list(items) == ["item", "rank", "similar", "score", "title"] and "b1" not in set(items["similar"])
+    assert list(users) == ["user", "rank", "similar", "score"] and users["rank"].tolist() == [1, 2, 3, 4] * 2
+    vectors = dict(zip(model.item_ids, model.run.item, strict=True))
+    for line in items.itertuples():
+        one, other = vectors[line.item], vectors[line.similar]
+        assert line.score == pytest.approx(one @ other / np.linalg.norm(one) / np.linalg.norm(other), rel=1e-4)
+
+
+def test_save_and_load_give_the_same_and_titles_too(model, tmp_path):
+    model.save(tmp_path / "saved")
+    again = Recommender.load(tmp_path / "saved")
+    pd.testing.assert_frame_equal(again.recommend(), model.recommend())
+    pd.testing.assert_frame_equal(again.similar_items("b1"), model.similar_items("b1"))
+    assert repr(again) == repr(model) and not list((tmp_path / "saved").rglob("*.pkl"))
+    with pytest.raises(UserError, match="it is not empty"):
+        model.save(tmp_path / "saved")
+    with pytest.raises(UserError, match="not a run folder"):
+        Recommender.load(tmp_path)
+
+
+def test_it_is_the_run_of_the_programs_bit_for_bit(frame, tmp_path):
+    frame.to_csv(tmp_path / "clicks.csv", index=False)
+    fields = (
+        {"split": "ratio", "epochs": 3, "refit": False}
+        if "refit" in Recommender().config
+        else {"split": "ratio", "epochs": 3}
+    )
+    fields |= {name: value for name, value in SMALL.items() if name != "epochs"}
+    own = Recommender(**fields).fit(tmp_path / "clicks.csv", user="listener", item="artist", workdir=tmp_path / "own")
+    of_frame = Recommender(**fields).fit(frame, user="listener", item="artist")
+    flags = [f"--config.{name}={value}" for name, value in fields.items()]
+    flags += [
+        "--config.user_column=listener",
+        "--config.item_column=artist",
+        f"--config.dataset={tmp_path / 'clicks.csv'}",
+    ]
+    (tmp_path / "plain.py").write_text("from onebp_jax.config import default_config as get_config\n")
+    process = run("train", f"--config={tmp_path / 'plain.py'}", f"--workdir={tmp_path / 'run'}", *flags)
+    assert process.returncode == 0, process.stderr
+    for folder in (own.workdir, of_frame.workdir):
+        for one, other in zip(tables(folder), tables(tmp_path / "run"), strict=True):
+            np.testing.assert_array_equal(one, other)
+    process = run("recommend", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'lists.parquet'}")
+    assert process.returncode == 0, process.stderr
+    lists = pd.read_parquet(tmp_path / "lists.parquet")
+    pd.testing.assert_frame_equal(own.recommend(), lists, check_dtype=False)
+    pd.testing.assert_frame_equal(Recommender.load(tmp_path / "run").recommend(), lists, check_dtype=False)
+    assert own.evaluate() == own.result["metrics"] and own.evaluate()["NDCG@20"] > 0
+
+
+@pytest.mark.parametrize("kind", ["csr", "integers", "dataset"])
+def test_other_kinds_of_data(kind):
+    frame = clicks()
+    users, items = (pd.factorize(frame[name])[0] for name in ("listener", "artist"))
+    if kind == "csr":
+        model = fit(scipy.sparse.csr_matrix((np.ones(len(frame)), (users, items)), (30, 22)))
+        assert len(model.user_ids) == 30 and len(model.item_ids) == 22
+    elif kind == "integers":
+        model = Recommender(**SMALL).fit(pd.DataFrame({"user": users + 100, "item": items - 3}))
+        assert model.user_ids.dtype == np.int64 and set(model.recommend(np.int64(100))["user"]) == {100}
+    else:
+        pairs = np.stack([users, items], 1).astype(np.int32)
+        dataset = Dataset("own", pairs[:200], pairs[200:], np.arange(25), np.arange(20), "given")
+        model = Recommender(**SMALL).fit(dataset)
+        assert model.result["metrics"]
+    lists = model.recommend([*model.user_ids[:2]], k=2)
+    assert lists["rank"].tolist() == [1, 2, 1, 2]
+
+
+def test_partial_fit_adds_users_items_and_epochs(frame, tmp_path):
+    model = fit(frame)
+    before, user = model.run, model.user_ids[0]
+    more = pd.DataFrame({"listener": ["zoe", "zoe", "zoe", user], "artist": ["b1", "b2", "new", "new"]})
+    assert model.partial_fit(more, epochs=2, workdir=tmp_path / "grown") is model
+    assert list(model.user_ids) == [*before.user_ids, "zoe"] and list(model.item_ids) == [*before.item_ids, "new"]
+    assert model.result["epochs_done"] == model.result["epoch"] == 2
+    assert "new" not in set(model.recommend(["zoe", user], k=100)["item"])
+    assert len(model.recommend("zoe", k=100)) == 21 - 3
+    close = np.linalg.norm(model.run.item[:-1] - before.item, axis=1) / np.linalg.norm(before.item, axis=1)
+    assert np.median(close) < 0.5
+    again = Recommender.load(tmp_path / "grown")
+    again.partial_fit(epochs=1)
+    assert len(again.user_ids) == 26 and again.result["epoch"] == 1
+
+
+def test_fit_begins_with_the_vectors_of_another_model(frame):
+    model, more = fit(frame), clicks(seed=1, users=30)
+    warm, cold = (fit(more, epochs=1, init=init) for init in (model, None))
+    shared = np.isin(warm.item_ids, model.item_ids)
+    of = lambda fitted: pd.DataFrame(fitted.run.item, fitted.item_ids).loc[warm.item_ids[shared]].to_numpy()
+    assert np.linalg.norm(of(warm) - of(model)) < np.linalg.norm(of(cold) - of(model))
+
+
+def test_a_method_without_training_is_fitted_and_grows(frame):
+    model = fit(frame, method="popularity")
+    model.partial_fit(pd.DataFrame({"listener": ["zoe"] * 3, "artist": ["b1", "b2", "new"]}))
+    assert "zoe" in set(model.recommend("zoe", k=1)["user"]) and len(model.item_ids) == 21
+
+
+def test_evaluate_on_other_interactions(frame):
+    rest, test = frame.iloc[:200], frame.iloc[200:]
+    model = fit(rest)
+    unknown = pd.DataFrame({"listener": ["zoe", rest["listener"].iloc[0]], "artist": ["b1", rest["artist"].iloc[0]]})
+    metrics = model.evaluate(pd.concat([test, unknown]))
+    assert metrics == model.evaluate(test) and 0 < metrics["NDCG@20"] < 1
+    with pytest.raises(UserError, match="test=None: nothing was held out"):
+        model.evaluate()
+    with pytest.raises(UserError, match="nothing to measure"):
+        model.evaluate(rest)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"dims": 3}, "unknown config field 'dims'.*did you mean 'dim'"),
+        ({"dim": 0}, "dim=0: expected at least 1"),
+        ({"dim": "x"}, "dim='x': expected a value of type int"),
+        ({"options": {"no": 1}}, "unknown config field 'no'"),
+    ],
+)
+def test_wrong_fields_are_refused_at_once(fields, words):
+    with pytest.raises(UserError, match=words):
+        Recommender(**fields)
+
+
+def test_what_is_not_fitted_says_so(frame):
+    model = Recommender(options={"ease_l2": 300.0}, method="ease")
+    assert repr(model) == "Recommender(method='ease', not fitted)" and model.config.options.ease_l2 == 300.0
+    for wrong in (
+        model.recommend,
+        lambda: model.similar_items(1),
+        lambda: model.save("x"),
+        model.partial_fit,
+        lambda: model.user_ids,
+    ):
+        with pytest.raises(AttributeError, match="not fitted: call fit"):
+            wrong()
+    with pytest.raises(UserError, match="list, expected a pandas DataFrame"):
+        model.fit([1, 2])
+
+
+def test_the_temporary_folder_lives_as_long_as_the_model(frame):
+    model = fit(frame, method="popularity")
+    folder = model.workdir
+    assert (folder / "result.json").exists()
+    model.partial_fit()
+    assert not folder.exists() and model.workdir.exists()
+    folder = model.workdir
+    del model
+    assert not folder.exists()
+
+
+def test_the_package_imports_nothing_before_it_is_used():
+    code = (
+        "import sys, onebp_jax; heavy = {'jax', 'numpy', 'pandas', 'flax', 'optax'} & set(sys.modules); "
+        "assert not heavy, heavy; assert {'Recommender', 'data', '__version__'} <= set(dir(onebp_jax)); "
+        "onebp_jax.data.load; from onebp_jax import Recommender; help(onebp_jax)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "class Recommender" in process.stdout and "partial_fit" in process.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    assert f"version = {onebp_jax.__version__}\n" in (ROOT / "setup.cfg").read_text()
+    with pytest.raises(AttributeError, match="no attribute 'recommender'"):
+        onebp_jax.recommender  # noqa: B018
