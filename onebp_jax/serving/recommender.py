@@ -214,11 +214,9 @@ class Recommender:
         method = f"Recommender(method={as_plain(self.config)['method']!r}"
         if "run" not in self.__dict__:
             return f"{method}, not fitted)"
-        says = [
-            f"epoch {self.result['epoch']} of {self.result['epochs_done']}",
-            self.result["selection"],
-            *filter(None, [self.result.get("refit", {}).get("says")]),
-        ]
+        result = self.result
+        says = [f"epoch {result['epoch']} of {result['epochs_done']}", result["selection"]]
+        says += [result["refit"]["says"]] if "refit" in result else []
         return f"{method}, {len(self.user_ids)} users, {len(self.item_ids)} items): {'; '.join(says)}"
 
     def _train(self, config, dataset, items, init: Trained | None, workdir) -> Recommender:
