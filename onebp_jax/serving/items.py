@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Items(NamedTuple):
     titles: np.ndarray | None
 
 
-def read_items(source: str | Path | pd.DataFrame, run: Trained) -> Items:
+def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
     """Reads the items that a file lists.
 
     Args:
@@ -88,7 +89,7 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
         return None
 
 
-def write_items(workdir: str | Path, source: str | Path | pd.DataFrame, run: Trained) -> None:
+def write_items(workdir: str | Path, source: str | os.PathLike | pd.DataFrame, run: Trained) -> None:
     """Writes `items.csv` into the folder of a run: the items of a file or frame that the run knows, and their titles."""
     items = read_items(source, run)
     frame = pd.DataFrame({"item": run.item_ids[items.rows]})
