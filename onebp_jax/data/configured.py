@@ -46,6 +46,6 @@ def load_configured(
     if frame is not None:
         dataset = from_frame(frame, name=config.dataset, **options, **columns)
         wanted = {tower: (features[f"{tower}_features"], columns[f"{tower}_column"]) for tower in ("user", "item")}
-        return with_features(dataset, wanted, used)
+        return with_features(dataset, wanted, used, encoding=config.encoding)
     options |= {"encoding": config.encoding, "synthetic": dict(config.synthetic)}
     return load(config.dataset, data_dir, **options, **columns, **features, feature_columns=used)

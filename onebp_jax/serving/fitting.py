@@ -99,5 +99,5 @@ def load_more(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset
     All of them are training pairs. Too few of them are no reason to drop their users or items.
     """
     config = config.copy_and_resolve_references()
-    set_fields(config, {"split": "none"} | {name: 0 for name in ("min_user_items", "min_item_users") if name in config})
+    set_fields(config, {"split": "none", "min_user_items": 0, "min_item_users": 0})
     return in_memory(load_given(config, data, data_dir))
