@@ -5,7 +5,7 @@
     onebp train --config=ml100k --workdir=runs/grown --config.dataset=grown.csv --init=runs/ml100k
 
 At the end the folder holds result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command resumes
-a run that was stopped, with the same result as without the stop. Fields and their defaults: onebp_jax/config/fields.py.
+a run that was stopped, with the same result as without the stop.
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 

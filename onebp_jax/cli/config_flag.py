@@ -14,8 +14,8 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from onebp_jax.cli.main import shipped
 from onebp_jax.cli.messages import own_flags
+from onebp_jax.cli.shipped import shipped
 from onebp_jax.config import OPTIONS, check_config, default_config
 from onebp_jax.errors import UserError, nearest
 

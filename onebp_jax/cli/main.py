@@ -5,9 +5,8 @@ from __future__ import annotations
 import runpy
 import sys
 from importlib import metadata
-from pathlib import Path
 
-import onebp_jax
+from onebp_jax.cli.shipped import shipped
 from onebp_jax.errors import nearest
 
 # What follows `onebp` -> what it does. "benchmark step" is launch/benchmark_step.py.
@@ -45,12 +44,6 @@ def main() -> None:
     # A config file may import modules of the current folder, as under `python -m`. At the end: they hide no package.
     sys.path.append("")
     runpy.run_path(str(file), run_name="__main__")
-
-
-def shipped(folder: str) -> Path:
-    """`launch` or `configs`: in an installed package inside of it, in a checkout beside it."""
-    package = Path(onebp_jax.__file__).parent
-    return package / folder if (package / folder).is_dir() else package.parent / folder
 
 
 def _listing() -> str:

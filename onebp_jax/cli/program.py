@@ -18,13 +18,12 @@ import jax
 from absl import flags, logging
 
 from onebp_jax import data
-from onebp_jax.cli import config_flag
+from onebp_jax.cli import config_flag, help
 from onebp_jax.cli.config_flag import read_config
-from onebp_jax.cli.messages import own_flags, with_flags
+from onebp_jax.cli.messages import with_flags
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError
-from onebp_jax.methods.build import described
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_data, run_folder
 
@@ -144,7 +143,7 @@ def run(main: Callable[[], None], doc: str | None) -> None:
     status = 0
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
-            print("\n".join([(doc or "").strip(), "", *_flag_lines()]))
+            print(help.text(doc or ""))
         else:
             config_flag.parse(sys.argv)
             _keep_compiled_programs()
@@ -210,13 +209,3 @@ def _plain_logging() -> None:
     logging.set_verbosity(logging.INFO)
     # Python hides these warnings unless the old name stands in the program itself.
     warnings.filterwarnings("default", r"onebp_jax\.|the field \w+ of ", DeprecationWarning)
-
-
-def _flag_lines() -> list[str]:
-    """A line per flag, and a line per method where the program takes a config."""
-    own = own_flags()
-    lines = [f"  --{name}: {flag.help} (default: {flag.default})" for name, flag in sorted(own.items())]
-    if "config" in own:
-        head = "Methods, --config.method=NAME (options of a method, --config.options.OPTION=VALUE, in brackets):"
-        lines += ["", head, *(f"  {line}" for line in described())]
-    return ["Flags:", *lines]

@@ -120,7 +120,7 @@ def test_help_reads_and_ends_well(program):
     process = run(program, "--help", cold=program == "train")
     assert process.returncode == 0 and not process.stderr
     assert f"onebp {program.replace('_', ' ')} --" in process.stdout and "Exit status" in process.stdout
-    assert "--" in process.stdout.split("Flags:")[1]
+    assert "--" in process.stdout.split("Flags (")[1]
 
 
 def test_another_configuration_in_the_folder_is_refused(trained):
