@@ -66,7 +66,8 @@ class Recommender:
           UserError: an unknown field, or a value that it cannot have.
         """
         refit = {"refit": True} if "refit" in FIELDS else {}
-        defaults = {} if fields.get("stream_window") else {"split": "none"} | refit
+        for_use = not fields.get("stream_window") and fields.get("protocol", "honest") == "honest"
+        defaults = {"split": "none"} | refit if for_use else {}
         self._asked = default_config()
         set_fields(self._asked, {"method": method} | defaults | fields)
         check_config(self._asked)
