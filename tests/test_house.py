@@ -23,7 +23,7 @@ FLOORS = (
     ("compat", "errors"),
     ("types",),
     ("ops", "data"),
-    ("config", "updaters", "encoders", "samplers", "losses", "engine", "evaluation"),
+    ("config", "updaters", "encoders", "samplers", "losses", "engine", "evaluation", "preparation"),
     ("methods", "parallel"),
     ("training",),
     ("serving", "experiments", "benchmarks", "cli"),

@@ -18,6 +18,7 @@ PROGRAMS = {
     "evaluate": "measure a finished run again, on any part of its data",
     "export": "vectors of users and items with their original ids",
     "sweep": "search settings of several methods on validation",
+    "prepare": "filter, split and number a log larger than memory, for training from files",
     "reproduce": "a table of the paper, each row tuned with the same budget",
     "benchmark step": "time of a training step, beside its memory traffic",
     "benchmark ranking": "time of top-k lists, beside another library",

@@ -65,6 +65,7 @@ def open_stream(
     item_column: str | None = None,
     *,
     pattern: str = "*.parquet",
+    ids: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Stream:
     """Finds the Parquet files of a folder (subfolders are not searched) and numbers their ids.
 
@@ -73,6 +74,7 @@ def open_stream(
       user_column, item_column: by default the usual names, see `read_interactions`. The columns hold integers or text, the
         same in all files. Other columns are never read.
       pattern: the pattern that the names of the files match.
+      ids: the original ids of users and of items, if the files hold row numbers of these arrays; no pass numbers them then.
     Raises:
       UserError: pyarrow is not installed; the folder is missing, has no Parquet file or no rows; a file is damaged, lacks
         a column, has one of another kind than the first file, or has missing values.
@@ -100,6 +102,10 @@ def open_stream(
         raise UserError(f"{folder}: the {len(files)} Parquet file(s) have no rows; check the program that wrote them")
     none, no_numbers = np.empty(0), pd.Index([])
     stream = Stream(files, metadata, columns, groups, none, none, (no_numbers, no_numbers))
+    if ids:
+        users, items = ids
+        rows = pd.RangeIndex(len(users)), pd.RangeIndex(len(items))
+        return stream._replace(user_ids=users, item_ids=items, numbers=rows)
     user_ids, item_ids = _distinct_ids(stream)
     return stream._replace(user_ids=user_ids, item_ids=item_ids, numbers=(pd.Index(user_ids), pd.Index(item_ids)))
 

@@ -4,6 +4,8 @@
     FOLDER/validation*.parquet     or a folder of that name: the pairs that choose the epoch; may be missing
     FOLDER/test*.parquet           or a folder of that name; may be missing
 
+A folder of `onebp prepare` (see `onebp_jax.data.prepared`) holds row numbers in place of ids; its original ids are read from it.
+
 Of the training pairs memory holds the counts of users and items, `O(M + N)`, and, if they fit, the items of each user.
 """
 
@@ -21,6 +23,7 @@ from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.filters import deduplicate
 from onebp_jax.data.ids import int64_or_text
 from onebp_jax.data.pairs import in_sorted, pair_keys, row_places, split_keys
+from onebp_jax.data.prepared import read_prepared
 from onebp_jax.data.readers import read_interactions
 from onebp_jax.data.stream import UserItemIndex, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream, read_group
@@ -90,7 +93,8 @@ def load_streamed(
 ) -> StreamedDataset:
     """Opens a folder that is laid out as the module says.
 
-    It takes one pass over the training files for the ids, one to count, and two more if the items of each user fit.
+    It takes one pass over the training files for the ids (none if the folder is prepared), one to count, and two more if the
+    items of each user fit.
 
     Args:
       folder: the training pairs, and the validation and the test part.
@@ -108,14 +112,16 @@ def load_streamed(
             "the training pairs in train/ or train*.parquet: give its path, or stream_window=0 to read a set into memory"
         )
     where, pattern = (root / "train", "*.parquet") if (root / "train").is_dir() else (root, "train*.parquet")
-    stream = open_stream(where, user_column, item_column, pattern=pattern)
+    prepared = read_prepared(root)
+    stream = open_stream(where, user_column, item_column, pattern=pattern, ids=prepared.ids if prepared else None)
     frames = {part: _read(root, part, stream) for part in PARTS}
     stream = _with_items(stream, frames.values())
     (validation, dropped), (test, more) = (_number(root, part, frame, stream) for part, frame in frames.items())
     counts = _count(root, stream, validation, test)
     touched = train_csr(stream, most_bytes) if stream.num_pairs <= MOST_PAIRS else None
+    split = f"{prepared.split if prepared else 'given'}, training pairs streamed"
     return StreamedDataset(
-        str(folder), stream, validation, test, *counts, touched, most_bytes, duplicates=dropped + more
+        str(folder), stream, validation, test, *counts, touched, most_bytes, split=split, duplicates=dropped + more
     )
 
 

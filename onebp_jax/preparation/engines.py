@@ -1,0 +1,149 @@
+"""The engines that compute: DuckDB in this process, or Spark by URL. All that differs between them is in this module."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from onebp_jax.errors import UserError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+SPARK = re.compile(r"local(\[.+\])?|yarn|(spark|k8s)://.+")
+
+
+@contextmanager
+def connected(engine: str, memory_limit: str, temp: Path) -> Iterator[Any]:
+    """A connection of ibis; its errors become `UserError`.
+
+    Args:
+      engine: "duckdb", or the URL of a Spark master: "spark://host:7077", "yarn", "local[4]".
+      memory_limit: the most memory that DuckDB may take, such as "4GB"; Spark has its own settings.
+      temp: an existing folder, in which DuckDB keeps what does not fit.
+    """
+    if engine != "duckdb" and not SPARK.fullmatch(engine):
+        raise UserError(
+            f"engine={engine!r}: expected duckdb or the URL of a Spark master, such as spark://host:7077 or local[4]"
+        )
+    try:
+        import ibis
+    except ImportError as error:
+        raise UserError("a preparation needs ibis and DuckDB: python -m pip install 'onebp-jax[prepare]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ibis and pyspark warn of versions of DuckDB and pandas
+        with _duckdb(ibis, memory_limit, temp) if engine == "duckdb" else _spark(ibis, engine) as connection:
+            yield connection
+
+
+def name_of(connection: Any) -> str:
+    """The engine and its version, such as "duckdb 1.4.0"."""
+    return f"{connection.name} {version(connection.name)}"
+
+
+def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
+    """Files with a header and these columns as one table; all columns are text, an empty field is null."""
+    common = {"header": True, "sep": separator, "quote": '"', "escape": '"'}
+    if connection.name == "duckdb":
+        types = dict.fromkeys(columns, "VARCHAR")
+        return connection.read_csv(list(map(_literal, files)), columns=types, **common)
+    from pyspark.sql.types import StringType, StructField, StructType
+
+    schema = StructType([StructField(name, StringType()) for name in columns])
+    # Spark's defaults replace what it cannot read by nulls.
+    strict = {"mode": "FAILFAST", "unescapedQuoteHandling": "RAISE_ERROR", "enforceSchema": False, "multiLine": True}
+    return connection.read_csv(list(map(str, files)), schema=schema, inferSchema=False, **strict, **common)
+
+
+def read_parquet(connection: Any, files: Sequence[Path]) -> ir.Table:
+    """Parquet files of equal columns as one table."""
+    if connection.name == "duckdb":
+        return connection.read_parquet(list(map(_literal, files)))
+    # ibis hands the list itself to Spark, which wants one path at a time.
+    frame = connection._session.read.parquet(*map(str, files))
+    frame.createOrReplaceTempView("onebp_parquet")
+    return connection.table("onebp_parquet")
+
+
+@contextmanager
+def kept(table: ir.Table) -> Iterator[ir.Table]:
+    """A table computed once, which the engine keeps until the end of the context, in memory or where it spills to."""
+    connection = table.get_backend()
+    name = f"kept_{uuid4().hex}"
+    # `Table.cache` of ibis is not used: Spark would repeat the history of a table in each later plan, and ibis 12 with
+    # sqlglot 30 cannot drop a table of DuckDB.
+    if connection.name == "duckdb":
+        yield connection.create_table(name, table, temp=True)
+        connection.raw_sql(f"DROP TABLE {name}")
+    else:
+        connection._session.sql(connection.compile(table)).localCheckpoint().createTempView(name)
+        yield connection.table(name)
+        connection._session.catalog.dropTempView(name)
+
+
+def _literal(path: Path) -> str:
+    """A path in which DuckDB finds no pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+@contextmanager
+def _duckdb(ibis: Any, memory_limit: str, temp: Path) -> Iterator[Any]:
+    import duckdb
+
+    try:
+        # The order of files means nothing: every output is sorted.
+        connection = ibis.duckdb.connect(
+            memory_limit=memory_limit, temp_directory=str(temp), preserve_insertion_order=False
+        )
+    except duckdb.Error as error:
+        raise UserError(f"memory_limit={memory_limit!r}: DuckDB says: {error}; give a size such as 4GB") from error
+    try:
+        yield connection
+    except duckdb.OutOfMemoryException as error:
+        raise UserError(
+            f"memory_limit={memory_limit}: too little for this log, or the disk of {temp} is full; raise the limit, or give "
+            f"another temp_dir. DuckDB says: {error}"
+        ) from error
+    except duckdb.Error as error:
+        raise UserError(f"DuckDB cannot go on: {error}") from error
+    finally:
+        connection.disconnect()
+
+
+@contextmanager
+def _spark(ibis: Any, url: str) -> Iterator[Any]:
+    try:
+        from py4j.protocol import Py4JError
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UserError(f"engine={url}: needs pyspark: python -m pip install 'onebp-jax[prepare,spark]'") from error
+    settings = {
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+    }
+    if url.startswith("local"):
+        settings["spark.sql.shuffle.partitions"] = "8"  # 200 by default, made for clusters
+    session = None
+    try:
+        session = SparkSession.builder.appName("onebp prepare").master(url).config(map=settings).getOrCreate()
+        yield ibis.pyspark.connect(session)
+    except (PySparkException, Py4JError) as error:
+        raise UserError(f"engine={url}: Spark cannot go on: {_cause(str(error))}") from error
+    finally:
+        if session is not None:
+            session.stop()
+
+
+def _cause(message: str) -> str:
+    """The first line of a message of Spark, and the cause that says what happened."""
+    lines = message.strip().splitlines()
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return " ".join([lines[0], *causes[-1:]])[:600]

@@ -1,0 +1,149 @@
+"""Finds the files of a log, and which columns hold users, items, times and ratings."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from absl import logging
+
+from onebp_jax.data.columns import Roles, choose_columns, say_unused_ratings
+from onebp_jax.errors import UserError
+from onebp_jax.preparation import engines
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+ENDS = (*SEPARATORS, ".parquet")
+
+
+class Source(NamedTuple):
+    """The files of a log; all have the same ending and the same columns.
+
+    Attributes:
+      files: the paths, sorted within each folder.
+      names: the columns of a text file, in order; empty for Parquet.
+      columns: role -> column, for user, item and those of time and rating that are needed.
+      kinds: role -> the type of the column in Arrow; "text" in a text file.
+      separator: of the columns of a text file; empty for Parquet.
+    """
+
+    files: list[Path]
+    names: list[str]
+    columns: dict[str, str]
+    kinds: dict[str, str]
+    separator: str
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the ids come from text files, where integers are written as text."""
+        return bool(self.separator)
+
+
+def find(inputs: Sequence[str | Path], roles: Roles) -> Source:
+    """Finds the files and looks at the columns of each one.
+
+    Args:
+      inputs: files, or folders whose files of a known ending are taken, also from subfolders. Names that begin with a dot or
+        an underscore are skipped, as engines do.
+      roles: the names of columns, and which roles are needed.
+
+    Raises:
+      UserError: there are no files, they differ in ending or columns, or a column is missing.
+    """
+    files = [file for given in inputs for file in _files(Path(given).expanduser())]
+    separators = {SEPARATORS.get(_end(file), "") for file in files}
+    if len(separators) > 1:
+        ends = " and ".join(sorted({_end(file) for file in files}))
+        raise UserError(f"{', '.join(map(str, inputs))}: files of several kinds, {ends}; give one kind at a time")
+    (separator,) = separators
+    first = _names(files[0], separator)
+    say_unused_ratings(files[0], list(first), roles)
+    wanted = {"user", "item", *(["time"] if roles.timed else []), *(["rating"] if roles.rated else [])}
+    columns = {role: name for role, name in choose_columns(files[0], list(first), roles).items() if role in wanted}
+    for file in files:
+        names = _names(file, separator)
+        # Parquet is read by the names of columns, text by their order.
+        used = lambda found: found if separator else {name: found.get(name, "missing") for name in columns.values()}
+        if list(used(names).items()) != list(used(first).items()):
+            raise UserError(
+                f"{file}: the columns are {_said(used(names))}, in {files[0]} {_said(used(first))}; make them alike"
+            )
+    return Source(files, list(first), columns, {role: first[name] for role, name in columns.items()}, separator)
+
+
+def open_table(connection: Any, source: Source) -> ir.Table:
+    """The log as one table with the columns user, item and, where needed, time and rating."""
+    if source.is_text:
+        table = engines.read_text(connection, source.files, source.names, source.separator)
+    else:
+        table = engines.read_parquet(connection, source.files)
+    return table.select(**{role: table[name] for role, name in source.columns.items()})
+
+
+def _files(given: Path) -> list[Path]:
+    """A file, or those of a folder; says which files of the folder are not taken."""
+    if given.is_file():
+        _end(given)
+        return [given.absolute()]
+    if not given.is_dir():
+        raise UserError(f"input={given}: no such file or folder; check the path")
+    hidden = lambda file: any(part.startswith((".", "_")) for part in file.relative_to(given).parts)
+    there = sorted(file for file in given.rglob("*") if file.is_file() and not hidden(file))
+    files = [file for file in there if file.name.endswith(ENDS)]
+    if not files:
+        raise UserError(f"input={given}: the folder has no file that ends in {', '.join(ENDS)}; check the path")
+    if others := [file for file in there if not file.name.endswith(ENDS)]:
+        logging.warning("%s: %d other files are not read, the first is %s", given, len(others), others[0].name)
+    return [file.absolute() for file in files]
+
+
+def _end(file: Path) -> str:
+    end = next((end for end in ENDS if file.name.endswith(end)), None)
+    if end is None:
+        raise UserError(f"input={file}: unknown format; expected a name that ends in {', '.join(ENDS)}")
+    return end
+
+
+def _names(file: Path, separator: str) -> dict[str, str]:
+    """The columns of a file, and the type of each in Parquet."""
+    return dict.fromkeys(_text_names(file, separator), "text") if separator else _parquet_names(file)
+
+
+def _text_names(file: Path, separator: str) -> list[str]:
+    opened = gzip.open if file.suffix == ".gz" else open
+    try:
+        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+            names = next(csv.reader(lines, delimiter=separator), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{file}: cannot be read or unpacked as text in UTF-8 ({error}); convert or copy it again"
+        ) from error
+    if len(set(names)) < len(names) or len(names) < 2:
+        raise UserError(
+            f"{file}: the first line is {separator.join(names)[:60]!r}, expected different names of columns separated by "
+            f"{separator!r}; repair or rename the file"
+        )
+    return names
+
+
+def _parquet_names(file: Path) -> dict[str, str]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UserError("a preparation needs pyarrow: python -m pip install 'onebp-jax[prepare]'") from error
+    try:
+        schema = pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{file}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
+    kind = lambda type: type.value_type if pa.types.is_dictionary(type) else type
+    return {field.name: str(kind(field.type)) for field in schema}
+
+
+def _said(names: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in names.items())[:300]

@@ -1,0 +1,168 @@
+"""The columns of a log as values that every engine orders alike, and the checks that they can be read as such."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from absl import logging
+
+from onebp_jax.errors import UserError
+from onebp_jax.preparation.sources import Source
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+INTEGER = r"^[+-]?(?:[0-9]{1,18}|[1-8][0-9]{18})$"
+NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+DATE = (
+    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,6})[0-9]*)?"
+    r"(?: ?(?:Z|UTC|([+-])([0-9]{2}):?([0-9]{2})))?)?$"
+)
+# What a Parquet column holds, by the name of its type in Arrow.
+TEXT = re.compile(r"text|(large_)?string(_view)?")
+WHOLE_NUMBERS = re.compile(r"u?int(8|16|32)|int64")
+FLOATS = re.compile(r"halffloat|float|double")
+MOMENTS = re.compile(r"timestamp\[.*|date32.*")
+IDS = "ids are integers or text"
+
+
+def read_values(source: Source, log: ir.Table) -> tuple[ir.Table, dict[str, int]]:
+    """The log with ids as int64 or text and with times and ratings as numbers, and how many rows were read and left out.
+
+    It looks once at all rows. Rows without a user or an item are left out, and blanks around ids: both are counted in a warning.
+
+    Raises:
+      UserError: a column has values that are no ids, times or numbers; the first line of a file comes again.
+    """
+    ids = {role: _ids(source, role, log[role]) for role in ("user", "item")}
+    totals = {"rows": log.count(), "missing": (ids["user"].isnull() | ids["item"].isnull()).sum()}
+    for role in ids:
+        totals |= _id_totals(source, role, log[role])
+    if source.is_text:
+        names = [log[role].strip() == source.columns[role] for role in ids]
+        totals["header"] = (names[0] & names[1]).sum()
+    values = {}
+    for role in ("time", "rating"):
+        if role in source.columns:
+            totals |= _value_totals(source, role, log[role])
+    found = {name: int(value or 0) for name, value in log.aggregate(**totals).to_pyarrow().to_pylist()[0].items()}
+    _refuse(source, found)
+    for role in ("time", "rating"):
+        if role in source.columns:
+            values[role] = _value(source, role, log[role], found)
+    kept = log.select(**ids, **values).filter(ids["user"].notnull() & ids["item"].notnull())
+    return kept, {"read": found["rows"], "without_ids": found["missing"]}
+
+
+def _ids(source: Source, role: str, column: Any) -> Any:
+    kind = source.kinds[role]
+    if TEXT.fullmatch(kind):
+        return column.strip().nullif("")
+    if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind):
+        return column.cast("int64")
+    if kind == "uint64":
+        return column.cast("string")
+    raise UserError(f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}; {IDS}: convert it")
+
+
+def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
+    """How many ids have blanks around them, a line break or a replaced character; how many floats are not whole."""
+    if TEXT.fullmatch(source.kinds[role]):
+        blanks = (column != column.strip()).sum()
+        broken = column.strip()
+        wrong = broken.contains("\n") | broken.contains("\r") | broken.contains("\ufffd")
+        return {f"{role}_blanks": blanks, f"{role}_wrong": wrong.sum()}
+    if FLOATS.fullmatch(source.kinds[role]):
+        number = column.cast("float64")
+        return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() >= 2.0**53)).sum()}
+    return {}
+
+
+def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
+    """How many values are missing, and how many of a text column can be read in each way."""
+    totals = {f"{role}_missing": column.isnull().sum()}
+    kind = source.kinds[role]
+    if TEXT.fullmatch(kind):
+        totals |= {
+            f"{role}_{name}": column.strip().re_search(form).sum()
+            for name, form in (("whole", INTEGER), ("number", NUMBER))
+        }
+        if role == "time":
+            totals["time_date"] = _seconds(column).notnull().sum()
+    elif FLOATS.fullmatch(kind):
+        totals[f"{role}_missing"] = (column.isnull() | column.isnan()).sum()
+    elif not WHOLE_NUMBERS.fullmatch(kind) and not (
+        MOMENTS.fullmatch(kind) if role == "time" else kind == "uint64" or kind.startswith("decimal")
+    ):
+        raise UserError(
+            f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}, expected numbers"
+            f"{' or times' if role == 'time' else ''}; convert it, or choose another column with {role}_column"
+        )
+    return totals
+
+
+def _value(source: Source, role: str, column: Any, found: dict[str, int]) -> Any:
+    """A checked column of times or ratings as int64 or float64."""
+    kind = source.kinds[role]
+    if TEXT.fullmatch(kind):
+        if found[f"{role}_whole"] == found["rows"]:
+            return column.strip().cast("int64")
+        return column.strip().cast("float64") if found[f"{role}_number"] == found["rows"] else _microseconds(column)
+    if MOMENTS.fullmatch(kind):
+        moment = column.cast("timestamp")
+        return moment.truncate("s").epoch_seconds().cast("int64") * 1000 + moment.millisecond().cast("int64")
+    return column.cast("int64" if WHOLE_NUMBERS.fullmatch(kind) else "float64")
+
+
+def _seconds(text: Any) -> Any:
+    """Text such as `2024-01-31` or `2024-01-31T12:00:00+01:00` as seconds since 1970 of its own clock; null for other text."""
+    import ibis
+
+    day, minutes, seconds = (text.strip().re_extract(DATE, group) for group in (1, 2, 3))
+    clock = (minutes == "").ifelse("00:00", minutes) + (seconds == "").ifelse(":00", seconds)
+    # Spark reads a clock without a day as today.
+    whole = (day == "").ifelse(ibis.null("string"), day + " " + clock)
+    return whole.try_cast("timestamp").epoch_seconds().cast("int64")
+
+
+def _microseconds(text: Any) -> Any:
+    """As `_seconds`, in microseconds, the distance to UTC taken away."""
+    fraction, sign, hours, minutes = (text.strip().re_extract(DATE, group) for group in (4, 5, 6, 7))
+    number = lambda digits: (digits == "").ifelse("0", digits).cast("int64")
+    away = (number(hours) * 60 + number(minutes)) * 60 * (sign == "-").ifelse(-1, 1)
+    return (_seconds(text) - away) * 1_000_000 + number((fraction + "000000").substr(0, 6))
+
+
+def _refuse(source: Source, found: dict[str, int]) -> None:
+    """Raises `UserError` for what the totals say cannot be read; warns of what is left out."""
+    name = source.files[0].parent if len(source.files) > 1 else source.files[0]
+    if not found["rows"]:
+        raise UserError(f"{name}: the log has no rows; check the program that wrote it")
+    if found.get("header"):
+        raise UserError(f"{name}: the line of the column names comes again {found['header']} times as a row; remove it")
+    for role in ("user", "item"):
+        column = source.columns[role]
+        if wrong := found.get(f"{role}_wrong"):
+            raise UserError(
+                f"{name}: {wrong} values of {column} have a line break or are not UTF-8: a stray quote, or another encoding; "
+                "repair or convert the file"
+            )
+        if parts := found.get(f"{role}_parts"):
+            raise UserError(f"{name}: {parts} values of {column} are no whole numbers below 2**53; {IDS}: convert them")
+    for role in ("time", "rating"):
+        readable = [found[name] for name in (f"{role}_number", f"{role}_date") if name in found]
+        wrong = max(found.get(f"{role}_missing", 0), found["rows"] - max(readable, default=found["rows"]))
+        if wrong:
+            dates = ", or of dates such as 2024-01-31T12:00:00" if role == "time" else ""
+            raise UserError(
+                f"{name}: {wrong} of {found['rows']} values of {source.columns[role]} are missing or cannot be read, expected a "
+                f"column of numbers{dates}; correct them, or choose another column with {role}_column"
+            )
+    blanks = sum(found.get(f"{role}_blanks", 0) for role in ("user", "item"))
+    if blanks:
+        logging.warning("%s: %d ids have blanks around them, which are removed", name, blanks)
+    if found["missing"]:
+        logging.warning(
+            "%s: %d of %d rows have no user or no item and are left out", name, found["missing"], found["rows"]
+        )
