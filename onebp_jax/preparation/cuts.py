@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onebp_jax.errors import UserError
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
+from onebp_jax.preparation.engines import Table
 
 # Thresholds that one look at the pairs counts.
 AT_ONCE = 15
 
 
-def cut(pairs: ir.Table, fraction: float) -> Any:
+def cut(pairs: Table, fraction: float) -> Any:
     """The time from which on pairs are held out, as `onebp_jax.data.splits.one_cut` chooses it; None: hold out nothing.
 
     Pairs of equal time stay together, so the share held out is the nearest possible to `fraction`, but neither all nor none.
@@ -37,7 +35,7 @@ def cut(pairs: ir.Table, fraction: float) -> Any:
     return last if nearest == from_last else pairs.filter(pairs.time > last).time.min().to_pyarrow().as_py()
 
 
-def _kth(pairs: ir.Table, k: int) -> Any:
+def _kth(pairs: Table, k: int) -> Any:
     """The time at place `k`, counted from 0, of the times in ascending order."""
     low, high = _ends(pairs)
     before = 0  # pairs before `low`
@@ -57,6 +55,6 @@ def _kth(pairs: ir.Table, k: int) -> Any:
     return low
 
 
-def _ends(pairs: ir.Table) -> tuple[Any, Any]:
+def _ends(pairs: Table) -> tuple[Any, Any]:
     found = pairs.aggregate(low=pairs.time.min(), high=pairs.time.max()).to_pyarrow().to_pylist()[0]
     return found["low"], found["high"]

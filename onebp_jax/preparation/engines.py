@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from onebp_jax.errors import UserError
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
+# A table of ibis, whose own types say too little of columns for a type checker.
+Table = Any
 SPARK = re.compile(r"local(\[.+\])?|yarn|(spark|k8s)://.+")
 
 
@@ -47,7 +46,7 @@ def name_of(connection: Any) -> str:
     return f"{connection.name} {version(connection.name)}"
 
 
-def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
+def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], separator: str) -> Table:
     """Files with a header and these columns as one table; all columns are text, an empty field is null."""
     common = {"header": True, "sep": separator, "quote": '"', "escape": '"'}
     if connection.name == "duckdb":
@@ -61,7 +60,7 @@ def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], se
     return connection.read_csv(list(map(str, files)), schema=schema, inferSchema=False, **strict, **common)
 
 
-def read_parquet(connection: Any, files: Sequence[Path]) -> ir.Table:
+def read_parquet(connection: Any, files: Sequence[Path]) -> Table:
     """Parquet files of equal columns as one table."""
     if connection.name == "duckdb":
         return connection.read_parquet(list(map(_literal, files)))
@@ -72,14 +71,14 @@ def read_parquet(connection: Any, files: Sequence[Path]) -> ir.Table:
 
 
 @contextmanager
-def kept(table: ir.Table) -> Iterator[ir.Table]:
+def kept(table: Table) -> Iterator[Table]:
     """A table computed once, which the engine keeps until the end of the context, in memory or where it spills to."""
     connection = table.get_backend()
     name = f"kept_{uuid4().hex}"
     # `Table.cache` of ibis is not used: Spark would repeat the history of a table in each later plan, and ibis 12 with
     # sqlglot 30 cannot drop a table of DuckDB.
     if connection.name == "duckdb":
-        yield connection.create_table(name, table, temp=True)
+        yield connection.create_table(name, table)
         connection.raw_sql(f"DROP TABLE {name}")
     else:
         connection._session.sql(connection.compile(table)).localCheckpoint().createTempView(name)
@@ -97,9 +96,13 @@ def _duckdb(ibis: Any, memory_limit: str, temp: Path) -> Iterator[Any]:
     import duckdb
 
     try:
-        # The order of files means nothing: every output is sorted.
+        # Tables in a file are compressed; those in memory would spill as they are. The order of files means nothing: every
+        # output is sorted.
         connection = ibis.duckdb.connect(
-            memory_limit=memory_limit, temp_directory=str(temp), preserve_insertion_order=False
+            str(temp / "work.duckdb"),
+            memory_limit=memory_limit,
+            temp_directory=str(temp / "spilled"),
+            preserve_insertion_order=False,
         )
     except duckdb.Error as error:
         raise UserError(f"memory_limit={memory_limit!r}: DuckDB says: {error}; give a size such as 4GB") from error

@@ -9,10 +9,9 @@ of the ids. Pairs have user and item (rows of the id tables), each pair once, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
+from onebp_jax.preparation.engines import Table
 
 TRAIN, VALIDATION, TEST = range(3)
 # Places of a pair: hexadecimal numbers of 12 digits, from the MD5 of its ids and the seed.
@@ -26,14 +25,14 @@ def whole(text: Any) -> Any:
     return text.re_search(WHOLE) | (text.re_search(LONG) & (text <= str(2**63 - 1)))
 
 
-def id_table(ids: ir.Table) -> ir.Table:
+def id_table(ids: Table) -> Table:
     """The table of ids (a column id, no id twice), with the column row: numbers from 0 in the order of the ids."""
     import ibis
 
     return ids.select("id", row=ibis.row_number().over(ibis.window(order_by=ids.id)).cast("int64"))
 
 
-def numbered(log: ir.Table, users: ir.Table, items: ir.Table) -> ir.Table:
+def numbered(log: Table, users: Table, items: Table) -> Table:
     """The log with rows of the id tables in place of ids."""
     rest = [name for name in log.columns if name not in ("user", "item")]
     log = log.rename(user_id="user", item_id="item")
@@ -42,7 +41,7 @@ def numbered(log: ir.Table, users: ir.Table, items: ir.Table) -> ir.Table:
     return log.select("user", "item", *rest)
 
 
-def one_row_per_pair(log: ir.Table, keep: str) -> ir.Table:
+def one_row_per_pair(log: Table, keep: str) -> Table:
     """The first or the last row of each (user, item) by time; of rows at one time, or without times, the highest rating."""
     import ibis
 
@@ -56,14 +55,14 @@ def one_row_per_pair(log: ir.Table, keep: str) -> ir.Table:
     return log.mutate(place=place).filter(ibis._.place == 0).drop("place")
 
 
-def with_enough(pairs: ir.Table, role: str, least: int) -> ir.Table:
+def with_enough(pairs: Table, role: str, least: int) -> Table:
     """The users (or items) with at least `least` of the pairs: one column, named by the role."""
     import ibis
 
     return pairs.group_by(role).agg(pairs=pairs.count()).filter(ibis._.pairs >= least).select(role)
 
 
-def with_places(pairs: ir.Table, users: ir.Table, items: ir.Table, seed: int) -> ir.Table:
+def with_places(pairs: Table, users: Table, items: Table, seed: int) -> Table:
     """The pairs with two random places, from a hash of their original ids and the seed.
 
     `drawn` decides a random split, and the order of equal times; `place` the order in the files. They are independent.
@@ -77,7 +76,7 @@ def with_places(pairs: ir.Table, users: ir.Table, items: ir.Table, seed: int) ->
     return pairs.mutate(drawn=pairs.digest.substr(0, DIGITS), place=pairs.digest.substr(DIGITS, DIGITS)).drop("digest")
 
 
-def held_out_per_user(pairs: ir.Table, test: float | None, validation: float, by_time: bool) -> ir.Table:
+def held_out_per_user(pairs: Table, test: float | None, validation: float, by_time: bool) -> Table:
     """The pairs with the column part: the last pairs of each user are test, those before validation, the rest train.
 
     Of a user's n pairs `round(n * test)` are test, one if `test` is None, but never all; of the other n pairs
@@ -101,7 +100,7 @@ def held_out_per_user(pairs: ir.Table, test: float | None, validation: float, by
     return pairs.mutate(part=part.cast("int8")).select("user", "item", "place", "part")
 
 
-def held_out_from(pairs: ir.Table, validation: Any, test: Any) -> ir.Table:
+def held_out_from(pairs: Table, validation: Any, test: Any) -> Table:
     """The pairs with the column part: test from one time on, validation from an earlier one on; None: nothing."""
     import ibis
 
@@ -110,14 +109,14 @@ def held_out_from(pairs: ir.Table, validation: Any, test: Any) -> ir.Table:
     return pairs.mutate(part=part.cast("int8")).select("user", "item", "place", "part")
 
 
-def renumbered(pairs: ir.Table, users: ir.Table, items: ir.Table) -> ir.Table:
+def renumbered(pairs: Table, users: Table, items: Table) -> Table:
     """The pairs in the numbers of the column new of two tables with the columns row and new."""
     pairs = pairs.rename(old_user="user", old_item="item")
     pairs = pairs.join(users.select(old_user="row", user=users.new.cast("int32")), "old_user")
     return pairs.join(items.select(old_item="row", item=items.new.cast("int32")), "old_item")
 
 
-def in_range(pairs: ir.Table, part: int, number: int, of: int) -> ir.Table:
+def in_range(pairs: Table, part: int, number: int, of: int) -> Table:
     """The pairs of a part whose place is in the range with this number, of so many equal ranges; in the order of places."""
     borders = [f"{16**DIGITS * edge // of:0{DIGITS}x}" for edge in (number, number + 1)]
     chosen = pairs.filter((pairs.part == part) & (pairs.place >= borders[0]))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from onebp_jax.data.prepared import PARTS, SUMMARY
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import expressions
+from onebp_jax.preparation.engines import Table
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pyarrow as pa
 
 # A row group is what a stream reads at a time.
@@ -47,7 +47,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_pairs(folder: Path, pairs: ir.Table, counts: list[int], rows_per_file: int) -> None:
+def write_pairs(folder: Path, pairs: Table, counts: list[int], rows_per_file: int) -> None:
     """Writes the three parts as numbered files with the columns user and item.
 
     Each file is a query of its own, so memory holds the pairs of one file only.
@@ -68,7 +68,7 @@ def write_pairs(folder: Path, pairs: ir.Table, counts: list[int], rows_per_file:
             raise RuntimeError(f"{name}: {written} pairs were written, expected {count}")
 
 
-def write_ids(path: Path, ids: ir.Table, count: int, rows_per_file: int) -> None:
+def write_ids(path: Path, ids: Table, count: int, rows_per_file: int) -> None:
     """Writes the columns new (as row) and id of a table of ids, in the order of the rows."""
     import pyarrow.parquet as pq
 

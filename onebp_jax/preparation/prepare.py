@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -17,11 +17,9 @@ from onebp_jax.data.prepared import FORMAT, ID_FILES, PARTS
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import engines, expressions, folder, sources
 from onebp_jax.preparation.cuts import cut
+from onebp_jax.preparation.engines import Table
 from onebp_jax.preparation.rules import Rules, check_rules, sentence
 from onebp_jax.preparation.values import read_values
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 MOST_IDS = 2**31 - 1
 ROWS_PER_FILE = 1 << 22
@@ -31,9 +29,9 @@ DEFAULT_RULES = Rules()
 class _Log(NamedTuple):
     """Pairs and their id tables, kept by the engine; `dropped`: rule -> rows that it left out."""
 
-    pairs: ir.Table
-    users: ir.Table
-    items: ir.Table
+    pairs: Table
+    users: Table
+    items: Table
     dropped: dict[str, int]
 
 
@@ -117,7 +115,7 @@ def prepare(
     return summary
 
 
-def _one_row_per_pair(stack: ExitStack, table: ir.Table, source: sources.Source, rules: Rules) -> _Log:
+def _one_row_per_pair(stack: ExitStack, table: Table, source: sources.Source, rules: Rules) -> _Log:
     """Reads the log once, numbers its ids and applies `deduplicate` and `min_rating`."""
     with engines.kept(table) as raw:
         log, dropped = read_values(source, raw)
@@ -163,7 +161,7 @@ def _core(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
     least = {"user": rules.min_user_items, "item": rules.min_item_users}
     pairs, sizes, rounds = log.pairs, None, 0
     before = [_count(log.pairs.select(role).distinct()) for role in least]
-    enough: dict[str, ir.Table] = {}
+    enough: dict[str, Table] = {}
     while True:
         for role in least:
             enough[role] = stack.enter_context(engines.kept(expressions.with_enough(pairs, role, least[role])))
@@ -219,12 +217,12 @@ def _split(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
     return _Log(parts, *tables, dropped)
 
 
-def _parts(pairs: ir.Table) -> list[int]:
+def _parts(pairs: Table) -> list[int]:
     """How many pairs each part has."""
     found = pairs.group_by("part").agg(pairs=pairs.count()).to_pyarrow().to_pylist()
     counts = {row["part"]: int(row["pairs"]) for row in found}
     return [counts.get(part, 0) for part in range(len(PARTS))]
 
 
-def _count(table: ir.Table) -> int:
+def _count(table: Table) -> int:
     return int(table.count().to_pyarrow().as_py())

@@ -6,16 +6,14 @@ import csv
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 
 from onebp_jax.data.columns import Roles, choose_columns, say_unused_ratings
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import engines
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
+from onebp_jax.preparation.engines import Table
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 ENDS = (*SEPARATORS, ".parquet")
@@ -76,7 +74,7 @@ def find(inputs: Sequence[str | Path], roles: Roles) -> Source:
     return Source(files, list(first), columns, {role: first[name] for role, name in columns.items()}, separator)
 
 
-def open_table(connection: Any, source: Source) -> ir.Table:
+def open_table(connection: Any, source: Source) -> Table:
     """The log as one table with the columns user, item and, where needed, time and rating."""
     if source.is_text:
         table = engines.read_text(connection, source.files, source.names, source.separator)

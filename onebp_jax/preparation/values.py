@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import logging
 
 from onebp_jax.errors import UserError
+from onebp_jax.preparation.engines import Table
 from onebp_jax.preparation.sources import Source
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 INTEGER = r"^[+-]?(?:[0-9]{1,18}|[1-8][0-9]{18})$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -27,7 +25,7 @@ MOMENTS = re.compile(r"timestamp\[.*|date32.*")
 IDS = "ids are integers or text"
 
 
-def read_values(source: Source, log: ir.Table) -> tuple[ir.Table, dict[str, int]]:
+def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     """The log with ids as int64 or text and with times and ratings as numbers, and how many rows were read and left out.
 
     It looks once at all rows. Rows without a user or an item are left out, and blanks around ids: both are counted in a warning.
@@ -35,9 +33,10 @@ def read_values(source: Source, log: ir.Table) -> tuple[ir.Table, dict[str, int]
     Raises:
       UserError: a column has values that are no ids, times or numbers; the first line of a file comes again.
     """
-    ids = {role: _ids(source, role, log[role]) for role in ("user", "item")}
+    roles = ("user", "item")
+    ids = {role: _ids(source, role, log[role], blanks=True) for role in roles}
     totals = {"rows": log.count(), "missing": (ids["user"].isnull() | ids["item"].isnull()).sum()}
-    for role in ids:
+    for role in roles:
         totals |= _id_totals(source, role, log[role])
     if source.is_text:
         names = [log[role].strip() == source.columns[role] for role in ids]
@@ -48,6 +47,8 @@ def read_values(source: Source, log: ir.Table) -> tuple[ir.Table, dict[str, int]
             totals |= _value_totals(source, role, log[role])
     found = {name: int(value or 0) for name, value in log.aggregate(**totals).to_pyarrow().to_pylist()[0].items()}
     _refuse(source, found)
+    # Each later use of a column computes it again, and `strip` is slow.
+    ids = {role: _ids(source, role, log[role], blanks=found.get(f"{role}_blanks", 0) > 0) for role in roles}
     for role in ("time", "rating"):
         if role in source.columns:
             values[role] = _value(source, role, log[role], found)
@@ -55,10 +56,11 @@ def read_values(source: Source, log: ir.Table) -> tuple[ir.Table, dict[str, int]
     return kept, {"read": found["rows"], "without_ids": found["missing"]}
 
 
-def _ids(source: Source, role: str, column: Any) -> Any:
+def _ids(source: Source, role: str, column: Any, *, blanks: bool) -> Any:
+    """A column of ids as int64 or text, without the blanks around them if there are any; null where there is no id."""
     kind = source.kinds[role]
     if TEXT.fullmatch(kind):
-        return column.strip().nullif("")
+        return (column.strip() if blanks else column).nullif("")
     if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind):
         return column.cast("int64")
     if kind == "uint64":
