@@ -214,7 +214,7 @@ def _split(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
         left = ids.semi_join(parts.select(row=role).distinct(), "row")
         numbers = expressions.id_table(left.select(id="row")).select(row="id", new="row")
         tables.append(stack.enter_context(engines.kept(left.join(numbers, "row").select("row", "new", "id"))))
-    return _Log(parts, *tables, dropped)
+    return _Log(parts, tables[0], tables[1], dropped)
 
 
 def _parts(pairs: Table) -> list[int]:
