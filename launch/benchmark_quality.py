@@ -31,8 +31,8 @@ from onebp_jax.training.versions import versions
 _METHOD = flags.DEFINE_list("method", "onebp,twobp", "Our rows: NAME or NAME:FIELD=VALUE, comma separated.")
 _ALS = flags.DEFINE_list("als", "64:100:40,256:100:40", "implicit ALS: FACTORS:REGULARIZATION:ALPHA.")
 _BPR = flags.DEFINE_list("bpr", "64:0.02:300", "implicit BPR: FACTORS:LEARNING_RATE:EPOCHS.")
-_OUT = flags.DEFINE_string("out", None, "Also write every point to this JSON file.")
-_PLOT = flags.DEFINE_string("plot", None, "Also draw the curves into this PNG file.")
+_OUT = program.define_path("out", "Also write every point to this JSON file.")
+_PLOT = program.define_path("plot", "Also draw the curves into this PNG file.")
 program.define_config()
 devices.define_layout(several_processes=False)
 

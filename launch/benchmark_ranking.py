@@ -4,7 +4,7 @@
     onebp benchmark ranking --dataset=ml-100k --dim=32 --repeats=21 --peer=numpy --out=ranking.json
 
 The vectors are random, and each user's training pairs are left out. Times are medians of calls in turn, without compile time;
-ratio = seconds / peer_seconds. The columns: onebp_jax/benchmarks/ranking.py. --peer=implicit needs `pip install -e '.[bench]'`.
+ratio = seconds / peer_seconds. The columns: onebp_jax/benchmarks/ranking.py. --peer=implicit needs the extra `bench`.
 Exit status: 0 done, 2 bad flags or data, or a peer that is not installed.
 """
 
@@ -26,12 +26,12 @@ from onebp_jax.experiments import report  # noqa: E402
 from onebp_jax.training import run_folder  # noqa: E402
 from onebp_jax.training.versions import versions  # noqa: E402
 
-_DATASET = flags.DEFINE_string("dataset", None, 'A name of the catalogue, "synthetic", or a path.')
+_DATASET = program.define_path("dataset", 'A name of the catalogue, "synthetic", or a path.')
 _DIM = flags.DEFINE_integer("dim", 64, "Width of the random vectors.", lower_bound=1)
 _K = flags.DEFINE_integer("k", 20, "Length of the lists.", lower_bound=1)
 _PEER = flags.DEFINE_enum("peer", "implicit", [*PEERS, "none"], "What to compare with.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Also write the row to this JSON file.")
+_OUT = program.define_path("out", "Also write the row to this JSON file.")
 program.define_data_dir()
 devices.define_layout(several_processes=False)
 

@@ -40,7 +40,7 @@ from onebp_jax.training import run_folder
 from onebp_jax.training.versions import versions
 
 _METHOD = flags.DEFINE_list("method", "onebp", "Methods: NAME or NAME:FIELD=VALUE.")
-_DATASET = flags.DEFINE_string("dataset", None, "A set of the catalogue or a path; else the config's.")
+_DATASET = program.define_path("dataset", "A set of the catalogue or a path; else the config's.")
 _OPTIMIZER = flags.DEFINE_list("optimizer", [], "dense, rowwise, or with a transformation: rowwise:row_adagrad.")
 _LISTS = {
     field: flags.DEFINE_list(field, [], f"Values of the config field {field}.")
@@ -57,7 +57,7 @@ _PAIRS = flags.DEFINE_integer(
 )
 _PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls per row, of up to 100 steps each.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "Also write the rows to this JSON file.")
+_OUT = program.define_path("out", "Also write the rows to this JSON file.")
 _DEVICES = flags.DEFINE_list(
     "num_devices", [], "Numbers of devices, one row per number; the first devices of this process are used."
 )

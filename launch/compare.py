@@ -18,12 +18,12 @@ from onebp_jax.training import run_folder
 
 program.define_config()
 devices.define_layout()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
+_WORKDIR = program.define_path("workdir", "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list(
     "methods", "onebp,twobp,popularity", "Rows of the table: METHOD or METHOD:FIELD=VALUE, comma separated."
 )
 _SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of each row, comma separated.")
-_OUT = flags.DEFINE_string("out", None, "Also write the table to this Markdown file.")
+_OUT = program.define_path("out", "Also write the table to this Markdown file.")
 
 
 def main() -> None:

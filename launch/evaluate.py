@@ -17,9 +17,9 @@ from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _SPLIT = flags.DEFINE_string("split", "test", f"The part to measure on: {', '.join(SPLITS)}.")
-_OUT = flags.DEFINE_string("out", None, "Also write the metrics to this JSON file.")
+_OUT = program.define_path("out", "Also write the metrics to this JSON file.")
 program.define_run_data()
 devices.define_layout()
 

@@ -11,15 +11,13 @@ Exit status: 0 done, 2 bad flags or folder.
 
 from pathlib import Path
 
-from absl import flags
-
 from onebp_jax import serving
 from onebp_jax.cli import devices, program
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
-_OUT = flags.DEFINE_string("out", None, "A name ending in .npz, .csv, .tsv or .parquet.")
+_WORKDIR = program.define_path("workdir", "The folder of a finished run.")
+_OUT = program.define_path("out", "A name ending in .npz, .csv, .tsv or .parquet.")
 devices.define_layout()
 
 

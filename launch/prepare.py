@@ -17,7 +17,7 @@ from onebp_jax.preparation.prepare import DEFAULT_RULES, ROWS_PER_FILE
 from onebp_jax.preparation.rules import SPLITS
 
 _INPUT = flags.DEFINE_multi_string("input", None, "A file or folder of the log; give the flag again for several.")
-_OUT = flags.DEFINE_string("out", None, "The new folder; it appears when it is whole.")
+_OUT = program.define_path("out", "The new folder; it appears when it is whole.")
 _ENGINE = flags.DEFINE_string("engine", "duckdb", "duckdb, or the URL of a Spark master: spark://host:7077, local[4].")
 _MEMORY_LIMIT = flags.DEFINE_string("memory_limit", "4GB", "The most memory that DuckDB may take.")
 _TEMP_DIR = flags.DEFINE_string("temp_dir", None, "Where DuckDB keeps what does not fit; by default beside --out.")

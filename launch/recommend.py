@@ -24,12 +24,12 @@ from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 from onebp_jax.training import run_folder
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated as in CSV; all users if not given.")
-_USERS_FILE = flags.DEFINE_string("users_file", None, "A text file with one original user id per line.")
+_USERS_FILE = program.define_path("users_file", "A text file with one original user id per line.")
 _SKIP_UNKNOWN = flags.DEFINE_bool("skip_unknown", False, "Leave out users that the run does not know.")
-_ITEMS = flags.DEFINE_string(
-    "items", None, "Recommend only the items of this CSV, TSV or Parquet file; its column title or name is shown."
+_ITEMS = program.define_path(
+    "items", "Recommend only the items of this CSV, TSV or Parquet file; its column title or name is shown."
 )
 _K = flags.DEFINE_integer("k", 10, "Items per user.")
 _EXCLUDE = flags.DEFINE_string(
@@ -37,7 +37,7 @@ _EXCLUDE = flags.DEFINE_string(
     "all",
     f"Leave out the items that a user has in: {', '.join(SEEN)} (train, to compare with the test set).",
 )
-_OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
+_OUT = program.define_path("out", "Write the lists to this .csv, .parquet or .jsonl file.")
 program.define_run_data()
 devices.define_layout()
 

@@ -21,12 +21,12 @@ from onebp_jax.training import run_folder
 
 program.define_config()
 devices.define_layout()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs; made if missing.")
+_WORKDIR = program.define_path("workdir", "Folder of the runs; made if missing.")
 _TABLE = flags.DEFINE_integer("table", 2, "The number of the paper's table: 2 or 3.")
 _METHODS = flags.DEFINE_list("methods", "", "Names of methods, comma separated; empty for the rows of the table.")
 _TRIALS = flags.DEFINE_integer("trials", 9, "Trials of each row; the first has the settings of the config.")
 _SEEDS = flags.DEFINE_list("seeds", "0,1,2", "Seeds of the final runs.")
-_OUT = flags.DEFINE_string("out", None, "The JSON file of rows; if not given, tableN.json in --workdir.")
+_OUT = program.define_path("out", "The JSON file of rows; if not given, tableN.json in --workdir.")
 
 
 def main() -> None:

@@ -19,14 +19,14 @@ from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import WRITERS
 from onebp_jax.training import run_folder
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of a finished run.")
+_WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _ITEM = flags.DEFINE_list("item", None, "Original item ids, comma separated as in CSV.")
 _USER = flags.DEFINE_list("user", None, "Original user ids, comma separated as in CSV.")
-_ITEMS = flags.DEFINE_string(
-    "items", None, "List only the items of this CSV, TSV or Parquet file; its column title or name is shown."
+_ITEMS = program.define_path(
+    "items", "List only the items of this CSV, TSV or Parquet file; its column title or name is shown."
 )
 _K = flags.DEFINE_integer("k", 10, "Similar items or users of each.")
-_OUT = flags.DEFINE_string("out", None, "Write the lists to this .csv, .parquet or .jsonl file.")
+_OUT = program.define_path("out", "Write the lists to this .csv, .parquet or .jsonl file.")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from onebp_jax.experiments import search_space, sweep
 
 program.define_config()
 devices.define_layout()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the trials; made if missing.")
+_WORKDIR = program.define_path("workdir", "Folder of the trials; made if missing.")
 _METHODS = flags.DEFINE_list("methods", "onebp,twobp", "Names of methods, comma separated.")
 _SPACE = flags.DEFINE_string(
     "space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "The fields to search and their values."

@@ -21,10 +21,10 @@ from onebp_jax.training.train import train
 
 program.define_config()
 devices.define_layout()
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's own folder; made if missing.")
+_WORKDIR = program.define_path("workdir", "The run's own folder; made if missing.")
 
-_INIT = flags.DEFINE_string(
-    "init", None, "The folder of a finished run whose vectors are the first rows, matched by original ids."
+_INIT = program.define_path(
+    "init", "The folder of a finished run whose vectors are the first rows, matched by original ids."
 )
 
 

@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Callable, Collection, Iterable
 
-NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install -e '.[serving]'"
+NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install 'onebp-jax[serving]'"
 
 
 class UserError(ValueError):

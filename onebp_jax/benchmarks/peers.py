@@ -32,7 +32,7 @@ def load_implicit() -> Implicit:
         from scipy.sparse import csr_matrix
     except ImportError as error:
         raise UserError(
-            f"peer=implicit needs the package {error.name}: python -m pip install -e '.[bench]', or choose another peer"
+            f"peer=implicit needs the package {error.name}: python -m pip install 'onebp-jax[bench]', or choose another peer"
         ) from error
     return Implicit(AlternatingLeastSquares, BayesianPersonalizedRanking, csr_matrix)
 

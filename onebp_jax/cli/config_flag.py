@@ -16,7 +16,8 @@ from ml_collections import config_flags
 
 from onebp_jax.cli.messages import own_flags
 from onebp_jax.cli.shipped import shipped
-from onebp_jax.config import OPTIONS, check_config, default_config
+from onebp_jax.config import OPTIONS, check_config
+from onebp_jax.config.fields import FIELDS
 from onebp_jax.errors import UserError, nearest
 
 _MISSING = "--config is missing, for example --config=quickstart"
@@ -122,8 +123,8 @@ def _overrides(argv: list[str]) -> list[tuple[str, str, str]]:
 def _check_overrides(argv: list[str]) -> None:
     """Raises `UserError` for `--config.FIELD=VALUE` with an unknown field or option."""
     for argument, field, option in _overrides(argv):
-        if field not in default_config():
-            raise UserError(f"{argument}: unknown field{nearest(field, default_config())}; --help lists the fields")
+        if field not in FIELDS:
+            raise UserError(f"{argument}: unknown field{nearest(field, FIELDS)}; --help lists the fields")
         if field == "options" and option and option not in OPTIONS:
             known = ", ".join(OPTIONS)
             raise UserError(f"{argument}: unknown option{nearest(option, OPTIONS)}: expected one of {known}")
@@ -132,11 +133,11 @@ def _check_overrides(argv: list[str]) -> None:
 def _wrong_override(argv: list[str]) -> str:
     """What to say of `--config.FIELD.NAME=VALUE` where the field has no parts, or none of that name; else an empty string."""
     for argument, field, name in _overrides(argv):
-        value = default_config()[field]
-        if name and not isinstance(value, ml_collections.ConfigDict):
+        known = FIELDS[field].default
+        if name and not isinstance(known, dict):
             return f"{argument}: the field {field} has no parts, expected --config.{field}=VALUE"
-        if name and name not in value:
-            return f"{argument}: {field} has no {name!r}{nearest(name, value)}: expected one of {', '.join(value)}"
+        if name and isinstance(known, dict) and field != "options" and name not in known:
+            return f"{argument}: {field} has no {name!r}{nearest(name, known)}: expected one of {', '.join(known)}"
     return ""
 
 

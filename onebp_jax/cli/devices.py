@@ -114,5 +114,5 @@ def _check_found(asked: Asked, driver: str, count: int, kind: str) -> None:
 def _keep_output_clean() -> None:
     """Sends what libraries print while processes connect to standard error: a program's output may be data."""
     sys.stdout.flush()
-    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="surrogateescape")
     os.dup2(2, 1)

@@ -20,6 +20,7 @@ PROGRAMS = {
     "sweep": "search settings of several methods on validation",
     "prepare": "filter, split and number a log larger than memory, for training from files",
     "reproduce": "a table of the paper, each row tuned with the same budget",
+    "doctor": "what is installed: versions, devices, data folders, extras",
     "benchmark step": "time of a training step, beside its memory traffic",
     "benchmark ranking": "time of top-k lists, beside another library",
     "benchmark quality": "quality against time, beside implicit's ALS and BPR",

@@ -10,8 +10,8 @@ from absl import flags
 from onebp_jax.config.fields import FIELDS
 
 _ROOM = __name__.rpartition(".")[0]
-# The flag of an argument that has another name.
-_FLAG_OF = {"driver": "parallel"}
+# The flags of an argument that has another name; a program has one of them.
+_FLAGS_OF = {"driver": ("parallel",), "spec": ("methods", "method")}
 # The beginning of a message, and what it advises. Elsewhere a message may quote text that only looks like a flag.
 _NAMED = re.compile(r"(^|\b(?:use|or|give|set|expected) )([a-z_]\w*)((?:\.\w+)?=)")
 
@@ -35,8 +35,9 @@ def with_flags(message: str) -> str:
 
     def flag(found: re.Match[str]) -> str:
         before, name, rest = found.groups()
-        if not rest.startswith(".") and (known := _FLAG_OF.get(name, name)) in own:
-            return f"{before}--{known}{rest}"
+        for known in _FLAGS_OF.get(name, (name,)):
+            if known in own and not rest.startswith("."):
+                return f"{before}--{known}{rest}"
         return f"{before}--config.{name}{rest}" if name in FIELDS and "config" in own else found[0]
 
     return _NAMED.sub(flag, message)

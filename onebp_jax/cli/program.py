@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ __all__ = [
     "check_out",
     "define_config",
     "define_data_dir",
+    "define_path",
     "define_run_data",
     "load_data",
     "load_run_data",
@@ -47,16 +49,29 @@ def define_config() -> None:
     """`--config=FILE.py` with `--config.FIELD=VALUE` overrides, `--data_dir` and `--compilation_cache_dir`."""
     config_flag.define_config()
     define_data_dir()
-    flags.DEFINE_string(
-        "compilation_cache_dir", None, "Keep compiled programs in this folder; nobody else may be able to write to it."
+    flags.DEFINE(
+        _Path(),
+        "compilation_cache_dir",
+        None,
+        "Keep compiled programs in this folder; nobody else may be able to write to it.",
     )
+
+
+class _Path(flags.ArgumentParser):
+    """A path, with `~` for the home folder: a shell does not expand it within `--flag=~/file`."""
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+def define_path(name: str, help: str) -> flags.FlagHolder:
+    """A flag of the running program for the path of a file or folder; not given: None."""
+    return flags.DEFINE(_Path(), name, None, help, module_name=sys.argv[0])
 
 
 def define_data_dir() -> None:
     """`--data_dir`."""
-    flags.DEFINE_string(
-        "data_dir", None, "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder."
-    )
+    define_path("data_dir", "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder.")
 
 
 def need(flag: str, value: Value | None, example: str) -> Value:
@@ -89,9 +104,8 @@ def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDatas
 def define_run_data() -> None:
     """`--data_dir` and `--dataset`, for programs that read a finished run."""
     define_data_dir()
-    flags.DEFINE_string(
+    define_path(
         "dataset",
-        None,
         "Read this file or folder in place of the run's own data set. Of other data, all that the run was not trained on is "
         "its test part.",
     )
@@ -140,6 +154,9 @@ def run(main: Callable[[], None], doc: str | None) -> None:
       doc: the program's own text, which `--help` prints.
     """
     _plain_logging()
+    # Ids may be in any script, also where a terminal or a pipe has an old encoding. What is no text comes out as it came in.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     status = 0
     try:
         if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):

@@ -192,6 +192,8 @@ def default_config() -> ml_collections.ConfigDict:
 
 def check_config(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError`, naming field, value and what was expected, if the configuration cannot be run."""
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f"config={config!r:.80}: expected a config, start it from onebp_jax.config.default_config()")
     for name in config:
         if name not in FIELDS:
             raise UserError(f"unknown config field {name!r}{nearest(name, FIELDS)}")

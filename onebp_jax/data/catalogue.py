@@ -7,7 +7,6 @@ it is downloaded into the cache.
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.feature_files import with_features
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.synthetic import generate
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, nearest
 
 __all__ = ["NAMES", "SPLITS", "load"]
 
@@ -116,26 +115,34 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
             return files
         raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
     if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
-        nearest = difflib.get_close_matches(name, NAMES, 1, cutoff=0)[0]
         raise UserError(
-            f"dataset={name!r}: neither a file or folder nor a known set; did you mean {nearest}? "
-            f"Known sets are {', '.join(NAMES)}, or give a path"
+            f"dataset={name!r}: neither a file or folder nor a known set{nearest(name, NAMES)}; "
+            f"known sets are {', '.join(NAMES)}, or give a path"
         )
     return [path]
 
 
 def _find_in_catalogue(name: str, data_dir: str | os.PathLike | None, download: bool) -> list[Path]:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onebp_jax"
-    chosen = data_dir or os.environ.get("ONEBP_DATA_DIR")
-    root = Path(chosen).expanduser() if chosen else cache
-    if chosen and not root.is_dir():
-        given = "data_dir" if data_dir else "$ONEBP_DATA_DIR"
+    folders = data_folders(data_dir)
+    given, root = next(iter(folders.items()))
+    if given != "cache" and not root.is_dir():
         raise UserError(f"{given}={root}: is not a folder; make it, or give another as data_dir or $ONEBP_DATA_DIR")
-    for folder in (root / name, cache / name):
-        if files := _train_and_test(folder):
+    for folder in folders.values():
+        if files := _train_and_test(folder / name):
             return files
-    install(name, cache / name, root, download=download)
-    return _train_and_test(cache / name)
+    install(name, folders["cache"] / name, root, download=download)
+    return _train_and_test(folders["cache"] / name)
+
+
+def data_folders(data_dir: str | os.PathLike | None = None) -> dict[str, Path]:
+    """Where sets of the catalogue are looked for, in this order: what names each folder, and the folder.
+
+    The data root is `data_dir`, else `$ONEBP_DATA_DIR`, else there is none; the per-user cache, "cache", comes last.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onebp_jax"
+    given = {"data_dir": data_dir, "$ONEBP_DATA_DIR": os.environ.get("ONEBP_DATA_DIR")}
+    roots = [(name, Path(value).expanduser()) for name, value in given.items() if value]
+    return dict(roots[:1]) | {"cache": cache}
 
 
 def _train_and_test(folder: Path) -> list[Path]:

@@ -23,8 +23,14 @@ from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
 
-def variant(config, spec: str, seed: int) -> ml_collections.ConfigDict:
-    """The configuration of one row: `spec` is `method` or `method:field=value:options.name=value`; errors begin with `spec`."""
+def variant(config, spec: str, seed: int, named: str = "spec") -> ml_collections.ConfigDict:
+    """The configuration of one row.
+
+    Args:
+      config: what the row changes. spec: `method` or `method:field=value:options.name=value`. seed: the row's own.
+      named: what the spec was made from, for the beginning of errors.
+    """
+    where = f"{named}={spec!r}"
     made = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
     options = made.options
     assert isinstance(options, ml_collections.ConfigDict)
@@ -33,20 +39,20 @@ def variant(config, spec: str, seed: int) -> ml_collections.ConfigDict:
     for change in changes:
         field, given, text = change.partition("=")
         if field not in fields():
-            raise UserError(f"{spec!r}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
+            raise UserError(f"{where}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
         if not given or not text and field.startswith("options."):
-            raise UserError(f"{spec!r}: {field} has no value, expected {field}=VALUE")
+            raise UserError(f"{where}: {field} has no value, as in {field}=VALUE")
         within, name = (options, field.removeprefix("options.")) if "." in field else (made, field)
         try:
             within[name] = literal(text)
         except TypeError as error:
             kind = OPTIONS[name] if within is options else type(within[name])
-            raise UserError(f"{spec!r}: {field}={text} is of another type, expected {kind.__name__}") from error
+            raise UserError(f"{where}: {field}={text} is of another type, expected {kind.__name__}") from error
     try:
         check_config(made)
         build_method(made)
     except UserError as error:
-        raise UserError(f"{spec!r}: {error}", error.choices) from error
+        raise UserError(f"{where}: {error}", error.choices) from error
     return made
 
 
@@ -61,6 +67,12 @@ def literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
+
+
+def check_holds_no_run(workdir: Path) -> None:
+    """Raises `UserError` if a folder for several runs is itself the folder of a run."""
+    if (workdir / "config.json").exists():
+        raise UserError(f"workdir={workdir}: it is the folder of one run; nothing was touched, use another folder")
 
 
 def check_runs(
@@ -93,7 +105,7 @@ def check_runs(
                 seen[source] = make_feed(config, method.epoch_unit, dataset, layout).data
             checked_data(config, method, seen[source], layout)
         except UserError as error:
-            raise UserError(f"{name!r}: {error}") from error
+            raise UserError(f"spec={name!r}: {error}") from error
 
 
 def compare(
@@ -111,6 +123,7 @@ def compare(
             raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
     if not config.read_test:
         raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
+    check_holds_no_run(workdir)
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)

@@ -15,7 +15,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
-from onebp_jax.experiments.compare import check_runs, variant
+from onebp_jax.experiments.compare import check_holds_no_run, check_runs, variant
 from onebp_jax.experiments.report import aligned, as_settings
 from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain, settings
 from onebp_jax.methods.build import unused_fields
@@ -26,7 +26,7 @@ from onebp_jax.training.train import train
 def trial_config(config, method: str, changes: Settings):
     """`(name, config)` of a trial: the name is `METHOD:FIELD=VALUE:..`; the run is honest and does not read the test set."""
     name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
-    trial = variant(config, name, config.seed)
+    trial = variant(config, name, config.seed, "space" if changes else "spec")
     trial.protocol, trial.read_test = "honest", False
     if idle := unused_fields(trial, changes):
         raise UserError(f"space={idle[0]!r}: it has no effect on method={method!r}")
@@ -111,6 +111,7 @@ def sweep(
         "trials_per_method": trials,
         "methods": {},
     }
+    check_holds_no_run(workdir)
     _check_folder(workdir / "sweep.json", report)
     check_runs(runs, dataset, layout)
     workdir.mkdir(parents=True, exist_ok=True)

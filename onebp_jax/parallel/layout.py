@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -47,10 +47,13 @@ def make_layout(driver: str = "pmap", devices: Sequence[Any] | None = None, tabl
     """A layout over `devices` (`jax.Device`), by default all of them.
 
     Raises:
-      ValueError: an unknown driver, or another value of `tables` than those of `TABLES`.
+      ValueError: an unknown driver, another value of `tables` than those of `TABLES`, or something else than devices.
     """
     for name, value, known in (("driver", driver, DRIVERS), ("tables", tables, TABLES)):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    chosen = jax.devices() if devices is None else devices
+    given = jax.devices() if devices is None else devices
+    chosen = list(given) if isinstance(given, Iterable) else []
+    if not chosen or not all(isinstance(one, jax.Device) for one in chosen):
+        raise ValueError(f"devices={devices!r:.80}: expected one or more devices, as jax.devices() gives them")
     return Layout(driver, Mesh(np.array(chosen), (AXIS,)), tables == "sharded")

@@ -60,6 +60,8 @@ def train(
       Interrupted: a signal came; the run is saved, and the same call goes on.
     """
     check_config(config)
+    if not isinstance(dataset, Dataset | StreamedDataset):
+        raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
     workdir, method = Path(workdir), build_method(config)
     no_test = (
         isinstance(dataset, Dataset) and not len(dataset.test) and (config.split, config.protocol) != ("none", "honest")

@@ -43,6 +43,8 @@ def define(monkeypatch):
         ),
         # What is quoted, what is in a path, and what is no flag stay.
         ("'onebp:dim=0': dim=0: expected at least 1", "'onebp:dim=0': dim=0: expected at least 1"),
+        # A program has rows of several methods, or of one.
+        ("spec='onebp:dim=0': dim=0: expected at least 1", "--methods='onebp:dim=0': dim=0: expected at least 1"),
         ("space='l2=0': expected values, as in 'l2=0|1'", "space='l2=0': expected values, as in 'l2=0|1'"),
         ("/runs/k=5/dim=3 holds another run", "/runs/k=5/dim=3 holds another run"),
         ("my_k=5 is unknown", "my_k=5 is unknown"),
@@ -51,7 +53,7 @@ def define(monkeypatch):
     ],
 )
 def test_a_program_with_a_config(define, message, printed):
-    define("k", "dataset", "parallel", config=True)
+    define("k", "dataset", "parallel", "methods", config=True)
     assert with_flags(message) == printed.replace("{}", "--config.")
 
 

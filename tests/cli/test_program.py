@@ -105,7 +105,7 @@ WRONG = {
     "--config.xyzzy=3": "--config.xyzzy=3: unknown field; --help",
     "--config.options.marg=3": "--config.options.marg=3: unknown option (did you mean 'margin'?): expected one of alpha",
     "--config.synthetic.num_user=3": "--config.synthetic.num_user=3: synthetic has no 'num_user' (did you mean 'num_users'",
-    "--config.synthetic.foo=3": "--config.synthetic.foo=3: synthetic has no 'foo': expected one of interactions_per_user, num",
+    "--config.synthetic.foo=3": "--config.synthetic.foo=3: synthetic has no 'foo': expected one of num_users, num_items",
     "--config.epochs.foo=3": "--config.epochs.foo=3: the field epochs has no parts, expected --config.epochs=VALUE",
 }
 

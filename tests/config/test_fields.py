@@ -273,3 +273,9 @@ def test_a_threshold_is_a_number_or_none(value):
 def test_filters_are_for_data_in_memory(changed):
     with pytest.raises(UserError, match=f"{next(iter(changed))}=.* is for data in memory"):
         check_config(ml_collections.ConfigDict({**default_config(), "stream_window": 8, **changed}))
+
+
+@pytest.mark.parametrize("config", [None, {"dim": 3}, "quickstart"])
+def test_something_else_than_a_config_is_refused(config):
+    with pytest.raises(UserError, match="^config=.*: expected a config, start it from onebp_jax.config.default_config"):
+        check_config(config)

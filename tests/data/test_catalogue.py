@@ -153,7 +153,7 @@ class TestOwnFiles:
 
     def test_unknown_names(self, tmp_path):
         message = error_of(load, "gowala")
-        assert "'gowala'" in message and "did you mean gowalla?" in message
+        assert "'gowala'" in message and "(did you mean 'gowalla'?)" in message
         assert all(name in message for name in NAMES)
         write(tmp_path / "there.csv", "user,item\n1,1\n")
         message = error_of(load, tmp_path / "mine.csv")

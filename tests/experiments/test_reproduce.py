@@ -200,7 +200,9 @@ def test_the_program(tmp_path):
 
 def test_a_row_that_the_data_do_not_allow_is_refused_before_the_first(dataset, tmp_path):
     said, rows = [], {"OneBP": "onebp", "onebp_features": "onebp_features"}
-    with pytest.raises(UserError, match="^'onebp_features': the item tower reads features, and the data have none"):
+    with pytest.raises(
+        UserError, match="^spec='onebp_features': the item tower reads features, and the data have none"
+    ):
         reproduce.reproduce(
             small(), dataset, tmp_path / "runs", 2, rows, 1, [0], tmp_path / "out.json", say=said.append
         )

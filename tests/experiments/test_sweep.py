@@ -175,7 +175,7 @@ def test_options_in_a_spec():
     ):
         variant(default_config(), "itemknn:options.shrnk=2", 0)
     for spec in ("cml:options.margin", "cml:options.margin=", "cml:dim=3:options.margin"):
-        with pytest.raises(UserError, match=f"^'{spec}': options.margin has no value, expected options.margin=VALUE"):
+        with pytest.raises(UserError, match=f"^spec='{spec}': options.margin has no value, as in options.margin=VALUE"):
             variant(default_config(), spec, 0)
     with pytest.raises(UserError, match="learning_rate=x is of another type, expected float"):
         variant(default_config(), "cml:learning_rate=x", 0)
@@ -195,6 +195,6 @@ def test_the_program(tmp_path):
 
 def test_a_trial_that_the_data_do_not_allow_is_refused_before_the_first(dataset, tmp_path):
     said, space = [], parse("num_negatives=5|89")
-    with pytest.raises(UserError, match="^'onebp:num_negatives=89': num_negatives=89, but the user in row"):
+    with pytest.raises(UserError, match="^spec='onebp:num_negatives=89': num_negatives=89, but the user in row"):
         sweep.sweep(small(), dataset, tmp_path / "runs", ["onebp"], space, 2, say=said.append)
     assert not said and not (tmp_path / "runs").exists()

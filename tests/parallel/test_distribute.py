@@ -231,3 +231,9 @@ def test_unknown_drivers_are_refused():
         make_layout("ray")
     with pytest.raises(ValueError, match="tables must be one of replicated, sharded, got 'split'"):
         make_layout("jit", tables="split")
+
+
+@pytest.mark.parametrize("devices", ["x", [], [0], 3])
+def test_a_layout_is_made_of_devices(devices):
+    with pytest.raises(ValueError, match="^devices=.*: expected one or more devices, as jax.devices"):
+        make_layout("pmap", devices)

@@ -37,6 +37,6 @@ def test_parquet_without_pyarrow_says_how_to_install_it_as_the_manual_does(monke
         with pytest.raises(UserError) as caught:
             write(tmp_path / "v.parquet")
         assert "v.parquet: Parquet needs pyarrow" in str(caught.value)
-        install = "-m pip install -e '.[serving]'"
+        install = "-m pip install 'onebp-jax[serving]'"
         assert install in str(caught.value) and install in MANUAL
     assert not list(tmp_path.iterdir())

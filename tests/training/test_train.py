@@ -262,3 +262,9 @@ def test_a_function_of_ones_own_is_a_method(dataset, tmp_path):
 
 def test_versions_name_what_computed():
     assert {"python", "jax", "device"} <= set(versions())
+
+
+@pytest.mark.parametrize("dataset", [None, "ml-100k"])
+def test_something_else_than_a_dataset_is_refused(dataset, tmp_path):
+    with pytest.raises(UserError, match="^dataset=.*: expected a Dataset, as onebp_jax.data.load returns"):
+        train(default_config(), dataset, tmp_path)
