@@ -26,7 +26,9 @@ def text(doc: str) -> str:
     own = own_flags()
     devices = flags.FLAGS.flags_by_module_dict().get(_DEVICES, [])
     known = sorted(own.keys() - {flag.name for flag in devices}, key=lambda name: (_ORDER.get(name, 2), name))
-    lines = [*_wrapped(doc), "", "Flags (defaults in brackets):", *_flags(own[name] for name in known)]
+    lines = _wrapped(doc)
+    if known:
+        lines += ["", "Flags (defaults in brackets):", *_flags(own[name] for name in known)]
     if "config" in own:
         lines += [
             "",
