@@ -140,6 +140,7 @@ def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -
             f"{changed}: give dataset=PATH, the data that the run in {workdir} was made on, or train it again"
         )
     if given:
+        assert isinstance(source, data.Dataset)  # a run on a stream has no copy of its own
         return run_data.with_pairs_of(own, source)
     logging.warning(
         "%s: the run's own copy is used; --dataset=PATH reads other data, launch.train makes a new run", changed

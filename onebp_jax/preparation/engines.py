@@ -52,7 +52,8 @@ def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], se
     if connection.name == "duckdb":
         types = dict.fromkeys(columns, "VARCHAR")
         return connection.read_csv(list(map(_literal, files)), columns=types, **common)
-    from pyspark.sql.types import StringType, StructField, StructType
+    # The extra `spark` is large, so the checks of types run without it.
+    from pyspark.sql.types import StringType, StructField, StructType  # pyright: ignore[reportMissingImports]
 
     schema = StructType([StructField(name, StringType()) for name in columns])
     # Spark's defaults replace what it cannot read by nulls.
@@ -122,9 +123,9 @@ def _duckdb(ibis: Any, memory_limit: str, temp: Path) -> Iterator[Any]:
 @contextmanager
 def _spark(ibis: Any, url: str) -> Iterator[Any]:
     try:
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
+        from py4j.protocol import Py4JError  # pyright: ignore[reportMissingImports]
+        from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
+        from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(f"engine={url}: needs pyspark: python -m pip install 'onebp-jax[prepare,spark]'") from error
     settings = {
