@@ -32,7 +32,9 @@ def main() -> None:
     metrics = serving.evaluate(run, program.load_run_data(workdir, run, flags.FLAGS.data_dir), _SPLIT.value, layout)
     if not processes.is_lead():
         return
-    print(f"{run.result['method']} on {run.result['dataset']}, {_SPLIT.value} split, epoch {run.result['epoch']}\n")
+    result = run.result
+    name = result.get("label", result["method"])
+    print(f"{name} on {result['dataset']}, {_SPLIT.value} split, epoch {result['epoch']}\n")
     print(report.by_length(metrics))
     if _OUT.value:
         run_folder.write_json(Path(_OUT.value), metrics)

@@ -4,8 +4,9 @@
     onebp train --config=ml100k --workdir=runs/seed1 --config.seed=1 --config.method=twobp
     onebp train --config=ml100k --workdir=runs/grown --config.dataset=grown.csv --init=runs/ml100k
 
-At the end the folder holds result.json (metrics of the chosen epoch) and embeddings.npz (its vectors). The same command resumes
-a run that was stopped, with the same result as without the stop.
+At the end the folder holds result.json (metrics of the chosen epoch), embeddings.npz (its vectors) and report.md. The same
+command resumes a run that was stopped, with the same result as without the stop. With a larger --config.epochs it goes on with a
+run that has ended; with --config.refit=True it then trains on all pairs, for the model that will be used.
 Exit status: 0 done, 1 the run failed, 2 bad flags, config, data or folder, 128 + n stopped by signal n.
 """
 
@@ -43,11 +44,13 @@ def main() -> None:
         return
     seconds = result["seconds"]
     print(
-        f"{result['method']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"
+        f"{result['label']} on {result['dataset']} ({result['split']}), seed {result['seed']}, epoch {result['epoch']}"
     )
     print(f"protocol {result['protocol']}: {result['selection']}\n")
     if metrics := result["metrics"] or result["validation"]:
         print(report.by_length(metrics) + "\n")
+    if refit := result.get("refit"):
+        print(f"refit: {refit['says']}\n")
     print(
         f"train {seconds['train']:.1f} s ({1e3 * seconds['per_epoch']:.1f} ms per epoch), eval {seconds['eval']:.1f} s, "
         f"compile {seconds['compile']:.1f} s; results in {workdir}"

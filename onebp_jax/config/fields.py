@@ -27,7 +27,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.ops.rows import DTYPES
 
 # A run may be resumed with other values of these fields: they change how it proceeds, not what it computes.
-OPERATIONAL = ("steps_per_call", "checkpoint_seconds")
+OPERATIONAL = ("steps_per_call", "checkpoint_seconds", "tensorboard")
 # The names that `onebp_jax.evaluation.protocols` knows.
 PROTOCOLS = ("honest", "paper_oracle")
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
@@ -153,8 +153,14 @@ GROUPS: dict[str, dict[str, Field]] = {
         # For tables below about 10 MB, more threads cost more than they give (results/performance.md). The number can
         # change the order of sums; therefore it is part of the configuration.
         "cpu_threads": Field(1, whole(0), "Threads that XLA uses on a CPU; 0 = all."),
+        "refit": Field(
+            False,
+            true_or_false,
+            "After the honest run, train on all pairs for the chosen epochs: these vectors are kept, with the honest metrics.",
+        ),
         "steps_per_call": Field(0, whole(0), "Steps in one compiled call; 0 = a whole epoch."),
         "checkpoint_seconds": Field(60.0, number(0), "The least time between two checkpoints; 0 = after every call."),
+        "tensorboard": Field(False, true_or_false, "Write events for TensorBoard (extra: tensorboard)."),
     },
     "Evaluation": {
         "protocol": Field("honest", one_of(*PROTOCOLS), "honest: choose on validation; paper_oracle: on the test set."),
@@ -211,6 +217,10 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     if not (config.read_test or config.validation_fraction):
         raise UserError(
             "validation_fraction=0: expected more than 0 with read_test=False, a trial measures on validation"
+        )
+    if config.refit and (config.protocol != "honest" or config.stream_window):
+        raise UserError(
+            "refit=True: expected protocol='honest' and stream_window=0, an epoch chosen on validation in memory"
         )
     if config.stream_window:
         _check_streamed(config)

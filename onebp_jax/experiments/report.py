@@ -7,21 +7,13 @@ from collections.abc import Sequence
 
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.evaluation.protocols import SELECTION
+from onebp_jax.evaluation.tables import aligned, by_length
 from onebp_jax.experiments.published import METRICS, ROWS
+
+__all__ = ["SHOWN", "aligned", "as_settings", "by_length", "markdown", "table"]
 
 # The metrics that `markdown` shows, for each table of the paper.
 SHOWN = {2: ("P@5", "NDCG@5", "R@20", "NDCG@20"), 3: ("P@5", "R@5", "P@20", "R@20")}
-
-
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of texts with aligned columns."""
-    cells = [head, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in cells
-    ]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def table(
@@ -49,14 +41,6 @@ def _cell(values: list[float], digits: int) -> str:
 
 def _spread(mean: float, sd: float | None, digits: int = 4) -> str:
     return f"{mean:.{digits}f}" if sd is None else f"{mean:.{digits}f} ±{sd:.{digits}f}"
-
-
-def by_length(metrics: dict[str, float]) -> str:
-    """One run as a small table: a line per list length, a column per metric."""
-    names = list(dict.fromkeys(name.split("@")[0] for name in metrics))
-    lengths = sorted({int(name.split("@")[1]) for name in metrics})
-    rows = [(f"@{k}", [{name: metrics[f"{name}@{k}"] for name in names}]) for k in lengths]
-    return table(rows, names)
 
 
 def as_settings(changes: dict) -> str:

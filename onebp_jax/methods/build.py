@@ -120,6 +120,13 @@ def user_error_context(config) -> Iterator[None]:
         raise
 
 
+def label(config) -> str:
+    """What a table calls the method: its name, and the parts that were exchanged, `onebp (loss=bpr)`."""
+    plain = as_plain(config)
+    parts = ", ".join(f"{part}={plain[part]}" for part in PARTS if plain[part])
+    return plain["method"] + (f" ({parts})" if parts else "")
+
+
 def options_of(function: Callable) -> list[str]:
     """The names of a method's options, which are its keyword-only arguments."""
     return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]

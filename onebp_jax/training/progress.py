@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
-Say = Callable[[int, float, str], None]
+Say = Callable[[int, float, str, int | None], None]
 
 
 def duration(seconds: float) -> str:
@@ -23,30 +23,60 @@ def duration(seconds: float) -> str:
 
 @contextlib.contextmanager
 def progress(epochs: int, epoch_steps: int, step: int, every: float = 5.0) -> Iterator[Say]:
-    """Yields `say(step, loss, note)`. Off a terminal it prints at most one line in `every` seconds, and the last line."""
-    total = epochs * epoch_steps
-    if sys.stderr.isatty():
-        with tqdm(total=total, initial=step, unit="step", file=sys.stderr, dynamic_ncols=True) as bar:
+    """Yields `say(step, loss, note, earliest)`. Off a terminal it prints at most one line in `every` seconds, and the last line.
 
-            def show(step: int, loss: float, note: str) -> None:
-                bar.set_postfix_str(f"loss {loss:.4f} {note}", refresh=False)
-                bar.update(step - bar.n)
+    `earliest` is the step at which patience runs out if nothing improves; None without patience.
+    """
+    left = _time_left(epochs * epoch_steps, step, every)
+    if sys.stderr.isatty():
+        form = "{percentage:3.0f}%|{bar}| epoch {n:.5g}/{total:.0f} [{elapsed}]{postfix}"
+        with tqdm(
+            total=epochs, initial=step / epoch_steps, file=sys.stderr, dynamic_ncols=True, bar_format=form
+        ) as bar:
+
+            def show(step: int, loss: float, note: str, earliest: int | None) -> None:
+                bar.set_postfix_str(f"loss {loss:.4f} {note} {left(step, earliest)}", refresh=False)
+                bar.update(step / epoch_steps - bar.n)
 
             yield show
         return
-    started, first, spoke, pending = time.monotonic(), step, -every, ""
+    started, spoke, pending = time.monotonic(), -every, ""
 
-    def tell(step: int, loss: float, note: str) -> None:
+    def tell(step: int, loss: float, note: str, earliest: int | None) -> None:
         nonlocal spoke, pending
-        now = time.monotonic()
-        left = (now - started) / max(1, step - first) * (total - step)
-        pending = f"epoch {step / epoch_steps:.5g}/{epochs}  loss {loss:.4f}  {note}  {duration(left)} left at most"
-        if now - started - spoke >= every:
-            print(pending, file=sys.stderr, flush=True)
-            spoke, pending = now - started, ""
+        now = time.monotonic() - started
+        pending = f"epoch {step / epoch_steps:.5g}/{epochs}  loss {loss:.4f}  {note}  {left(step, earliest)}"
+        if now - spoke >= every:
+            print(pending.rstrip(), file=sys.stderr, flush=True)
+            spoke, pending = now, ""
 
     try:
         yield tell
     finally:
         if pending:
-            print(pending, file=sys.stderr, flush=True)
+            print(pending.rstrip(), file=sys.stderr, flush=True)
+
+
+def _time_left(total: int, step: int, every: float) -> Callable[[int, int | None], str]:
+    """`left(step, earliest)`, the time left as text: from when patience may run out to when all epochs are done.
+
+    The first call is left out of the pace as soon as there is a second one: it makes the evaluation's programs.
+    """
+    begun = before = (time.monotonic(), step)
+
+    def left(step: int, earliest: int | None) -> str:
+        nonlocal begun, before
+        now, last = time.monotonic(), total if earliest is None else earliest
+        if step >= min(last, total):
+            return ""
+        if begun == before and step > begun[1]:  # the first call
+            before = (now, step)
+            if now - begun[0] < every:
+                return ""
+        since = before if step > before[1] else begun
+        pace = (now - since[0]) / max(1, step - since[1])
+        most = duration(pace * (total - step))
+        least = duration(pace * (last - step))
+        return f"{most} left" if least == most else f"{least} to {most} left"
+
+    return left

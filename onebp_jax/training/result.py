@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from onebp_jax.config import as_plain
 from onebp_jax.data.dataset import Dataset
@@ -16,9 +17,11 @@ from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.evaluation.protocols import Selection
+from onebp_jax.methods.build import label
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 from onebp_jax.training.placement import to_host
+from onebp_jax.training.report import write_report
 from onebp_jax.training.run import Progress
 from onebp_jax.training.versions import versions
 
@@ -39,30 +42,71 @@ class Outcome(NamedTuple):
     rank: Callable | None = None
 
 
-def write_result(config, dataset: Dataset | StreamedDataset, workdir: Path, outcome: Outcome) -> dict:
-    """Measures the chosen vectors on the test set (a trial does not), writes the last files, and returns the result."""
+def test_metrics(config, dataset: Dataset | StreamedDataset, outcome: Outcome) -> dict[str, float]:
+    """The metrics of the chosen vectors on the test set; none in a trial, or without test pairs."""
     seen, test = split_of(config, dataset, "test")
-    metrics = {}
-    if config.read_test and len(test):
-        metrics = processes.plain_from_lead(measure(dataset, seen, test, *outcome.tables, outcome.rank))
-    result = _result(config, dataset, outcome, metrics, test)
-    tables = outcome.tables
+    if not config.read_test or not len(test):
+        return {}
+    return processes.plain_from_lead(measure(dataset, seen, test, *outcome.tables, outcome.rank))
+
+
+def write_result(
+    config,
+    dataset: Dataset | StreamedDataset,
+    workdir: Path,
+    outcome: Outcome,
+    metrics: dict[str, float],
+    refitted: Outcome | None = None,
+) -> dict:
+    """Writes the last files of a run, and returns the result.
+
+    Args:
+      outcome, metrics: of the first phase. refitted: of the second, whose vectors are then those of the run.
+    """
+    result, tables = _result(config, dataset, outcome, metrics), (refitted or outcome).tables
+    if refitted:
+        result["refit"] = _refit(dataset, refitted)
     if not isinstance(tables[0], np.ndarray):
         tables = to_host(tables, (dataset.num_users, dataset.num_items))
     if tables is None or not processes.is_lead():
         return result
     user, item = tables
+    seen, _ = split_of(config, dataset, "test")
     if user.ndim == 3 and user.shape[1] > 1 and len(seen):
         result["interest_usage"] = interest_usage(user, item, seen)
-    arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     if isinstance(dataset, Dataset):
         run_folder.write_dataset(workdir, dataset)
+    # From here to the new result the run has not ended: nobody may read old metrics with new vectors.
+    (workdir / "result.json").unlink(missing_ok=True)
+    arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_npz(workdir / "embeddings.npz", arrays)
+    _advise(config, outcome, result)
+    write_report(workdir, config, result)
     run_folder.write_json(workdir / "result.json", result)
     return result
 
 
-def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metrics: dict, test: np.ndarray) -> dict:
+def _refit(dataset: Dataset | StreamedDataset, refitted: Outcome) -> dict:
+    """What `result.json` says of the second phase."""
+    pairs = len(dataset.train) + len(dataset.test)
+    return {
+        "says": f"the metrics are of the honest run; the vectors are refitted on all {pairs} pairs",
+        "pairs": pairs,
+        "epochs": refitted.epochs_done,
+        "seconds": refitted.progress.seconds._asdict(),
+    }
+
+
+def _advise(config, outcome: Outcome, result: dict) -> None:
+    """Warns if the best epoch is the last one: the run may have ended too early."""
+    if result["validation"].get(protocols.CRITERION) and outcome.epochs_done == outcome.progress.selection.epoch:
+        logging.warning(
+            "the best epoch is the last one (%d): more epochs may be better; the same run with epochs=%d goes on from here",
+            *(outcome.epochs_done, 2 * config.epochs),
+        )
+
+
+def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metrics: dict) -> dict:
     """What `result.json` holds."""
     plain, selection, seconds = as_plain(config), outcome.progress.selection, outcome.progress.seconds
     epochs_done = outcome.epochs_done
@@ -70,8 +114,10 @@ def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metric
         chosen = len(dataset.validation) > 0
     else:
         chosen = config.protocol != "honest" or config.validation_fraction > 0
+    _, test = split_of(config, dataset, "test")
     result = {
         "method": plain["method"],
+        "label": label(config),
         "dataset": config.dataset,
         "split": dataset.split,
         "protocol": config.protocol,
@@ -79,6 +125,8 @@ def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metric
         "seed": config.seed,
         "epoch": selection.epoch,
         "epochs_done": epochs_done,
+        "epochs": config.epochs,
+        "patience": config.patience,
         "num_users": dataset.num_users,
         "num_items": dataset.num_items,
         "test_users": len(np.unique(test[:, 0])),
@@ -110,7 +158,7 @@ def _oracle(selection: Selection, metrics: dict) -> dict:
 def _selected_by(config, epochs_done: int, chosen: bool) -> str:
     """How the metrics of a result came about, for a person."""
     if not chosen:
-        return "none: the last epoch, there is no validation part"
+        return "none: the last epoch, nothing is held out for validation"
     if not config.read_test:
         return f"a trial: {protocols.CRITERION} on validation, the test set was not read"
     return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"

@@ -107,3 +107,9 @@ def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     return replace(
         own, name=other.name, test=mapped[known & ~trained], split=f"all of {other.name} that is not in training"
     )
+
+
+def all_pairs(dataset: Dataset) -> Dataset:
+    """The data set with all its pairs as the train part, for a refit."""
+    train = np.concatenate([dataset.train, dataset.test])
+    return replace(dataset, train=train, test=dataset.test[:0], train_times=None, split="none, all pairs are train")

@@ -3,8 +3,10 @@
     config.json        the configuration, and what data it met
     metrics.jsonl      one line per evaluation
     checkpoints/       see `onebp_jax.training.checkpoint`
+    refit/             checkpoints and evaluations of the second phase, see `train`
     interactions.npz   at the end: train int32[P, 2], test int32[T, 2], train_times; not of a stream
     embeddings.npz     at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
+    report.md          at the end, for a person, with curves.svg
     result.json        at the end: the metrics of the chosen epoch
 
 `onebp_jax.training.files` writes them whole: a crash leaves the old file or the new one, never a half.
@@ -13,10 +15,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,52 +27,22 @@ from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.training.files import read_json, read_npz, write_atomically, write_json, write_npz
-from onebp_jax.training.run_data import absolute, difference, source_files
+from onebp_jax.training.lock import locked as locked
+from onebp_jax.training.run_data import absolute, all_pairs, difference, source_files
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: there nothing keeps two runs out of one folder
-    fcntl = None
-
-OURS = ("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz")
+# A run that began with less of these goes on with more, as if it had had more from the start.
+GROWING = {"epochs": "more epochs", "patience": "more patience", "refit": "a refit"}
+OURS = (
+    "metrics.jsonl",
+    "checkpoints",
+    "result.json",
+    "embeddings.npz",
+    "interactions.npz",
+    "refit",
+    "report.md",
+    "curves.svg",
+)
 _INTERACTIONS = ("train", "test", "train_times")
-
-
-@contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Makes a run folder if it is missing, and locks it; raises `UserError` if another process holds it.
-
-    At the end an empty folder that was made here is removed: its run was refused before anything was written.
-    """
-    found = workdir.exists()
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the run folder {workdir}: {error.strerror or error}") from error
-    with _exclusive(workdir):
-        try:
-            yield
-        finally:
-            if not found:
-                with contextlib.suppress(OSError):
-                    workdir.rmdir()  # fails unless it is empty
-
-
-@contextlib.contextmanager
-def _exclusive(workdir: Path) -> Iterator[None]:
-    if fcntl is None:
-        yield
-        return
-    folder = os.open(workdir, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise UserError(f"another process is running in {workdir}: use another run folder") from error
-    try:
-        yield
-    finally:
-        os.close(folder)
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
@@ -97,11 +66,44 @@ def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
 
 
 def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
-    """Writes `config.json`, with absolute paths of a user's own files. From then on the folder belongs to this run."""
-    if not (workdir / "config.json").exists():
+    """Writes `config.json`, with absolute paths of a user's own files. From then on the folder belongs to this run.
+
+    A folder whose run may go on with more epochs or patience gets these. A result that it holds stays until there is a new one.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
         files = source_files(str(config.dataset))
         record = {"config": absolute(as_plain(config)), "data": data} | ({"files": files} if files else {})
-        write_json(workdir / "config.json", record)
+        write_json(path, record)
+        return
+    origin = _origin(workdir)
+    grown = {field: config[field] for field in GROWING}
+    if grown != (then := {field: _given(origin["config"], field) for field in GROWING}):
+        if (workdir / "result.json").exists():
+            # Results of 0.2.0 do not say what their run was given.
+            result = read_result(workdir)
+            write_json(workdir / "result.json", result | _end(result, then))
+        write_json(path, origin | {"config": origin["config"] | grown})
+
+
+def has_ended(workdir: Path, config: ml_collections.ConfigDict) -> bool:
+    """Whether the folder holds the result of this configuration, not only of one with fewer epochs or less patience."""
+    if not (workdir / "result.json").exists():
+        return False
+    then, result = _origin(workdir)["config"], read_result(workdir)
+    wanted = {"epochs": config.epochs, "patience": config.patience}
+    refits = config.refit and config.read_test
+    return _end(result, then) == wanted and ("refit" in result) == refits
+
+
+def _end(result: dict, plain: dict) -> dict:
+    """What the run of a result was given, which an older result leaves to the config.json beside it."""
+    return {field: result.get(field, _given(plain, field)) for field in ("epochs", "patience")}
+
+
+def _given(plain: dict, field: str):
+    """The value of a field in a config.json, which may be older than the field."""
+    return plain.get(field, default_config()[field])
 
 
 def read_result(workdir: Path) -> dict:
@@ -161,11 +163,19 @@ def _as_json(value: dict) -> dict:
 def _same(workdir: Path, mine: dict, theirs: dict) -> None:
     mine = _as_json(mine)
     for field in sorted(set(mine) | set(theirs)):
-        if field not in OPERATIONAL and mine.get(field) != theirs.get(field):
-            raise UserError(
-                f"{workdir} holds a run with other configuration: {field} is {theirs.get(field)!r} there and "
-                f"{mine.get(field)!r} here; nothing was touched, use another run folder"
-            )
+        now, then = mine.get(field), theirs.get(field)
+        if field in OPERATIONAL or now == then or (field in GROWING and _grows(field, now, then)):
+            continue
+        growing = f" (a run goes on with {GROWING[field]}, not without)" if field in GROWING else ""
+        raise UserError(
+            f"{workdir} holds a run with other configuration: {field} is {then!r} there and {now!r} here{growing}; "
+            "nothing was touched, use another run folder"
+        )
+
+
+def _grows(field: str, now: int, then: int) -> bool:
+    endless = lambda count: float("inf") if field == "patience" and not count else count
+    return endless(now) > endless(then)
 
 
 def append_line(path: Path, record: dict) -> None:
@@ -177,14 +187,15 @@ def append_line(path: Path, record: dict) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def cut_lines(path: Path, step: int) -> None:
-    """Drops the lines after `step`, and a half-written last line. They will be made again."""
+def cut_lines(path: Path, step: int, every: int = 1) -> None:
+    """Drops lines that will be made again: those after `step`, those between two of `every` epochs, a half-written last one."""
     if not path.exists():
         return
     kept = []
     for line in path.read_text(errors="replace").splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            if json.loads(line)["step"] <= step:
+            found = json.loads(line)
+            if found["step"] <= step and found.get("epoch", 0) % every == 0:
                 kept.append(line + "\n")
     write_atomically(path, lambda file: file.write("".join(kept).encode()))
 
@@ -216,12 +227,14 @@ def read_run(workdir: str | Path) -> Trained:
 
 def write_dataset(workdir: Path, dataset: Dataset) -> None:
     """Writes `interactions.npz`, so that the run can be used without the files that it was trained on."""
-    arrays = {name: getattr(dataset, name, None) for name in _INTERACTIONS}
+    arrays = {name: getattr(dataset, name) for name in _INTERACTIONS}
     write_npz(workdir / "interactions.npz", {name: array for name, array in arrays.items() if array is not None})
 
 
 def read_dataset(workdir: str | Path, run: Trained) -> Dataset | None:
     """The data set of a finished run, out of its folder alone, without side information.
+
+    Of a run that was refitted, the train part is all pairs, and there is no test part: its vectors have seen both.
 
     Args:
       run: of `read_run`.
@@ -232,7 +245,7 @@ def read_dataset(workdir: str | Path, run: Trained) -> Dataset | None:
     path, origin = Path(workdir) / "interactions.npz", _origin(Path(workdir))
     if not path.exists():
         return None
-    known = {field.name for field in dataclasses.fields(Dataset)}
-    pairs: dict[str, Any] = {name: array for name, array in read_npz(path).items() if name in known}
+    pairs: dict[str, Any] = read_npz(path)
     name, split = str(run.config.dataset), origin["data"].get("split", "given")
-    return Dataset(name=name, user_ids=run.user_ids, item_ids=run.item_ids, split=split, **pairs)
+    dataset = Dataset(name=name, user_ids=run.user_ids, item_ids=run.item_ids, split=split, **pairs)
+    return all_pairs(dataset) if run.result.get("refit") else dataset

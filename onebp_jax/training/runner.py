@@ -168,6 +168,15 @@ def is_done(job: Job, run: Run) -> bool:
     return bool(tired) or run.step >= config.epochs * job.epoch_steps
 
 
+def earliest_end(job: Job, run: Run) -> int | None:
+    """The step at which patience runs out if no evaluation is better from here on; None without patience."""
+    config = job.config
+    if config.protocol != "honest" or not config.patience or not job.watched:
+        return None
+    cycle, left = config.eval_every * job.epoch_steps, config.patience - run.progress.selection.since
+    return min(run.step // cycle * cycle + left * cycle, config.epochs * job.epoch_steps)
+
+
 def next_length(job: Job, run: Run) -> int:
     """Steps of the next call: at most `call_steps`, never past the end of an epoch."""
     return min(job.epoch_steps - run.step % job.epoch_steps, job.call_steps)

@@ -1,12 +1,14 @@
 """`train`: a run in a folder, from its configuration to its result files, resumable at any moment.
 
 config, data --> Run -- epochs, evaluations --> metrics.jsonl, checkpoints/ -- choose an epoch --> result.json
+
+With `refit` a second phase follows, in the folder `refit`: all pairs, from a fresh start, for the chosen number of epochs. Its
+vectors are those of the run; the metrics are of the first phase, which is honest.
 """
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from pathlib import Path
 
@@ -17,21 +19,21 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import hold_out
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
-from onebp_jax.parallel import Layout, log_placement, processes
-from onebp_jax.training import checkpoint, run_folder, runner
-from onebp_jax.training.progress import progress
-from onebp_jax.training.result import Outcome, write_result
-from onebp_jax.training.run import Job, Progress, Run
+from onebp_jax.parallel import Layout, processes
+from onebp_jax.training import run_folder, runner
+from onebp_jax.training.events import check_tensorboard
+from onebp_jax.training.feed import make_feed
+from onebp_jax.training.loop import train_in
+from onebp_jax.training.result import Outcome, test_metrics, write_result
+from onebp_jax.training.run import Progress, Seconds
+from onebp_jax.training.run_data import all_pairs
 from onebp_jax.training.run_folder import Trained
-from onebp_jax.training.signals import caught_signals
 from onebp_jax.training.warm import identity
-
-_HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
 
 
 def train(
@@ -60,18 +62,11 @@ def train(
       Interrupted: a signal came; the run is saved, and the same call goes on.
     """
     check_config(config)
+    check_tensorboard(config)
     if not isinstance(dataset, Dataset | StreamedDataset):
         raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
-    workdir, method = Path(workdir), build_method(config)
-    no_test = (
-        isinstance(dataset, Dataset) and not len(dataset.test) and (config.split, config.protocol) != ("none", "honest")
-    )
-    if config.read_test and no_test:
-        raise UserError(f"{dataset.name} has no test pairs: give a test file, or a split that makes one")
-    if init and isinstance(method, Baseline):
-        raise UserError(
-            f"init: method={as_plain(config)['method']!r} is not trained, so it begins with nothing: leave it out"
-        )
+    workdir, method, config = Path(workdir), build_method(config), _with_hold_out(config)
+    _check_given(config, method, dataset, init)
     data = fingerprint(dataset) | ({"init": identity(init)} if init else {})
     devices = (layout.driver, layout.sharded, layout.num_devices) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "parallel, tables or num_devices": devices})
@@ -80,93 +75,98 @@ def train(
         def begun() -> dict | None:
             held.enter_context(run_folder.locked(workdir))
             run_folder.check(workdir, config, data)
-            return run_folder.read_result(workdir) if (workdir / "result.json").exists() else None
+            return run_folder.read_result(workdir) if run_folder.has_ended(workdir, config) else None
 
         if found := processes.lead_does(begun):
             return found
-        if isinstance(method, Baseline):
-            if layout and processes.is_lead():
-                logging.warning("method=%s has no steps to spread: one device computes it", as_plain(config)["method"])
-            outcome = _closed_form(config, method, dataset)
-            if processes.is_lead():
-                run_folder.begin(workdir, config, data)
-        else:
-            job, run = runner.prepare(config, method, dataset, layout, init)
-            outcome = _loop(job, _begin(job, run, workdir, data), workdir)
-        return write_result(config, dataset, workdir, outcome)
+
+        def begin() -> None:
+            processes.lead_does(lambda: run_folder.begin(workdir, config, data))
+            if processes.any_of(not (workdir / "config.json").exists()):
+                raise UserError(f"workdir={workdir}: not all processes see it: give a folder that they share")
+
+        given = method, layout, init
+        whole = all_pairs(dataset) if _refits(config) and isinstance(dataset, Dataset) else None
+        if whole and not isinstance(method, Baseline):
+            # What all pairs make impossible is said now, not after the first phase.
+            runner.checked_data(
+                config, method, make_feed(_last(config, 1), method.epoch_unit, whole, layout).data, layout
+            )
+        outcome = _phase(config, dataset, workdir, *given, begin)
+        metrics, refitted = test_metrics(config, dataset, outcome), None
+        if whole:
+            epochs = outcome.progress.selection.epoch
+            what = "" if isinstance(method, Baseline) else f" for {epochs} epochs, from a fresh start"
+            logging.info("refit: on all %d pairs%s", len(whole.train), what)
+            refitted = _phase(_last(config, epochs), whole, workdir / "refit", *given)
+        return write_result(config, dataset, workdir, outcome, metrics, refitted)
+
+
+def _with_hold_out(config):
+    """The configuration that runs: with `split="none"` and no refit nothing is held out."""
+    if config.split != "none" or config.refit or not config.read_test or not config.validation_fraction:
+        return config
+    logging.info(
+        "split=none: nothing is held out, so all epochs=%d are trained and there are no metrics; refit=True chooses the number "
+        "of epochs on validation first",
+        config.epochs,
+    )
+    return _changed(config, validation_fraction=0.0)
+
+
+def _changed(config, **fields):
+    made = config.copy_and_resolve_references()
+    made.update(fields)
+    return made
+
+
+def _last(config, epochs: int):
+    """The configuration of the second phase: nothing is held out, the last epoch counts."""
+    return _changed(config, epochs=max(1, epochs), validation_fraction=0.0, refit=False)
+
+
+def _refits(config) -> bool:
+    """A trial of a search needs no second phase."""
+    return config.refit and config.read_test
+
+
+def _check_given(config, method, dataset: Dataset | StreamedDataset, init: Trained | None) -> None:
+    """Raises `UserError` for data or a start that this configuration cannot use."""
+    needs_test = config.read_test and (config.split, config.protocol) != ("none", "honest")
+    if isinstance(dataset, Dataset) and needs_test and not len(dataset.test):
+        raise UserError(
+            f"{dataset.name} has no test pairs: give a test file, or a split that makes one; split='none' trains on all pairs"
+        )
+    if init and isinstance(method, Baseline):
+        raise UserError(
+            f"init: method={as_plain(config)['method']!r} is not trained, so it begins with nothing: leave it out"
+        )
+
+
+def _phase(
+    config, dataset, folder: Path, method, layout: Layout | None, init: Trained | None, begin=lambda: None
+) -> Outcome:
+    """One phase of a run: it trains in `folder`, which `begin` takes possession of once nothing speaks against the run."""
+    if isinstance(method, Baseline):
+        if layout and processes.is_lead():
+            logging.warning("method=%s has no steps to spread: one device computes it", as_plain(config)["method"])
+        outcome = _closed_form(config, method, dataset)
+        begin()
+        return outcome
+    job, run = runner.prepare(config, method, dataset, layout, init)
+    begin()
+    return train_in(folder, job, run)
 
 
 def _closed_form(config, method: Baseline, dataset: Dataset | StreamedDataset) -> Outcome:
     """The tables of a method without training. In a trial it does not see the validation pairs."""
-    shape = dataset.num_users, dataset.num_items
-    if config.read_test or isinstance(dataset, StreamedDataset):
-        return Outcome(method.tables(dataset.train, *shape))
-    kept, held_out = hold_out(config, dataset)
+    shape, kept, held_out = (dataset.num_users, dataset.num_items), dataset.train, None
+    if not config.read_test and isinstance(dataset, Dataset):
+        kept, held_out = hold_out(config, dataset)
+    started = time.perf_counter()
     tables = method.tables(kept, *shape)
-    selection, _ = protocols.record(protocols.start(), 0, measure(dataset, kept, held_out, *tables))
-    return Outcome(tables, Progress(selection))
-
-
-def _begin(job: Job, run: Run, workdir: Path, data: dict) -> Run:
-    """Takes possession of the run folder; returns the run of its newest checkpoint, or `run` if there is none."""
-    processes.lead_does(lambda: run_folder.begin(workdir, job.config, data))
-    if processes.any_of(not (workdir / "config.json").exists()):
-        raise UserError(f"workdir={workdir}: not all processes see it: give a folder that they share")
-    run = checkpoint.restore(workdir / "checkpoints", run)
-    if processes.is_lead():
-        if run.step:
-            logging.info("%s: goes on from its checkpoint of step %d", workdir, run.step)
-        run_folder.cut_lines(workdir / "metrics.jsonl", run.step)
-    return run
-
-
-def _loop(job: Job, run: Run, workdir: Path) -> Outcome:
-    """Trains until done, evaluates by epochs, saves by the clock, and leaves a checkpoint of the end."""
-    config, folder, note = job.config, workdir / "checkpoints", ""
-    if not runner.is_done(job, run):
-        log_placement(run.state)
-        run = job.compile(run, runner.next_length(job, run))
-    saved, pause = time.monotonic(), config.checkpoint_seconds
-    with caught_signals() as caught, progress(config.epochs, job.epoch_steps, run.step) as say:
-        while not runner.is_done(job, run):
-            try:
-                run = job.advance(run, runner.next_length(job, run))
-            except RunFailed as error:
-                raise RunFailed(f"{error}: {_HINT}") from None
-            epoch, rest = divmod(run.step, job.epoch_steps)
-            if not rest and (epoch % config.eval_every == 0 or epoch == config.epochs):
-                run, note = _evaluate(job, run, workdir / "metrics.jsonl")
-            say(run.step, runner.mean_loss(run), note)
-            now, done = time.monotonic(), runner.is_done(job, run)
-            stop = processes.largest(caught[0] if caught else 0)
-            if processes.any_of(bool(stop) or done or now - saved >= pause):
-                if not runner.is_finite(run):
-                    raise RunFailed(f"a table is not finite after step {run.step}: {_HINT}")
-                checkpoint.save(folder, run)
-                saved = time.monotonic()
-                # Checkpoints of a large run take at most a twentieth of its time, unless 0 asks for one after every call.
-                pause = config.checkpoint_seconds and max(config.checkpoint_seconds, 20 * (saved - now))
-            if stop and not done:
-                name = signal.Signals(stop).name
-                raise Interrupted(stop, f"stopped by {name} after step {run.step}, saved: the same command goes on")
-    return Outcome(run.best, run.progress, run.step // job.epoch_steps, job.rank)
-
-
-def _evaluate(job: Job, run: Run, path: Path) -> tuple[Run, str]:
-    """One evaluation, its line in `metrics.jsonl`, and what to say about it."""
-    run, metrics = runner.evaluate(job, run)
-    selection, seconds = run.progress.selection, run.progress.seconds
-    line = {
-        "step": run.step,
-        "epoch": run.step // job.epoch_steps,
-        "split": job.watched or None,
-        "seconds": round(seconds.train + seconds.eval, 3),
-        "loss": runner.mean_loss(run),
-        "metrics": metrics,
-    }
-    if processes.is_lead():
-        run_folder.append_line(path, line)
-    if not metrics:
-        return run, ""
-    value = metrics[protocols.CRITERION]
-    return run, f"{job.watched} {protocols.CRITERION} {value:.4f} (best at epoch {selection.epoch})"
+    progress = Progress(protocols.start(), seconds=Seconds(train=time.perf_counter() - started))
+    if held_out is None:
+        return Outcome(tables, progress)
+    selection, _ = protocols.record(progress.selection, 0, measure(dataset, kept, held_out, *tables))
+    return Outcome(tables, progress._replace(selection=selection))

@@ -173,7 +173,7 @@ def test_the_same_run_may_go_on(tmp_path):
         ("method", "twobp"),
         ("dataset", "ml-100k"),
         ("drop_last", True),
-        ("epochs", 101),
+        ("epochs", 99),
     ],
 )
 def test_another_configuration_is_refused_by_field_and_values(tmp_path, field, value):

@@ -56,7 +56,8 @@ def straight(dataset, tmp_path_factory):
 
 def test_writes_what_the_folder_promises(straight, dataset):
     names = {path.name for path in straight.iterdir()}
-    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz"} == names
+    assert {"config.json", "metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz"} <= names
+    assert names - {"report.md", "curves.svg"} <= set(run_folder.OURS) | {"config.json"}
     result = run_folder.read_json(straight / "result.json")
     wanted = {f"{name}@{k}" for name in ("P", "R", "F1", "NDCG") for k in (5, 10, 20)}
     assert wanted <= set(result["metrics"])

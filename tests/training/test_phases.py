@@ -1,0 +1,226 @@
+"""A refit on all pairs, a run without a hold-out, and a finished run that goes on with more epochs; each stopped anywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from onebp_jax import serving
+from onebp_jax.config import check_config, default_config
+from onebp_jax.data import Dataset, generate
+from onebp_jax.errors import UserError
+from onebp_jax.training import loop, run_folder, runner
+from onebp_jax.training.run_data import all_pairs
+from onebp_jax.training.train import train
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return generate(num_users=60, num_items=50, interactions_per_user=12, seed=3)
+
+
+def small(**changes):
+    config = default_config()
+    config.update({"dim": 4, "batch_size": 128, "epochs": 4, "learning_rate": 0.05, "patience": 0} | changes)
+    return config
+
+
+def files_of(folder):
+    """What a run ends with, without what a clock decides."""
+    result = run_folder.read_json(folder / "result.json")
+    result.pop("seconds")
+    result.get("refit", {}).pop("seconds", None)
+    lines = [
+        json.loads(line) | {"seconds": 0}
+        for path in sorted(folder.rglob("metrics.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+    with np.load(folder / "embeddings.npz") as arrays:
+        vectors = {name: arrays[name].tobytes() for name in arrays.files}
+    return result, lines, vectors, (folder / "curves.svg").read_bytes(), run_folder.read_json(folder / "config.json")
+
+
+class Killed(BaseException):
+    """What `kill -9` is to a test: nothing of ours catches it."""
+
+
+def train_with_kills(config, dataset, folder, monkeypatch, places):
+    """Trains, killed at the given calls of everything that writes or computes, each time from a fresh start of the program."""
+    functions = [(runner, "evaluate"), (loop.checkpoint, "save"), (run_folder, "write_npz"), (run_folder, "write_json")]
+    for place in places:
+        calls = 0
+        with monkeypatch.context() as patch:
+            for room, name in functions:
+                real = getattr(room, name)
+
+                def killed(*arguments, real=real, place=place, **more):
+                    nonlocal calls
+                    calls += 1
+                    if calls == place:
+                        raise Killed
+                    return real(*arguments, **more)
+
+                patch.setattr(room, name, killed)
+            try:
+                train(config, dataset, folder)
+                break
+            except Killed:
+                pass
+    return train(config, dataset, folder)
+
+
+@pytest.fixture(scope="module")
+def refitted(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refitted")
+    train(small(refit=True), dataset, folder)
+    return folder
+
+
+def test_a_refit_keeps_the_honest_metrics_and_has_the_vectors_of_a_run_on_all_pairs(refitted, dataset, tmp_path):
+    honest = train(small(), dataset, tmp_path / "honest")
+    result = run_folder.read_json(refitted / "result.json")
+    assert result["metrics"] == honest["metrics"] and result["epoch"] == honest["epoch"]
+    pairs = len(dataset.train) + len(dataset.test)
+    assert (result["refit"]["pairs"], result["refit"]["epochs"]) == (pairs, honest["epoch"])
+    assert f"metrics are of the honest run; the vectors are refitted on all {pairs} pairs" in result["refit"]["says"]
+    train(small(split="none", epochs=honest["epoch"]), all_pairs(dataset), tmp_path / "all")
+    one, other = run_folder.read_run(refitted), run_folder.read_run(tmp_path / "all")
+    np.testing.assert_array_equal(one.user, other.user)
+    np.testing.assert_array_equal(one.item, other.item)
+
+
+@pytest.mark.parametrize("places", [[1, 3], [5, 7], [9, 2], [11, 12, 4], [13, 14]])
+def test_a_refit_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
+    refitted, dataset, tmp_path, monkeypatch, places
+):
+    train_with_kills(small(refit=True, checkpoint_seconds=0.0), dataset, tmp_path, monkeypatch, places)
+    ours, theirs = files_of(tmp_path), files_of(refitted)
+    assert ours[:4] == theirs[:4]
+
+
+def test_a_finished_run_is_refitted_by_the_same_command_with_refit(refitted, dataset, tmp_path):
+    train(small(), dataset, tmp_path)
+    before = (tmp_path / "checkpoints").stat().st_mtime_ns
+    train(small(refit=True), dataset, tmp_path)
+    assert files_of(tmp_path)[:4] == files_of(refitted)[:4]
+    assert (tmp_path / "checkpoints").stat().st_mtime_ns == before
+    assert train(small(refit=True), dataset, tmp_path) == run_folder.read_json(tmp_path / "result.json")
+    with pytest.raises(UserError, match="refit is True there and False here .a run goes on with a refit, not without"):
+        train(small(), dataset, tmp_path)
+
+
+def test_what_was_refitted_is_not_measured_on_what_it_has_seen(refitted, dataset):
+    run = run_folder.read_run(refitted)
+    own = run_folder.read_dataset(refitted, run)
+    assert own is not None and len(own.train) == len(dataset.train) + len(dataset.test) and not len(own.test)
+    for split in ("test", "validation"):
+        with pytest.raises(UserError, match="refitted on all pairs.*result.json"):
+            serving.evaluate(run, own, split)
+
+
+@pytest.mark.parametrize("method", ["popularity", "itemknn", "ease"])
+def test_methods_without_training_are_refitted_too_and_their_time_is_real(method, dataset, tmp_path):
+    honest = train(small(method=method), dataset, tmp_path / "honest")
+    result = train(small(method=method, refit=True), dataset, tmp_path / "refit")
+    assert result["metrics"] == honest["metrics"] and result["refit"]["epochs"] == 0
+    assert result["seconds"]["train"] > 0 and result["refit"]["seconds"]["train"] > 0
+    train(small(method=method, split="none"), all_pairs(dataset), tmp_path / "all")
+    one, other = (run_folder.read_run(tmp_path / name) for name in ("refit", "all"))
+    np.testing.assert_array_equal(one.item, other.item)
+
+
+def test_without_a_split_all_epochs_are_trained_on_all_pairs_and_said_so(dataset, tmp_path, caplog):
+    whole = all_pairs(dataset)
+    with caplog.at_level("INFO", "absl"):
+        result = train(small(split="none", patience=1), whole, tmp_path / "all")
+    assert "nothing is held out, so all epochs=4 are trained" in caplog.text
+    assert (result["epoch"], result["metrics"], result["validation"]) == (4, {}, {})
+    assert "None: nothing was held out" in (tmp_path / "all" / "report.md").read_text()
+    chosen = train(small(split="none", refit=True), whole, tmp_path / "chosen")
+    assert chosen["refit"]["pairs"] == len(whole.train) and chosen["validation"]["NDCG@20"] > 0
+
+
+@pytest.mark.parametrize("changes", [{"protocol": "paper_oracle"}, {"stream_window": 100}])
+def test_a_refit_needs_an_honest_epoch_and_pairs_in_memory(changes):
+    with pytest.raises(UserError, match="refit=True: expected protocol='honest'"):
+        check_config(small(refit=True, **changes))
+
+
+def test_a_refit_that_cannot_be_is_refused_before_the_first_phase(dataset, tmp_path):
+    # One user has all items but 6 in train and test together, which leaves too few negatives.
+    pairs = np.stack([np.zeros(44, np.int32), np.arange(44, dtype=np.int32)], 1)
+    others = dataset.train[dataset.train[:, 0] > 0]
+    greedy = replace(
+        dataset,
+        train=np.concatenate([others, pairs[:30]]),
+        test=np.concatenate([dataset.test[dataset.test[:, 0] > 0], pairs[30:]]),
+    )
+    with pytest.raises(UserError, match="num_negatives=10"):
+        train(small(refit=True, num_negatives=10), greedy, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# More epochs
+
+
+@pytest.mark.parametrize("changes", [{}, {"eval_every": 3}, {"refit": True}, {"method": "popularity"}], ids=str)
+def test_a_finished_run_goes_on_as_if_it_had_had_more_epochs_from_the_start(dataset, tmp_path, monkeypatch, changes):
+    train(small(**changes), dataset, tmp_path / "grown")
+    first = (tmp_path / "grown" / "result.json").read_bytes()
+    seen = []
+    real = runner.evaluate
+    monkeypatch.setattr(
+        runner, "evaluate", lambda *a: seen.append((tmp_path / "grown" / "result.json").read_bytes()) or real(*a)
+    )
+    train(small(epochs=7, **changes), dataset, tmp_path / "grown")
+    # The old result stays until there is a new one, and only the new epochs were trained.
+    assert set(seen) <= {first} and len(seen) <= 3 + 2 + 7 * bool(changes.get("refit"))
+    monkeypatch.undo()
+    train(small(epochs=7, **changes), dataset, tmp_path / "straight")
+    if not changes.get("method"):
+        ours, theirs = files_of(tmp_path / "grown"), files_of(tmp_path / "straight")
+        assert ours == theirs
+    assert run_folder.read_run(tmp_path / "grown").config.epochs == 7
+    with pytest.raises(UserError, match="epochs is 7 there and 4 here .a run goes on with more epochs, not without"):
+        train(small(**changes), dataset, tmp_path / "grown")
+
+
+@pytest.mark.parametrize("places", [[1], [3, 4], [6, 1], [8, 9], [10, 11], [12]])
+def test_going_on_may_be_killed_anywhere(dataset, tmp_path, monkeypatch, places):
+    train(small(), dataset, tmp_path / "grown")
+    train_with_kills(small(epochs=7, checkpoint_seconds=0.0), dataset, tmp_path / "grown", monkeypatch, places)
+    train(small(epochs=7), dataset, tmp_path / "straight")
+    assert files_of(tmp_path / "grown")[:4] == files_of(tmp_path / "straight")[:4]
+
+
+def test_more_patience_goes_on_too(dataset, tmp_path):
+    config = lambda patience: small(epochs=60, patience=patience, learning_rate=0.2)
+    short = train(config(1), dataset, tmp_path / "grown")
+    assert short["epochs_done"] < 60
+    train(config(4), dataset, tmp_path / "grown")
+    train(config(4), dataset, tmp_path / "straight")
+    assert files_of(tmp_path / "grown") == files_of(tmp_path / "straight")
+    train(config(0), dataset, tmp_path / "grown")
+    assert run_folder.read_json(tmp_path / "grown" / "result.json")["epochs_done"] == 60
+    with pytest.raises(UserError, match="patience is 0 there and 9 here"):
+        train(config(9), dataset, tmp_path / "grown")
+
+
+def test_a_result_that_is_older_than_these_fields_has_ended_with_what_its_config_says(dataset, tmp_path):
+    result = train(small(), dataset, tmp_path)
+    old = {name: value for name, value in result.items() if name not in ("epochs", "patience", "label")}
+    run_folder.write_json(tmp_path / "result.json", old)
+    assert train(small(), dataset, tmp_path) == old
+    assert train(small(epochs=5), dataset, tmp_path)["epochs_done"] == 5
+
+
+def test_a_best_epoch_that_is_the_last_one_is_warned_of(dataset, tmp_path, caplog):
+    best_last = train(small(epochs=1), dataset, tmp_path / "one")
+    assert best_last["epoch"] == 1
+    assert "the best epoch is the last one (1)" in caplog.text and "epochs=2 goes on from here" in caplog.text
+    caplog.clear()
+    result = train(small(epochs=60, patience=3, learning_rate=0.2), dataset, tmp_path / "many")
+    assert result["epoch"] < result["epochs_done"] and "best epoch" not in caplog.text
