@@ -33,8 +33,7 @@ def main() -> None:
     if not processes.is_lead():
         return
     result = run.result
-    name = result.get("label", result["method"])
-    print(f"{name} on {result['dataset']}, {_SPLIT.value} split, epoch {result['epoch']}\n")
+    print(f"{result['label']} on {result['dataset']}, {_SPLIT.value} split, epoch {result['epoch']}\n")
     print(report.by_length(metrics))
     if _OUT.value:
         run_folder.write_json(Path(_OUT.value), metrics)

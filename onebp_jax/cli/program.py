@@ -132,6 +132,8 @@ def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -
             raise
         logging.warning("%s: cannot be read any more (%s): the run's own copy is used", config.dataset, error)
         return own
+    if isinstance(source, data.Dataset):
+        source = run_folder.as_then(folder, source)
     changed = run_folder.changes(folder, fingerprint(source))
     if not changed:
         return own or source

@@ -9,7 +9,7 @@ from typing import Any
 
 import ml_collections
 
-from onebp_jax.config import OPTIONS, check_config, default_config, nearest
+from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
@@ -129,17 +129,24 @@ def compare(
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing = [], []
     for spec in specs:
-        results = []
+        row, results = _row(spec, configs[spec][0]), []
         for one in configs[spec]:
             say(f"{spec}, seed {one.seed}")
             results.append(train(one, dataset, folder(spec, one.seed), layout))
-        rows.append((spec, [result["metrics"] for result in results]))
-        timing.append((spec, [_timing(result) for result in results]))
+        rows.append((row, [result["metrics"] for result in results]))
+        timing.append((row, [_timing(result) for result in results]))
     first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."
     count = f"{len(seeds)} seeds, mean ± sd." if len(seeds) > 1 else f"1 seed ({seeds[0]})."
     return "\n".join(
         [f"{first} {count}\n", report.table(rows), "", report.table(timing, tuple(timing[0][1][0]), digits=2)]
     )
+
+
+def _row(spec: str, config) -> str:
+    """The name of a row: the spec, and the parts that the configuration itself exchanges."""
+    plain = as_plain(config)
+    parts = [f"{part}={plain[part]}" for part in PARTS if plain[part] and f":{part}=" not in spec]
+    return spec + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _timing(result: dict) -> dict[str, float]:

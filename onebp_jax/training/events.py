@@ -22,7 +22,7 @@ def check_tensorboard(config) -> None:
 
 def _writer() -> type:
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(MISSING) from error
     return SummaryWriter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -60,3 +61,25 @@ def read_npz(path: Path, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in names or arrays.files}
     except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
         raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
+
+
+def append_line(path: Path, record: dict) -> None:
+    """Adds one JSON line; raises OSError naming the file."""
+    try:
+        with open(path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def cut_lines(path: Path, step: int, every: int = 1) -> None:
+    """Drops lines that will be made again: those after `step`, those between two of `every` epochs, a half-written last one."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            found = json.loads(line)
+            if found["step"] <= step and found.get("epoch", 0) % every == 0:
+                kept.append(line + "\n")
+    write_atomically(path, lambda file: file.write("".join(kept).encode()))

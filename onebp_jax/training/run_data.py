@@ -16,6 +16,7 @@ from onebp_jax.data.pairs import pair_keys
 
 # The fields that may hold a path of a user's own.
 _PATHS = ("dataset", "user_features", "item_features")
+_BY_TIME_TOO = ", validation latest too"
 _PARTS = ("train", "validation", "test")
 _PAIRS = ("train_pairs", "validation_pairs", "test_pairs")
 
@@ -107,6 +108,16 @@ def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     return replace(
         own, name=other.name, test=mapped[known & ~trained], split=f"all of {other.name} that is not in training"
     )
+
+
+def as_then(dataset: Dataset, split: str | None) -> Dataset:
+    """The data set as a run met it, by the sentence about its split.
+
+    Runs before 0.3.0 held out random validation pairs, also where the split is by time: such a run goes on like that.
+    """
+    if split is not None and split != dataset.split and split == dataset.split.removesuffix(_BY_TIME_TOO):
+        return replace(dataset, split=split, train_times=None)
+    return dataset
 
 
 def all_pairs(dataset: Dataset) -> Dataset:

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,11 @@ from onebp_jax.compat.moved import current_id
 from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
-from onebp_jax.training.files import read_json, read_npz, write_atomically, write_json, write_npz
+from onebp_jax.training import run_data
+from onebp_jax.training.files import append_line as append_line
+from onebp_jax.training.files import cut_lines as cut_lines
+from onebp_jax.training.files import read_json, read_npz, write_json, write_npz
+from onebp_jax.training.files import write_atomically as write_atomically
 from onebp_jax.training.lock import locked as locked
 from onebp_jax.training.run_data import absolute, all_pairs, difference, source_files
 
@@ -80,9 +83,9 @@ def begin(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
     grown = {field: config[field] for field in GROWING}
     if grown != (then := {field: _given(origin["config"], field) for field in GROWING}):
         if (workdir / "result.json").exists():
-            # Results of 0.2.0 do not say what their run was given.
             result = read_result(workdir)
-            write_json(workdir / "result.json", result | _end(result, then))
+            if "epochs" not in result:  # one of 0.2.0, which does not say what its run was given
+                write_json(workdir / "result.json", result | _end(result, then))
         write_json(path, origin | {"config": origin["config"] | grown})
 
 
@@ -114,7 +117,7 @@ def read_result(workdir: Path) -> dict:
         raise UserError(
             f"{path} is damaged: it has no {sorted(missing)[0]!r}; restore it, or start again in another run folder"
         )
-    return result
+    return {"label": result["method"]} | result  # results of 0.2.0 have no label
 
 
 def check_data(workdir: Path, data: dict) -> None:
@@ -129,6 +132,13 @@ def changes(workdir: Path, data: dict) -> str:
     # The data do not say what a run began with.
     then = {name: value for name, value in origin["data"].items() if name != "init"}
     return difference(origin["config"].get("dataset", "the data set"), _as_json(data), then)
+
+
+def as_then(workdir: Path, dataset: Dataset) -> Dataset:
+    """The data set as the run in `workdir` met it, see `run_data.as_then`; as it is if there is no run."""
+    if not (workdir / "config.json").exists():
+        return dataset
+    return run_data.as_then(dataset, _origin(workdir)["data"].get("split"))
 
 
 def source_is_untouched(workdir: Path) -> bool:
@@ -173,31 +183,9 @@ def _same(workdir: Path, mine: dict, theirs: dict) -> None:
         )
 
 
-def _grows(field: str, now: int, then: int) -> bool:
+def _grows(field: str, now: Any, then: Any) -> bool:
     endless = lambda count: float("inf") if field == "patience" and not count else count
     return endless(now) > endless(then)
-
-
-def append_line(path: Path, record: dict) -> None:
-    """Adds one JSON line; raises OSError naming the file."""
-    try:
-        with open(path, "a") as file:
-            file.write(json.dumps(record) + "\n")
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def cut_lines(path: Path, step: int, every: int = 1) -> None:
-    """Drops lines that will be made again: those after `step`, those between two of `every` epochs, a half-written last one."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(errors="replace").splitlines():
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            found = json.loads(line)
-            if found["step"] <= step and found.get("epoch", 0) % every == 0:
-                kept.append(line + "\n")
-    write_atomically(path, lambda file: file.write("".join(kept).encode()))
 
 
 class Trained(NamedTuple):

@@ -67,6 +67,8 @@ def train(
         raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
     workdir, method, config = Path(workdir), build_method(config), _with_hold_out(config)
     _check_given(config, method, dataset, init)
+    if isinstance(dataset, Dataset):
+        dataset = run_folder.as_then(workdir, dataset)
     data = fingerprint(dataset) | ({"init": identity(init)} if init else {})
     devices = (layout.driver, layout.sharded, layout.num_devices) if layout else None
     processes.check_same(as_plain(config) | {"data": data, "parallel, tables or num_devices": devices})
