@@ -153,11 +153,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         # For tables below about 10 MB, more threads cost more than they give (results/performance.md). The number can
         # change the order of sums; therefore it is part of the configuration.
         "cpu_threads": Field(1, whole(0), "Threads that XLA uses on a CPU; 0 = all."),
-        "refit": Field(
-            False,
-            true_or_false,
-            "After the honest run, train on all pairs for the chosen epochs: these vectors are kept, with the honest metrics.",
-        ),
+        "refit": Field(False, true_or_false, "After the honest run, train on all pairs for the chosen epochs."),
         "steps_per_call": Field(0, whole(0), "Steps in one compiled call; 0 = a whole epoch."),
         "checkpoint_seconds": Field(60.0, number(0), "The least time between two checkpoints; 0 = after every call."),
         "tensorboard": Field(False, true_or_false, "Write events for TensorBoard (extra: tensorboard)."),

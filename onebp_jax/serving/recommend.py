@@ -200,7 +200,7 @@ def evaluate(
         raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}")
     if run.result.get("refit") and (split == "validation" or not len(dataset.test)):
         raise UserError(
-            f"split={split}: the vectors are refitted on all pairs, so nothing is left to measure on; result.json has the "
+            f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; result.json has the "
             "metrics of the honest run, and dataset=PATH measures on pairs that are new"
         )
     seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
