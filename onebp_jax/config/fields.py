@@ -168,9 +168,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "eval_every": Field(1, whole(1), "Epochs between two evaluations."),
         "read_test": Field(True, true_or_false, "False: a trial of a search, which never measures on the test set."),
         "eval_users": Field(0, whole(0), "Rank only this many random users, drawn by seed; 0 = all."),
-        "patience": Field(
-            50, whole(0), "Stop after this many evaluations without a better validation NDCG@20; 0 = never."
-        ),
+        "patience": Field(50, whole(0), "Stop after this many evaluations without a better NDCG@20; 0 = never."),
     },
 }
 FIELDS: dict[str, Field] = {name: field for group in GROUPS.values() for name, field in group.items()}
