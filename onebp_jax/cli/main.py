@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import sys
-from importlib import metadata
 
 from onebp_jax.cli.shipped import shipped
 from onebp_jax.errors import nearest
@@ -34,7 +33,7 @@ def main() -> None:
         print(_listing())
         return
     if words[0] == "--version":
-        print(f"onebp_jax {metadata.version('onebp-jax')}")
+        print(f"onebp_jax {onebp_jax.__version__}")
         return
     length = 2 if words[0] == "benchmark" else 1
     name, rest = " ".join(words[:length]), words[length:]
