@@ -85,8 +85,7 @@ def _start_cpu(threads: int) -> None:
 def grown_by(config, dataset: Dataset, more: Data | None, data_dir: str | os.PathLike | None) -> Dataset:
     """All pairs of a data set, and new interactions, as training pairs; `config` is changed to train on them."""
     dataset = all_for_training(dataset)
-    refit = {"refit": False} if "refit" in config else {}
-    set_fields(config, {"split": "none", "validation_fraction": 0.0} | refit)
+    set_fields(config, {"split": "none", "validation_fraction": 0.0, "refit": False})
     if more is not None:
         dataset = grown(dataset, load_more(config, more, data_dir))
         config.dataset = dataset.name

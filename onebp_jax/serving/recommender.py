@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.config import as_plain, check_config, default_config
-from onebp_jax.config.fields import FIELDS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
@@ -65,9 +64,8 @@ class Recommender:
         Raises:
           UserError: an unknown field, or a value that it cannot have.
         """
-        refit = {"refit": True} if "refit" in FIELDS else {}
         for_use = not fields.get("stream_window") and fields.get("protocol", "honest") == "honest"
-        defaults = {"split": "none"} | refit if for_use else {}
+        defaults = {"split": "none", "refit": True} if for_use else {}
         self._asked = default_config()
         set_fields(self._asked, {"method": method} | defaults | fields)
         check_config(self._asked)
