@@ -81,7 +81,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from at most `low` to at least `high`, about `count` of them, two at least.
 
     >>> ticks(0.113, 0.172), ticks(1, 43), ticks(2, 2)
-    ([0.1, 0.12, 0.14, 0.16, 0.18], [0.0, 10.0, 20.0, 30.0, 40.0, 50.0], [1.0, 2.0, 3.0])
+    ([0.1, 0.12, 0.14, 0.16, 0.18], [0.0, 10.0, 20.0, 30.0, 40.0, 50.0], [1.0, 1.5, 2.0, 2.5, 3.0])
     """
     if low == high:
         half = abs(low) / 2 or 0.5

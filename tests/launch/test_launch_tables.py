@@ -104,16 +104,16 @@ def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
     [
         ("onebpp", 1, None, "method='onebpp' is unknown"),
         ("twobp:l2=-1", 1, None, "l2=-1"),
-        ("onebp_features", 1, None, "^'onebp_features': the item tower reads features, and the data have none"),
-        ("twobp:num_negatives=80", 1, None, "^'twobp:num_negatives=80': num_negatives=80, but the user in row"),
+        ("onebp_features", 1, None, "^spec='onebp_features': the item tower reads features, and the data have none"),
+        ("twobp:num_negatives=80", 1, None, "^spec='twobp:num_negatives=80': num_negatives=80, but the user in row"),
         (
             "twobp:batch_size=33",
             2,
             "replicated",
-            "^'twobp:batch_size=33': batch_size=33: expected a multiple of the 2 devices",
+            "^spec='twobp:batch_size=33': batch_size=33: expected a multiple of the 2 devices",
         ),
-        ("directau", 2, "replicated", "^'directau': the loss directau compares .* use driver=jit"),
-        ("lightgcn", 2, "sharded", "^'lightgcn': .* the encoder lightgcn reads other rows"),
+        ("directau", 2, "replicated", "^spec='directau': the loss directau compares .* use driver=jit"),
+        ("lightgcn", 2, "sharded", "^spec='lightgcn': .* the encoder lightgcn reads other rows"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_before_the_first_is_trained(last, devices, tables, words, tmp_path):
