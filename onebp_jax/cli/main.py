@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
+import onebp_jax
 from onebp_jax.cli.shipped import shipped
 from onebp_jax.errors import nearest
 
