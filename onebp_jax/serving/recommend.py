@@ -201,7 +201,7 @@ def evaluate(
     if run.result.get("refit") and (split == "validation" or not len(dataset.test)):
         raise UserError(
             f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; result.json has the "
-            "metrics of the honest run, and dataset=PATH measures on pairs that are new"
+            "metrics of the honest run; for new pairs, give dataset=PATH"
         )
     seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
     if not len(wanted):
