@@ -121,7 +121,7 @@ def _result(config, dataset: Dataset | StreamedDataset, outcome: Outcome, metric
         "dataset": config.dataset,
         "split": dataset.split,
         "protocol": config.protocol,
-        "selection": _selected_by(config, epochs_done, chosen),
+        "selection": _selected_by(config, epochs_done, chosen, len(test)),
         "seed": config.seed,
         "epoch": selection.epoch,
         "epochs_done": epochs_done,
@@ -155,10 +155,14 @@ def _oracle(selection: Selection, metrics: dict) -> dict:
     }
 
 
-def _selected_by(config, epochs_done: int, chosen: bool) -> str:
+def _selected_by(config, epochs_done: int, chosen: bool, test_pairs: int) -> str:
     """How the metrics of a result came about, for a person."""
     if not chosen:
         return "none: the last epoch, nothing is held out for validation"
     if not config.read_test:
         return f"a trial: {protocols.CRITERION} on validation, the test set was not read"
-    return protocols.SELECTION[config.protocol] if epochs_done else "none: nothing was trained"
+    if not epochs_done:
+        return "none: nothing was trained"
+    if not test_pairs:
+        return f"one epoch, chosen on validation {protocols.CRITERION}; there is no test part"
+    return protocols.SELECTION[config.protocol]

@@ -78,10 +78,11 @@ def first_rows(
             *(len(rows), len(of_init), tower, len(of_init) - len(rows), len(then) - len(rows), tower),
         )
         found += [rows, then[of_init[rows]]]
-    logging.warning(
-        "init: if its run was trained on pairs that validation or test has here, the metrics of this run are too high "
-        "(a split by time keeps them apart)"
-    )
+    if config.validation_fraction or len(dataset.test):
+        logging.warning(
+            "init: if its run was trained on pairs that validation or test has here, the metrics of this run are too high "
+            "(a split by time keeps them apart)"
+        )
     return FirstRows(*found)
 
 
