@@ -19,6 +19,7 @@ from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.training.feed import make_feed
+from onebp_jax.training.folder_kinds import check_kind
 from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
@@ -69,12 +70,6 @@ def literal(text: str) -> Any:
         return text
 
 
-def check_holds_no_run(workdir: Path) -> None:
-    """Raises `UserError` if a folder for several runs is itself the folder of a run."""
-    if (workdir / "config.json").exists():
-        raise UserError(f"workdir={workdir}: it is the folder of one run; nothing was touched, use another folder")
-
-
 def check_runs(
     runs: Iterable[tuple[str, ml_collections.ConfigDict, Path]],
     dataset: Dataset | StreamedDataset,
@@ -123,7 +118,7 @@ def compare(
             raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
     if not config.read_test:
         raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
-    check_holds_no_run(workdir)
+    check_kind(workdir, "a comparison")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)

@@ -23,11 +23,12 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
-from onebp_jax.experiments.compare import check_holds_no_run, check_runs, variant
+from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.published import ROWS, published
 from onebp_jax.experiments.search_space import Range, Space, plain, settings, size
 from onebp_jax.experiments.sweep import planned, run_trials, trial_config
 from onebp_jax.training import run_folder
+from onebp_jax.training.folder_kinds import check_kind
 from onebp_jax.training.train import train
 
 ORACLE_SPAN = 1.5
@@ -101,7 +102,7 @@ def reproduce(
       rows: from `rows_of`. trials: per row; fewer if its space is smaller.
       seeds: of the final runs; trials have the seed of the config.
     """
-    check_holds_no_run(workdir)
+    check_kind(workdir, "a reproduction")
     done = read_rows(out)
     budgets = {method: min(trials, size(space_of(method))) for method in rows.values()}
     changes = {method: settings(config, space_of(method), int(budgets[method])) for method in rows.values()}

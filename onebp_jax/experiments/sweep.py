@@ -15,11 +15,12 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.evaluation import protocols
-from onebp_jax.experiments.compare import check_holds_no_run, check_runs, variant
+from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.report import aligned, as_settings
 from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain, settings
 from onebp_jax.methods.build import unused_fields
 from onebp_jax.training import run_folder
+from onebp_jax.training.folder_kinds import check_kind
 from onebp_jax.training.train import train
 
 
@@ -111,7 +112,7 @@ def sweep(
         "trials_per_method": trials,
         "methods": {},
     }
-    check_holds_no_run(workdir)
+    check_kind(workdir, "a sweep")
     _check_folder(workdir / "sweep.json", report)
     check_runs(runs, dataset, layout)
     workdir.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from onebp_jax.training.files import append_line as append_line
 from onebp_jax.training.files import cut_lines as cut_lines
 from onebp_jax.training.files import read_json, read_npz, write_json, write_npz
 from onebp_jax.training.files import write_atomically as write_atomically
+from onebp_jax.training.folder_kinds import check_kind
 from onebp_jax.training.lock import locked as locked
 from onebp_jax.training.run_data import absolute, all_pairs, difference, source_files
 
@@ -49,7 +50,8 @@ _INTERACTIONS = ("train", "test", "train_times")
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:
-    """Raises `UserError` if a folder holds a run of another configuration, a run on other data, or files of no run."""
+    """Raises `UserError` if a folder holds a run of another configuration or on other data, several runs, or files of no run."""
+    check_kind(workdir, "one run")
     if not (workdir / "config.json").exists():
         found = [name for name in OURS if (workdir / name).exists()]
         if found:
