@@ -25,9 +25,8 @@ def pytest_configure(config):
         import jax
 
         jax.config.update("jax_num_cpu_devices", 8)  # for the tests of several; all others use the first
-        jax.config.update("jax_compilation_cache_dir", compiled.folder())
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        for name, value in compiled.settings().items():
+            jax.config.update(name, value)
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -55,6 +55,16 @@ def folder() -> str:
     return own
 
 
+def settings() -> dict[str, str | float]:
+    """The settings of JAX that use the folder; as environment variables, programs take them in capitals."""
+    return {
+        "jax_compilation_cache_dir": folder(),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_persistent_cache_enable_xla_caches": "none",  # their folder's path would be part of each entry's key
+    }
+
+
 def keep() -> None:
     """Keeps the new entries for later runs; beyond `MAX_BYTES` the oldest are deleted."""
     if not _ROOT:

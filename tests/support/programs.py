@@ -48,7 +48,7 @@ def _module(program: str) -> str:
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a program: what the tests have, the CPU, the folder of compiled programs, and `extra`."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": compiled.folder(), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    cache = {name.upper(): str(value) for name, value in compiled.settings().items()}
     return os.environ | cache | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | extra
 
 
