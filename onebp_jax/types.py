@@ -13,8 +13,6 @@ message*, a `Signal`. The tower's `Updater` turns that message into new rows, an
 
 Padding is an id out of range, never a shape: a padded batch row has `user_ids == M` and `positive_ids == N`. No
 part may let such a row change a table or a loss. (`-1` would wrap around to the last row: never use it.)
-
-This module imports nothing of ours but the old names (`onebp_jax.compat`). Every other room imports it.
 """
 
 from __future__ import annotations
@@ -45,8 +43,7 @@ class Purpose(enum.IntEnum):
 def step_key(key: Array, purpose: Purpose, step: Array | int) -> Array:
     """The key for one purpose at one step: `fold_in(fold_in(key, purpose), step)`.
 
-    No key is ever carried and split. So every draw stays the same when a run is resumed, calls have another length, or
-    evaluations come more often.
+    No key is ever carried and split. So each draw stays the same in a resumed run, whatever the lengths of calls are.
     """
     return jax.random.fold_in(jax.random.fold_in(key, int(purpose)), step)
 
@@ -60,12 +57,12 @@ class Interactions(struct.PyTreeNode):
       user_ids, item_ids: `i32[P]`, the pairs in file order.
       row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       sorted_items: `i32[P]`.
-      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user. It is 0 if nobody
-        knows what users touched (a stream that is too large). Then all rows are empty, and `sorted_items` holds one
-        meaningless number.
+      num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user, 0 if nobody knows what
+        users touched (a stream that is too large). Then all rows are empty, and `sorted_items` is one meaningless number.
       user_features, item_features: side information, a pytree of arrays with one row per user or item; None without any.
       prepared: what the encoder's `prepare` made of all this; constant.
       item_counts: `i32[N]`, the training pairs of each item, if `sorted_items` does not tell; else None.
+      left_out: `bool[M]`, the users whose pairs a step treats as padding; None for nobody. See `engine/left_out.py`.
     """
 
     user_ids: Array
@@ -79,6 +76,7 @@ class Interactions(struct.PyTreeNode):
     item_features: Tree = None
     prepared: Tree = None
     item_counts: Array | None = None
+    left_out: Array | None = None
 
     @property
     def num_pairs(self) -> int:
@@ -217,11 +215,13 @@ class Sampler(NamedTuple):
       check: `check(data) -> None`, on the host, before anything is compiled; raises ValueError if a draw is impossible.
       init: `init(data, view ModelView) -> state`, on the host; what the sampler carries from step to step, `()` for nothing.
       sample: `sample(key, state, batch, data, view) -> (Negatives, state)`. Negatives of a padded row have the id `N`.
+      lacking: `lacking(data) -> bool[M]`, on the host, the users who touched too many items; False: nobody.
     """
 
     check: Callable[[Interactions], None]
     init: Callable[..., Tree]
     sample: Callable[..., tuple[Negatives, Tree]]
+    lacking: Callable[[Interactions], Any] = lambda data: False
 
 
 class Loss(Protocol):

@@ -18,6 +18,7 @@ import optax
 from onebp_jax.data.device import upload
 from onebp_jax.engine.backward import TOWERS, Gradients, backward, view_of
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
+from onebp_jax.engine.left_out import without_left_out
 from onebp_jax.types import (
     Array,
     Batch,
@@ -137,6 +138,7 @@ def make_step(method: Method, collectives: Collectives = SINGLE_DEVICE) -> tuple
         return with_samplers(method, first_tables(method, key, on_device), data, on_device), on_device
 
     def step(state: State, batch: Batch, data: Interactions) -> tuple[State, Info]:
+        batch = without_left_out(batch, data)
         if pre_step:
             state = _run_pre_step(pre_step, state, batch, data)
         view = view_of(encoder, state.tables, data, collectives.take_replicated)

@@ -33,6 +33,11 @@ def need_rows(data: Interactions) -> None:
         )
 
 
+def not_left_out(users: np.ndarray, data: Interactions) -> np.ndarray:
+    """`bool[M]`, on the host: those of the users whose pairs are trained on."""
+    return users if data.left_out is None else users & ~np.asarray(data.left_out)
+
+
 def row_bounds(user_ids: Array, data: Interactions) -> tuple[Array, Array]:
     """Where the users' rows in `sorted_items` begin and end, `i32[b]` each. Padding has an empty row."""
     start, end = (data.row_starts.at[user_ids + i].get(mode="clip") for i in (0, 1))

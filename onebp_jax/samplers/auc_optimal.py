@@ -117,4 +117,5 @@ def auc_optimal(
         )
         return Negatives(rows_of(chosen(ids, gain, num_negatives), batch, data)), state
 
-    return Sampler(check, lambda data, view=None: item_share(data), sample)
+    lacking = lambda data: candidates.lacking(data) | others.lacking(data)
+    return Sampler(check, lambda data, view=None: item_share(data), sample, lacking)

@@ -81,4 +81,4 @@ def bayesian(
         risk = risks(candidate, positive, below / (among + 1), state.at[ids].get(mode="clip"), weight)
         return Negatives(rows_of(chosen(ids, -risk, num_negatives), batch, data)), state
 
-    return Sampler(candidates.check, lambda data, view=None: item_share(data), sample)
+    return Sampler(candidates.check, lambda data, view=None: item_share(data), sample, candidates.lacking)

@@ -47,7 +47,7 @@ def dynamic(num_negatives: int, num_candidates: int = 10, rule: str = "topk") ->
         best = chosen(ids, view.score(user, item).T, num_negatives if rule == "topk" else 1)
         return Negatives(rows_of(best.reshape(num_negatives, -1), batch, data)), state
 
-    return Sampler(candidates.check, candidates.init, sample)
+    return Sampler(candidates.check, candidates.init, sample, candidates.lacking)
 
 
 def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
@@ -77,4 +77,4 @@ def hardest_distance(num_negatives: int, num_candidates: int = 10) -> Sampler:
         best = chosen(ids, -geometry.distances(user, item), num_negatives)
         return Negatives(rows_of(best, batch, data)), state
 
-    return Sampler(candidates.check, candidates.init, sample)
+    return Sampler(candidates.check, candidates.init, sample, candidates.lacking)

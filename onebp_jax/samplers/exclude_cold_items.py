@@ -24,8 +24,10 @@ def exclude_cold_items(sampler: Sampler) -> Sampler:
       A `Sampler` whose state is `(bool[id of the last seen item + 1], state of sampler)`; the first is true for new items.
     """
 
+    without = lambda data: data.replace(num_items=len(_is_new(data)))
+
     def check(data: Interactions) -> None:
-        sampler.check(data.replace(num_items=len(_is_new(data))))
+        sampler.check(without(data))
 
     def init(data: Interactions, view: ModelView | None = None) -> tuple[Array, Tree]:
         is_new = _is_new(data)
@@ -47,7 +49,7 @@ def exclude_cold_items(sampler: Sampler) -> Sampler:
         ids = jnp.where(negatives.ids < end, negatives.ids, data.num_items)
         return negatives._replace(ids=ids, negative_mask=negative_mask), (is_new, inner)
 
-    return Sampler(check, init, sample)
+    return Sampler(check, init, sample, lambda data: sampler.lacking(without(data)))
 
 
 def _is_new(data: Interactions) -> np.ndarray:

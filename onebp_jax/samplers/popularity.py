@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.ops.checks import check_count, check_not_negative
-from onebp_jax.ops.csr import count_leading, item_counts, need_rows, row_bounds
+from onebp_jax.ops.csr import count_leading, item_counts, need_rows, not_left_out, row_bounds
 from onebp_jax.ops.random import random_words, scale_words
 from onebp_jax.samplers.common import rows_of
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
@@ -79,12 +79,15 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
     check_count("smoothing", smoothing, 0)
     check_not_negative("gamma", gamma)
 
+    def lacking(data: Interactions) -> np.ndarray:
+        return _line(data, gamma, smoothing)[2] < 1
+
     def check(data: Interactions) -> None:
         need_rows(data)
-        *_, left = _line(data, gamma, smoothing)
-        if left.min() < 1:
+        wrong = not_left_out(lacking(data), data)
+        if wrong.any():
             raise ValueError(
-                f"the user in row {int(left.argmin())} touched every item that has training users, so popularity can draw none: "
+                f"the user in row {int(wrong.argmax())} touched every item that has training users, so popularity can draw none: "
                 "drop such users, use another sampler, or, in code, popularity(.., smoothing=1)"
             )
 
@@ -102,7 +105,7 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
         ids = _items_at(_places(numbers, state, batch.user_ids, data), state.ends)
         return Negatives(rows_of(ids, batch, data)), state
 
-    return Sampler(check, init, sample)
+    return Sampler(check, init, sample, lacking)
 
 
 def _places(numbers: Array, line: _Line, user_ids: Array, data: Interactions) -> Array:

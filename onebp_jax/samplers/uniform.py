@@ -13,7 +13,7 @@ import numpy as np
 
 from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.checks import check_count
-from onebp_jax.ops.csr import count_leading, row_bounds
+from onebp_jax.ops.csr import count_leading, not_left_out, row_bounds
 from onebp_jax.ops.random import distinct_numbers, random_words
 from onebp_jax.types import Array, Batch, Interactions, ModelView, Negatives, Sampler, Tree
 
@@ -43,10 +43,14 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
     """
     check_count(name, num_negatives)
 
+    def lacking(data: Interactions) -> np.ndarray:
+        return data.num_items - np.diff(data.row_starts) < num_negatives
+
     def check(data: Interactions) -> None:
-        untouched = data.num_items - np.diff(data.row_starts)
-        if untouched.min() < num_negatives:
-            user = int(untouched.argmin())
+        wrong = not_left_out(lacking(data), data)
+        if wrong.any():
+            untouched = data.num_items - np.diff(data.row_starts)
+            user = int(np.where(wrong, untouched, data.num_items + 1).argmin())
             raise ValueError(
                 f"{name}={num_negatives}, but the user in row {user} has only {untouched[user]} of {data.num_items} items "
                 f"left untouched: lower {name} to at most {untouched[user]} or drop such users"
@@ -67,7 +71,7 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
         ids = untouched_items(numbers, batch.user_ids, data)
         return Negatives(jnp.where(batch.user_ids < data.num_users, ids, data.num_items).T), state
 
-    return Sampler(check, init, sample)
+    return Sampler(check, init, sample, lacking)
 
 
 __getattr__ = renamed_names(
