@@ -60,7 +60,7 @@ def _add(
 ) -> Dataset:
     """The data set with the side information of one tower, and with the new items if they are items."""
     known = getattr(dataset, f"{tower}_ids")
-    keys, of_file = pd.Index(known.astype(str)), pd.Index(ids.astype(str))
+    keys, of_file = (pd.Index([str(one) for one in each.tolist()]) for each in (known, ids))
     new = ~of_file.isin(keys)
     if new.all():
         raise UserError(f"{path}: none of its {len(ids)} ids is a known {tower}, such as {known[0]}; check the ids")

@@ -49,4 +49,4 @@ def _joined(known: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return known, rows
     if known.dtype.kind == others.dtype.kind == "i":
         return np.concatenate([known, new]), rows
-    return np.array([str(one) for one in [*known.tolist(), *new.tolist()]]), rows
+    return np.array([str(one) for one in [*known.tolist(), *new.tolist()]], object), rows

@@ -12,7 +12,6 @@ from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.errors import UserError
 
 MOST = np.iinfo(np.int64).max
-_WIDE = 2**26  # bytes of an array of text, whose elements are all as long as the longest
 
 
 def number_ids(
@@ -150,13 +149,6 @@ def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
         raise UserError(
             f"{what}{at(empty)[0]}: missing values: an id that is empty or blank; remove or fill these rows"
         )
-    lengths = bare.str.len()
-    if len(bare) * 4 * lengths.max() > _WIDE and lengths.max() > 8 * lengths.mean():
-        longest = lengths == lengths.max()
-        logging.warning(
-            "%s%s: an id of %d characters among ids of %d on average; each id takes as much memory, %d MB in all; shorten it",
-            *(what, at(longest)[0], lengths.max(), lengths.mean(), len(bare) * 4 * lengths.max() / 1e6),
-        )
     return bare
 
 
@@ -189,8 +181,10 @@ def _numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
 
 
 def int64_or_text(ids: np.ndarray | pd.Index | pd.api.extensions.ExtensionArray) -> np.ndarray:
-    """The ids as a NumPy array: int64 stays, anything else becomes text."""
-    return np.asarray(ids, None if ids.dtype == np.int64 else np.str_)
+    """The ids as a NumPy array: int64 stays, anything else becomes text, as Python strings in an array of objects."""
+    if ids.dtype == np.int64:
+        return np.asarray(ids)
+    return np.array([str(one) for one in ids.tolist()], object)
 
 
 def numeric(column: pd.Series) -> pd.Series:

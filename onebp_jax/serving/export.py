@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.errors import NEEDS_PYARROW, UserError
-from onebp_jax.training.run_folder import Trained, write_atomically
+from onebp_jax.training.run_folder import Trained, write_atomically, write_npz
 
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
 
@@ -19,7 +19,8 @@ def export(run: Trained, out: Path) -> list[Path]:
 
     Args:
       run: a finished run.
-      out: its ending chooses the format. `.npz` gives one file with `user [M, d], item [N, d], user_ids, item_ids`. `.csv`,
+      out: its ending chooses the format. `.npz` gives one file with `user [M, d], item [N, d], user_ids, item_ids`
+        (long ids: see `onebp_jax.training.text_ids`). `.csv`,
         `.tsv` and `.parquet` give two files, `STEM_user` and `STEM_item`, with one row per vector and the columns id, v0, v1, ..
         (and interest, if users have several vectors).
 
@@ -30,7 +31,7 @@ def export(run: Trained, out: Path) -> list[Path]:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
     if out.suffix == ".npz":
         arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
-        write_atomically(out, lambda file: np.savez(file, **arrays))
+        write_npz(out, arrays)
         return [out]
     written = []
     for name, ids, vectors in (("user", run.user_ids, run.user), ("item", run.item_ids, run.item)):

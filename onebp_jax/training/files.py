@@ -12,6 +12,7 @@ from typing import IO
 import numpy as np
 
 from onebp_jax.errors import UserError
+from onebp_jax.training import text_ids
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -36,8 +37,8 @@ def write_json(path: Path, value: dict | list) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes an npz file atomically."""
-    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+    """Writes an npz file atomically; text in arrays of objects as `text_ids` says."""
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **text_ids.to_file(arrays)))
 
 
 def read_json(path: Path) -> dict:
@@ -58,7 +59,8 @@ def read_npz(path: Path, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
             # NumPy alone does not notice a damaged header that asks for fewer numbers than there are.
             if damaged := arrays.zip.testzip():
                 raise ValueError(f"the checksum of {damaged} does not match")
-            return {name: arrays[name] for name in names or arrays.files}
+            found = text_ids.from_file({name: arrays[name] for name in arrays.files})
+            return {name: found[name] for name in names} if names else found
     except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
         raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
 

@@ -4,7 +4,9 @@ import bz2
 import gzip
 import io
 import lzma
+import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,9 @@ import pytest
 from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream
 from onebp_jax.data.evaluation_pairs import hold_out
+from onebp_jax.data.fingerprint import _crc32, fingerprint
 from onebp_jax.errors import UserError
+from onebp_jax.training.files import read_npz, write_npz
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -100,10 +104,45 @@ WARNED = {
 }
 
 
-def test_one_id_that_makes_all_wide_is_said(tmp_path, caplog):
-    ids = [f"{user},5" for user in range(10_000)] + ["x" * 4000 + ",5"]
-    load(write(tmp_path, "a.csv", lines(ids, "user,item")), split="none")
-    assert "line 10002: an id of 4000 characters" in caplog.text and "160 MB" in caplog.text
+def test_one_long_id_takes_its_own_length_in_memory_and_on_disk(tmp_path, caplog):
+    """14,000 ids of about 13 characters and one of 4,000: as text of one width they would take 224 MB."""
+    users = [f"customer{user:05d}" for user in range(14_000)] + ["\u5b57" * 4000]
+    path = write(tmp_path, "a.csv", lines([f"{user},5" for user in users], "user,item"))
+    assert path.stat().st_size < 300_000
+    tracemalloc.start()
+    dataset = load(path, split="none")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    assert dataset.user_ids.tolist() == users and not caplog.records
+    arrays = {"user_ids": dataset.user_ids, "item_ids": dataset.item_ids, "user": np.zeros((len(users), 4))}
+    write_npz(tmp_path / "embeddings.npz", arrays)
+    assert fingerprint(load_streamed(stream_of(tmp_path, users), 1 << 20))["num_users"] == len(users)
+    assert tracemalloc.get_traced_memory()[1] < 60e6
+    tracemalloc.stop()
+    assert (tmp_path / "embeddings.npz").stat().st_size < 1_000_000
+    found = read_npz(tmp_path / "embeddings.npz", ("user", "user_ids", "item_ids"))
+    for name, array in found.items():
+        assert array.dtype == arrays[name].dtype
+        np.testing.assert_array_equal(array, arrays[name])
+
+
+def stream_of(folder, users):
+    (folder / "stream").mkdir()
+    pq.write_table(pa.table({"user": users, "item": [5] * len(users)}), folder / "stream" / "train.parquet")
+    return folder / "stream"
+
+
+def test_usual_ids_are_text_that_any_program_reads(tmp_path):
+    write_npz(tmp_path / "a.npz", {"user_ids": np.array(["a", "bc"], object), "item_ids": np.arange(2)})
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert {name: arrays[name].dtype.kind for name in arrays} == {"user_ids": "U", "item_ids": "i"}
+    assert read_npz(tmp_path / "a.npz")["user_ids"].tolist() == ["a", "bc"]
+
+
+def test_the_checksum_of_ids_is_the_one_of_text_of_one_width():
+    """Streamed runs of earlier versions hold it."""
+    users = [f"u{user}" for user in range(9)] + ["long" * 9]
+    as_stream = _crc32(np.array(users, object), np.arange(3))
+    assert as_stream == zlib.crc32(np.arange(3).tobytes(), zlib.crc32(np.array(users).tobytes()))
 
 
 @pytest.mark.parametrize("kind", WARNED)
