@@ -13,7 +13,7 @@ _ROOM = __name__.rpartition(".")[0]
 # The flags of an argument that has another name; a program has one of them.
 _FLAGS_OF = {"driver": ("parallel",), "spec": ("methods", "method")}
 # The beginning of a message, and what it advises. Elsewhere a message may quote text that only looks like a flag.
-_NAMED = re.compile(r"(^|\b(?:use|or|give|set|expected) )([a-z_]\w*)((?:\.\w+)?=)")
+_NAMED = re.compile(r"(^|\b(?:use|or|give|set|expected) )([a-z_]\w*)((?:\.\w+)?=)(True\b)?")
 
 
 def own_flags(room: str = _ROOM) -> dict[str, flags.Flag]:
@@ -30,14 +30,15 @@ def with_flags(message: str) -> str:
     """The message with flags in place of names: `k=0: ...` becomes `--k=0: ...`, and `dim=0: ...` `--config.dim=0: ...`.
 
     It replaces only names of flags and fields that the program has, at the beginning and in advice (`use tables=replicated`).
+    A switch that is on is the plain flag: `set skip_unknown=True` becomes `set --skip_unknown`.
     """
     own = own_flags()
 
     def flag(found: re.Match[str]) -> str:
-        before, name, rest = found.groups()
+        before, name, rest, true = found.groups("")
         for known in _FLAGS_OF.get(name, (name,)):
             if known in own and not rest.startswith("."):
-                return f"{before}--{known}{rest}"
-        return f"{before}--config.{name}{rest}" if name in FIELDS and "config" in own else found[0]
+                return f"{before}--{known}" + ("" if true and own[known].boolean else rest + true)
+        return f"{before}--config.{name}{rest}{true}" if name in FIELDS and "config" in own else found[0]
 
     return _NAMED.sub(flag, message)

@@ -23,6 +23,7 @@ from onebp_jax.config.rules import (
     text,
     true_or_false,
 )
+from onebp_jax.data.assemble import SPLITS
 from onebp_jax.errors import UserError
 from onebp_jax.ops.rows import DTYPES
 
@@ -52,7 +53,7 @@ _SYNTHETIC = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0
 GROUPS: dict[str, dict[str, Field]] = {
     "Data": {
         "dataset": Field("synthetic", checked_later, "A name of the catalogue, or a path."),
-        "split": Field("auto", checked_later, "How to make a test set: a name of onebp_jax.data.catalogue.SPLITS."),
+        "split": Field("auto", checked_later, "How to make a test set: " + ", ".join(SPLITS) + "."),
         "test_fraction": Field(
             0.2, number(0, 0.9, above=True), "The share of each user's pairs, or of all pairs, in the test set."
         ),
@@ -101,7 +102,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "synthetic": Field(_SYNTHETIC, checked_later, "The sizes and the seed of the synthetic set."),
     },
     "Method": {
-        "method": Field("onebp", name_or_function, "A name of onebp_jax.methods, or a function that returns a Method."),
+        "method": Field("onebp", name_or_function, "A name, or a function that returns a Method."),
         "encoder": Field(
             "", name_or_function, "A name, or a function that returns an Encoder; empty: the method's own."
         ),
@@ -138,7 +139,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "transform": Field(
             "adam",
             name_or_function,
-            "A name of onebp_jax.updaters.TRANSFORMS, or a function that returns an optax transformation.",
+            "A name, such as adam or sgd, or a function that returns an optax transformation.",
         ),
         "row_counts": Field(False, true_or_false, "With optimizer=rowwise: every row counts its own steps."),
         "learning_rate": Field(5e-4, number(0, above=True), "The learning rate."),

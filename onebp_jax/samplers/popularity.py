@@ -87,8 +87,8 @@ def popularity(num_negatives: int, gamma: float = 1.0, smoothing: int = 0) -> Sa
         wrong = not_left_out(lacking(data), data)
         if wrong.any():
             raise ValueError(
-                f"the user in row {int(wrong.argmax())} touched every item that has training users, so popularity can draw none: "
-                "drop such users, use another sampler, or, in code, popularity(.., smoothing=1)"
+                f"{wrong.sum()} of {data.num_users} users touched every item that has training users, so popularity can draw "
+                "none: drop such users, use another sampler, or, in code, popularity(.., smoothing=1)"
             )
 
     def init(data: Interactions, view: ModelView | None = None) -> Tree:

@@ -49,11 +49,11 @@ def uniform(num_negatives: int, name: str = "num_negatives") -> Sampler:
     def check(data: Interactions) -> None:
         wrong = not_left_out(lacking(data), data)
         if wrong.any():
-            untouched = data.num_items - np.diff(data.row_starts)
-            user = int(np.where(wrong, untouched, data.num_items + 1).argmin())
+            least = int((data.num_items - np.diff(data.row_starts))[wrong].min())
             raise ValueError(
-                f"{name}={num_negatives}, but the user in row {user} has only {untouched[user]} of {data.num_items} items "
-                f"left untouched: lower {name} to at most {untouched[user]} or drop such users"
+                f"{name}={num_negatives}, but {wrong.sum()} of {data.num_users} users have fewer items left untouched, one only "
+                f"{least} of {data.num_items}: "
+                + (f"lower {name} to at most {least}, or drop such users" if least else "drop such users")
             )
 
     def init(data: Interactions, view: ModelView | None = None) -> Tree:

@@ -21,19 +21,19 @@ def row_index(known: np.ndarray) -> dict[str, int]:
 
 
 def rows_of(
-    ids: Iterable[object], index: Mapping[str, int], name: str = "users", skip_unknown: bool = False
+    ids: Iterable[object], index: Mapping[str, int], name: str = "users", skip_unknown: bool | None = None
 ) -> np.ndarray:
     """The rows of ids.
 
     Args:
       ids: original ids. index: see `row_index`. name: what the message calls the argument, "users" or "items".
-      skip_unknown: leave unknown ids out, with a warning that counts them.
+      skip_unknown: leave unknown ids out, with a warning that counts them; None: the caller has no such option.
 
     Returns:
       `int[n]`, in the order of the ids; an id that is given twice has its row twice.
 
     Raises:
-      UserError: an id is unknown, and `skip_unknown` is false.
+      UserError: an id is unknown, and `skip_unknown` is not true.
     """
     texts = [str(one) for one in ids]
     rows = np.array([index.get(text, -1) for text in texts], np.int64)
@@ -41,7 +41,9 @@ def rows_of(
         first = texts[int(unknown.argmax())]
         found = f"{name}={first!r}: not an id of the run ({unknown.sum()} of the {len(rows)} given ids are unknown)"
         if not skip_unknown:
-            raise UserError(f"{found}; leave unknown ids out, or set skip_unknown=True")
+            raise UserError(
+                f"{found}; leave unknown ids out" + (", or set skip_unknown=True" if skip_unknown is False else "")
+            )
         logging.warning("%s: left out", found)
     return rows[~unknown]
 

@@ -239,7 +239,7 @@ class Recommender:
     def _index(self) -> dict[str, dict[str, int]]:
         return {"users": row_index(self.user_ids), "items": row_index(self.item_ids)}
 
-    def _rows(self, name: str, ids: Ids, skip_unknown: bool = False) -> np.ndarray:
+    def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
         """The rows of one id or of several."""
         several = ids if isinstance(ids, Iterable) and not isinstance(ids, str) else [ids]
         return rows_of(several, self._index[name], name, skip_unknown)

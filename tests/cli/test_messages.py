@@ -16,7 +16,8 @@ def define(monkeypatch):
     def define(*names, config):
         own = flags.FlagValues()
         for name in names:
-            flags.DEFINE_string(name, None, "", flag_values=own, module_name=sys.argv[0])
+            kind = flags.DEFINE_bool if name.startswith("skip_") else flags.DEFINE_string
+            kind(name, None, "", flag_values=own, module_name=sys.argv[0])
         if config:
             config_flags.DEFINE_config_file("config", flag_values=own)
             own.register_flag_by_module(sys.argv[0], own["config"])
@@ -41,6 +42,8 @@ def define(monkeypatch):
             "read_test=False: expected protocol='honest', or dim=3",
             "{}read_test=False: expected {}protocol='honest', or {}dim=3",
         ),
+        ("leave unknown ids out, or set skip_unknown=True", "leave unknown ids out, or set --skip_unknown"),
+        ("set refit=True, or k=True", "set {}refit=True, or --k=True"),
         # What is quoted, what is in a path, and what is no flag stay.
         ("'onebp:dim=0': dim=0: expected at least 1", "'onebp:dim=0': dim=0: expected at least 1"),
         # A program has rows of several methods, or of one.
@@ -53,7 +56,7 @@ def define(monkeypatch):
     ],
 )
 def test_a_program_with_a_config(define, message, printed):
-    define("k", "dataset", "parallel", "methods", config=True)
+    define("k", "dataset", "parallel", "methods", "skip_unknown", config=True)
     assert with_flags(message) == printed.replace("{}", "--config.")
 
 

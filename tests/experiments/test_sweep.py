@@ -195,6 +195,8 @@ def test_the_program(tmp_path):
 
 def test_a_trial_that_the_data_do_not_allow_is_refused_before_the_first(dataset, tmp_path):
     said, space = [], parse("num_negatives=5|89")
-    with pytest.raises(UserError, match="^spec='onebp:num_negatives=89': num_negatives=89, but the user in row"):
+    with pytest.raises(
+        UserError, match="^spec='onebp:num_negatives=89': num_negatives=89, but 120 of 120 users have fewer"
+    ):
         sweep.sweep(small(), dataset, tmp_path / "runs", ["onebp"], space, 2, say=said.append)
     assert not said and not (tmp_path / "runs").exists()

@@ -295,7 +295,9 @@ def test_what_the_data_have_no_room_for_is_told_under_the_name_of_the_option(nam
     config = config_of(name)
     config.options.update(given)
     option = next(option for option, value in given.items() if value == 9)
-    with pytest.raises(UserError, match=rf"^options\.{option}=9, but the user in row 0 .* lower {option} to at most 7"):
+    with pytest.raises(
+        UserError, match=rf"^options\.{option}=9, but .* users have fewer .* lower {option} to at most 7"
+    ):
         build_method(config).sampler.check(MANY)
 
 

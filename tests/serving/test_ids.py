@@ -29,8 +29,10 @@ def test_an_id_is_known_by_its_text(known, given, rows):
 
 @pytest.mark.parametrize("given", [[7, 7.0], ["7", " 7"], ["7", "007"], ["7", None]])
 def test_an_unknown_id_is_named_and_counted_or_left_out(given, caplog):
-    with pytest.raises(UserError, match=r"items='.*': not an id of the run \(1 of the 2 given ids are unknown\)"):
-        rows_of(given, row_index(NUMBERS), "items")
+    unknown = r"^items='.*': not an id of the run \(1 of the 2 given ids are unknown\); leave unknown ids out"
+    for skip_unknown, advice in ((None, "$"), (False, ", or set skip_unknown=True$")):
+        with pytest.raises(UserError, match=unknown + advice):
+            rows_of(given, row_index(NUMBERS), "items", skip_unknown)
     logging.use_absl_handler()
     assert rows_of(given, row_index(NUMBERS), "items", skip_unknown=True).tolist() == [0]
     assert "1 of the 2 given ids are unknown" in caplog.text
