@@ -2,7 +2,8 @@
 
 A set of the catalogue is a folder with a train and a test file, and perhaps a `split.txt` with one sentence that describes the
 split. `load` looks for it in the data root (`data_dir`, else `$ONEBP_DATA_DIR`), then in a per-user cache. If it is in neither,
-it is downloaded into the cache.
+it is downloaded into the cache. Its files number users and items from 0; where `items.csv` beside them has a column `orig_id`
+(MovieLens), these are the original item ids.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from absl import logging
 
 from onebp_jax.data.assemble import SPLITS, Choices, Tables, assemble, check_choices
 from onebp_jax.data.columns import Roles
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.download import SOURCES, install
-from onebp_jax.data.feature_files import with_features
+from onebp_jax.data.feature_files import read_by_id, with_features
+from onebp_jax.data.ids import clean_ids, int64_or_text
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.synthetic import generate
 from onebp_jax.errors import UserError, nearest
@@ -25,6 +28,8 @@ from onebp_jax.errors import UserError, nearest
 __all__ = ["NAMES", "SPLITS", "load"]
 
 NAMES = (*SOURCES, "synthetic")
+# The column of `items.csv` in the folder of a catalogue set with the ids that the publisher of the set gave the items.
+PUBLISHED_IDS = "orig_id"
 
 
 def load(
@@ -95,7 +100,31 @@ def load(
         indexed = is_lightgcn(files[0])
         loaded = assemble(name, Tables(frames, indexed=indexed, given=given), choices)
     wanted = {"user": (user_features, user_column), "item": (item_features, item_column)}
-    return with_features(loaded, wanted, tuple(feature_columns), folder, encoding)
+    loaded = with_features(loaded, wanted, tuple(feature_columns), folder, encoding)
+    return _with_published_ids(loaded, folder, item_features) if folder and name in SOURCES else loaded
+
+
+def _with_published_ids(dataset: Dataset, folder: Path, item_features: str) -> Dataset:
+    """A set of the catalogue with the item ids of its publisher, if `items.csv` has them: rows and pairs stay."""
+    path = folder / "items.csv"
+    if not path.is_file():
+        return dataset
+    numbers, frame = read_by_id(path, "item", None)
+    if PUBLISHED_IDS not in frame:
+        return dataset
+    given: pd.Series = frame.loc[:, PUBLISHED_IDS]
+    published = int64_or_text(clean_ids(f"{path}: the column {PUBLISHED_IDS}", given, is_text=True))
+    rows = pd.Index(numbers).get_indexer(pd.Index(dataset.item_ids))
+    if rows.min() < 0 or len(pd.unique(published)) < len(published):
+        raise UserError(
+            f"{path}: expected each item of {dataset.name} with an {PUBLISHED_IDS} of its own; restore the file"
+        )
+    if item_features not in ("", "auto") and not path.samefile(Path(item_features).expanduser()):
+        logging.warning(
+            "%s: the ids of %s were read as numbers of the catalogue (column item of %s), not as its published ids (%s)",
+            *(dataset.name, item_features, path, PUBLISHED_IDS),
+        )
+    return replace(dataset, item_ids=published[rows])
 
 
 def _generate(options: dict) -> Dataset:

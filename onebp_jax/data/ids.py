@@ -181,9 +181,9 @@ def _numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
 
 
 def int64_or_text(ids: np.ndarray | pd.Index | pd.api.extensions.ExtensionArray) -> np.ndarray:
-    """The ids as a NumPy array: int64 stays, anything else becomes text, as Python strings in an array of objects."""
-    if ids.dtype == np.int64:
-        return np.asarray(ids)
+    """The ids as a NumPy array: integers are int64, anything else becomes text, as Python strings in an array of objects."""
+    if ids.dtype.kind == "i":
+        return np.asarray(ids, np.int64)
     return np.array([str(one) for one in ids.tolist()], object)
 
 

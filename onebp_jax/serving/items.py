@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
+from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS
 from onebp_jax.data.feature_files import read_by_id
 from onebp_jax.errors import UserError
 from onebp_jax.serving.ids import row_index
@@ -38,7 +39,8 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
 
     Args:
       source: a CSV, TSV or Parquet file, or a frame, with one row per item. It has the ids in a column of the run's
-        `item_column` or of a usual name (item, item_id, ..), and may have a column title or name.
+        `item_column` or of a usual name (item, item_id, ..), and may have a column title or name. If the run is on a set of the
+        catalogue with published ids, a column `orig_id` comes first.
       run: the run that knows the items.
 
     Returns:
@@ -48,9 +50,8 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
       UserError: there is no such file or no column of ids, an id is missing or twice, or the run knows none of the ids.
     """
     name = "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
-    ids, frame = read_by_id(
-        source if isinstance(source, pd.DataFrame) else Path(source), "item", str(run.config.item_column) or None
-    )
+    source = source if isinstance(source, pd.DataFrame) else Path(source)
+    ids, frame = read_by_id(source, "item", _id_column(run))
     item_ids = run.item_ids
     index = row_index(item_ids)
     rows = np.array([index.get(str(one), -1) for one in ids.tolist()], np.int64)
@@ -71,6 +72,15 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
     return Items(rows[known], frame[column].fillna("").astype(str).to_numpy(object)[known])
 
 
+def _id_column(run: Trained) -> str | None:
+    """The column of ids in a file of items; None for the usual names."""
+    if run.config.item_column:
+        return str(run.config.item_column)
+    # Runs made before the catalogue had published ids are numbered from 0.
+    numbered = run.item_ids.dtype == np.int64 and bool((run.item_ids == np.arange(len(run.item_ids))).all())
+    return PUBLISHED_IDS if run.config.dataset in NAMES and not numbered else None
+
+
 def known_titles(workdir: str | Path, run: Trained) -> Items | None:
     """The titles that a run knows of: `items.csv` in its folder, else the file of `config.item_features`; None if there are none.
 
@@ -83,6 +93,11 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
     if features in ("", "auto"):
         return None
     try:
+        if (
+            _id_column(run) == PUBLISHED_IDS
+            and PUBLISHED_IDS not in read_by_id(Path(features).expanduser(), "item", None)[1]
+        ):
+            raise UserError(f"{features} has no column {PUBLISHED_IDS}")
         return read_items(Path(features).expanduser(), run)
     except UserError as error:
         logging.warning("lists have no titles: %s", error)
