@@ -21,6 +21,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.feature_files import read_by_id, with_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
+from onebp_jax.data.prepared import is_prepared
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.synthetic import generate
 from onebp_jax.errors import UserError, nearest
@@ -142,6 +143,10 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
     if path.is_dir():
         if files := _train_and_test(path):
             return files
+        if is_prepared(path):
+            raise UserError(
+                f"{path}: a prepared folder, which is streamed: set stream_window=8388608, or load its log instead"
+            )
         raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
     if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
         raise UserError(

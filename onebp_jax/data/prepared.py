@@ -43,11 +43,8 @@ def read_prepared(folder: Path) -> Prepared | None:
     Raises:
       UserError: pyarrow is not installed, or a file of the folder is missing or damaged.
     """
-    try:
-        summary = json.loads((folder / SUMMARY).read_text())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+    summary = _summary(folder)
+    if summary is None:
         return None
     users, items = (_read_ids(folder / name) for name in ID_FILES)
     if (len(users), len(items)) != (summary["users"], summary["items"]):
@@ -56,6 +53,20 @@ def read_prepared(folder: Path) -> Prepared | None:
             f"{summary['items']}; prepare the folder again"
         )
     return Prepared((users, items), summary["split"])
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the folder is a prepared one."""
+    return _summary(folder) is not None
+
+
+def _summary(folder: Path) -> dict | None:
+    """What `summary.json` holds; None if the folder is not a prepared one."""
+    try:
+        summary = json.loads((folder / SUMMARY).read_text())
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) and summary.get("format") == FORMAT else None
 
 
 def _read_ids(path: Path) -> np.ndarray:

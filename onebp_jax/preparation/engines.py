@@ -15,6 +15,7 @@ from onebp_jax.errors import UserError
 
 # A table of ibis, whose own types say too little of columns for a type checker.
 Table = Any
+NOT_UTF_8 = "not UTF-8; convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW"
 SPARK = re.compile(r"local(\[.+\])?|yarn|(spark|k8s)://.+")
 
 
@@ -52,6 +53,10 @@ def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], se
     if connection.name == "duckdb":
         types = dict.fromkeys(columns, "VARCHAR")
         return connection.read_csv(list(map(_literal, files)), columns=types, **common)
+    if packed := [file for file in files if file.suffix == ".zst"]:
+        raise UserError(
+            f"{packed[0]}: Spark as installed reads no .zst; unpack it, pack it as .gz, or use engine=duckdb"
+        )
     # The extra `spark` is large, so the checks of types run without it.
     from pyspark.sql.types import StringType, StructField, StructType  # pyright: ignore[reportMissingImports]
 
@@ -115,7 +120,7 @@ def _duckdb(ibis: Any, memory_limit: str, temp: Path) -> Iterator[Any]:
             f"another temp_dir. DuckDB says: {error}"
         ) from error
     except duckdb.Error as error:
-        raise UserError(f"DuckDB cannot go on: {error}") from error
+        raise UserError(_line_of_duckdb(str(error))) from error
     finally:
         connection.disconnect()
 
@@ -144,6 +149,17 @@ def _spark(ibis: Any, url: str) -> Iterator[Any]:
     finally:
         if session is not None:
             session.stop()
+
+
+def _line_of_duckdb(message: str) -> str:
+    """A message of DuckDB; of a CSV file only the place and what is wrong, without its advice on options."""
+    line, file = re.search(r"CSV Error on Line: (\d+)", message), re.search(r"^ *file = (.*)$", message, re.MULTILINE)
+    if not (line and file):
+        return f"DuckDB cannot go on: {message}"
+    if "not utf-8" in message:
+        return f"{file[1]}: line {line[1]}: {NOT_UTF_8}"
+    wrong = " ".join(message[line.end() :].split("Possible")[0].split())
+    return f"{file[1]}: line {line[1]}: DuckDB cannot go on: {wrong}; repair the file"
 
 
 def _cause(message: str) -> str:

@@ -18,11 +18,26 @@ TRAIN, VALIDATION, TEST = range(3)
 DIGITS = 12
 WHOLE = r"^(?:0|-?[1-9][0-9]{0,17}|-[1-8][0-9]{18})$"
 LONG = r"^[1-9][0-9]{18}$"
+NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+WHOLE_FLOAT = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.0*)?$"
 
 
 def whole(text: Any) -> Any:
     """Whether each text is an int64, written as Python writes it."""
     return text.re_search(WHOLE) | (text.re_search(LONG) & (text <= str(2**63 - 1)))
+
+
+def forms(text: Any) -> dict[str, Any]:
+    """How many texts are written as integers, as numbers, as numbers with an exponent, with a point, and as `7.0` or `7`."""
+    number = text.re_search(NUMBER)
+    return {
+        "texts": text.count(),
+        "integers": whole(text).sum(),
+        "numbers": number.sum(),
+        "scientific": (number & text.lower().contains("e")).sum(),
+        "pointed": (number & text.contains(".")).sum(),
+        "whole_floats": text.re_search(WHOLE_FLOAT).sum(),
+    }
 
 
 def id_table(ids: Table) -> Table:

@@ -19,7 +19,7 @@ from onebp_jax.preparation import engines, expressions, folder, sources
 from onebp_jax.preparation.cuts import cut
 from onebp_jax.preparation.engines import Table
 from onebp_jax.preparation.rules import Rules, check_rules, sentence
-from onebp_jax.preparation.values import read_values
+from onebp_jax.preparation.values import as_integers, read_values
 
 MOST_IDS = 2**31 - 1
 ROWS_PER_FILE = 1 << 22
@@ -54,9 +54,8 @@ def prepare(
     The same log, rules and `rows_per_file` give the same pairs in the same files, whatever the engine and the order of the log.
 
     Args:
-      inputs: files or folders: `.csv`, `.tsv` (both also `.gz`) or `.parquet`, with named columns. For Spark, paths that its
-        workers see too.
-      out: the new folder; it appears when it is whole.
+      inputs: files or folders: `.csv`, `.tsv`, `.inter` (also `.gz`, `.zst`) or `.parquet`, with named columns. For Spark,
+        paths that its workers see too.
       rules: what to keep, and how to split.
       engine: "duckdb", or the URL of a Spark master, such as "spark://host:7077" or "local[4]".
       memory_limit: the most memory that DuckDB may take; Spark has its own settings.
@@ -127,11 +126,9 @@ def _one_row_per_pair(stack: ExitStack, table: Table, source: sources.Source, ru
                 raise UserError(
                     f"{_count(ids)} different values of {source.columns[role]}, expected at most {MOST_IDS}"
                 )
-            if (
-                source.is_text
-                and ids.aggregate(whole=expressions.whole(ids.id).all()).to_pyarrow().to_pylist()[0]["whole"]
-            ):
-                ids, log = ids.select(id=ids.id.cast("int64")), log.mutate(**{role: log[role].cast("int64")})
+            if integers := as_integers(source, role, ids):
+                # 7 and 7.0 are one id.
+                ids, log = ids.select(id=integers(ids.id)).distinct(), log.mutate(**{role: integers(log[role])})
             tables[role] = stack.enter_context(engines.kept(expressions.id_table(ids)))
         pairs = expressions.one_row_per_pair(expressions.numbered(log, *tables.values()), rules.deduplicate)
         pairs = stack.enter_context(engines.kept(pairs))

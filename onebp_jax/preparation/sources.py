@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import logging
 
+from onebp_jax.data import packed as data_packed
 from onebp_jax.data.columns import Roles, choose_columns, say_unused_ratings
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import engines
 from onebp_jax.preparation.engines import Table
 
-SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+PACKED = ("", ".gz", ".zst")
+SEPARATORS = {end + packed: "," if end == ".csv" else "\t" for end in (".csv", ".tsv", ".inter") for packed in PACKED}
 ENDS = (*SEPARATORS, ".parquet")
+NEEDS_PYARROW = "a preparation needs pyarrow: python -m pip install 'onebp-jax[prepare]'"
 
 
 class Source(NamedTuple):
@@ -103,7 +107,8 @@ def _files(given: Path) -> list[Path]:
 def _end(file: Path) -> str:
     end = next((end for end in ENDS if file.name.endswith(end)), None)
     if end is None:
-        raise UserError(f"input={file}: unknown format; expected a name that ends in {', '.join(ENDS)}")
+        unpack = "; unpack it, or pack it as .gz or .zst" if file.suffix in data_packed.PACKED else ""
+        raise UserError(f"input={file}: unknown format; expected a name that ends in {', '.join(ENDS)}{unpack}")
     return end
 
 
@@ -113,14 +118,15 @@ def _names(file: Path, separator: str) -> dict[str, str]:
 
 
 def _text_names(file: Path, separator: str) -> list[str]:
-    opened = gzip.open if file.suffix == ".gz" else open
     try:
-        with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        with _unpacked(file) as data, io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as lines:
             names = next(csv.reader(lines, delimiter=separator), [])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{file}: cannot be read or unpacked as text in UTF-8 ({error}); convert or copy it again"
-        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: {engines.NOT_UTF_8}") from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise UserError(f"{file}: cannot be read or unpacked ({error}); copy it again") from error
+    if _end(file).startswith(".inter"):
+        names = [name.split(":")[0] for name in names]
     if len(set(names)) < len(names) or len(names) < 2:
         raise UserError(
             f"{file}: the first line is {separator.join(names)[:60]!r}, expected different names of columns separated by "
@@ -129,12 +135,25 @@ def _text_names(file: Path, separator: str) -> list[str]:
     return names
 
 
+def _unpacked(file: Path) -> Any:
+    """The file, opened and unpacked."""
+    if file.suffix == ".gz":
+        return gzip.open(file)
+    if file.suffix != ".zst":
+        return file.open("rb")
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise UserError(NEEDS_PYARROW) from error
+    return pa.CompressedInputStream(str(file), "zstd")
+
+
 def _parquet_names(file: Path) -> dict[str, str]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UserError("a preparation needs pyarrow: python -m pip install 'onebp-jax[prepare]'") from error
+        raise UserError(NEEDS_PYARROW) from error
     try:
         schema = pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:

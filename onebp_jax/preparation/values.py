@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from absl import logging
 
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
+from onebp_jax.preparation.expressions import NUMBER, forms
 from onebp_jax.preparation.sources import Source
 
 INTEGER = r"^[+-]?(?:[0-9]{1,18}|[1-8][0-9]{18})$"
-NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 DATE = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,6})[0-9]*)?"
     r"(?: ?(?:Z|UTC|([+-])([0-9]{2}):?([0-9]{2})))?)?$"
@@ -66,6 +68,41 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool) -> Any:
     if kind == "uint64":
         return column.cast("string")
     raise UserError(f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}; {IDS}: convert it")
+
+
+def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] | None:
+    """How the distinct ids of a text file become int64, as `onebp_jax.data.load` reads them; None if they stay text.
+
+    They are integers if each is written as Python writes it, or all are numbers and some are written as `7.0`.
+
+    Raises:
+      UserError: all are numbers, but some have a fraction or an exponent.
+    """
+    if not source.is_text:
+        return None
+    found = ids.aggregate(**forms(ids.id)).to_pyarrow().to_pylist()[0]
+    if found["integers"] == found["texts"]:
+        return lambda text: text.cast("int64")
+    if found["numbers"] < found["texts"]:
+        return None
+    name, column = _name(source), source.columns[role]
+    if found["scientific"]:
+        raise UserError(
+            f"{name}: {found['scientific']} ids of {column} are in scientific notation, which loses digits; write them in full"
+        )
+    if not found["pointed"]:
+        return None
+    if wrong := found["texts"] - found["whole_floats"]:
+        raise UserError(
+            f"{name}: {wrong} ids of {column} are no whole numbers of at most 15 digits; {IDS}: correct them, or choose another "
+            "column"
+        )
+    logging.warning("%s: the values of %s are whole numbers written as 1.0; they are read as integers", name, column)
+    return lambda text: text.cast("float64").cast("int64")
+
+
+def _name(source: Source) -> Path:
+    return source.files[0].parent if len(source.files) > 1 else source.files[0]
 
 
 def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
@@ -138,7 +175,7 @@ def _microseconds(text: Any) -> Any:
 
 def _refuse(source: Source, found: dict[str, int]) -> None:
     """Raises `UserError` for what the totals say cannot be read; warns of what is left out."""
-    name = source.files[0].parent if len(source.files) > 1 else source.files[0]
+    name = _name(source)
     if not found["rows"]:
         raise UserError(f"{name}: the log has no rows; check the program that wrote it")
     if found.get("header"):
@@ -152,6 +189,10 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
             )
         if parts := found.get(f"{role}_parts"):
             raise UserError(f"{name}: {parts} values of {column} are no whole numbers below 2**53; {IDS}: convert them")
+        if f"{role}_parts" in found:
+            logging.warning(
+                "%s: the values of %s are floats, all of them whole; they are read as integers", name, column
+            )
     for role in ("time", "rating"):
         readable = [found[name] for name in (f"{role}_number", f"{role}_date") if name in found]
         wrong = max(found.get(f"{role}_missing", 0), found["rows"] - max(readable, default=found["rows"]))

@@ -14,6 +14,7 @@ from onebp_jax.data.splits import one_cut
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import Rules, prepare, rules
 
+pa = pytest.importorskip("pyarrow", reason="preparations need pyarrow: pip install -e '.[prepare]'")
 pytest.importorskip("ibis", reason="preparations need ibis: pip install -e '.[prepare]'")
 pytest.importorskip("duckdb", reason="preparations need DuckDB: pip install -e '.[prepare]'")
 
@@ -123,14 +124,69 @@ def test_the_order_in_the_files_is_random(log, tmp_path):
         (["7", "9223372036854775808", "8"], ["7", "8", "9223372036854775808"]),
         ([" a", "b ", "c"], ["a", "b", "c"]),
         (["NA", "null", "1.0"], ["1.0", "NA", "null"]),
+        (["1.0", "3.", "-20.00"], [-20, 1, 3]),
+        (["7.0", "7", "8"], [7, 8]),
+        (["+7", "8", "9"], ["+7", "8", "9"]),
+        (["1.0", "x.0", "2"], ["1.0", "2", "x.0"]),
     ],
     ids=str,
 )
 def test_ids_of_text_files(tmp_path, ids, expected):
+    """They are those of `load`."""
     pd.DataFrame({"user": ids, "item": [1, 2, 3]}).to_csv(tmp_path / "log.csv", index=False)
     prepare([tmp_path / "log.csv"], tmp_path / "out", Rules(split="none"))
     users, items = read_prepared(tmp_path / "out").ids
     assert users.tolist() == expected and items.tolist() == [1, 2, 3]
+    assert sorted(load(tmp_path / "log.csv", split="none").user_ids.tolist()) == expected
+
+
+@pytest.mark.parametrize("end", [".csv.gz", ".csv.zst", ".tsv.zst", ".inter", ".inter.gz"])
+def test_files_are_read_packed_and_as_recbole_writes_them(log, tmp_path, end):
+    frame = pd.read_csv(log)
+    if end.startswith(".inter"):
+        frame = frame.rename(
+            columns={"user_id": "user_id:token", "itemId": "itemId:token", "timestamp": "timestamp:float"}
+        )
+    text = frame.to_csv(index=False, sep="," if end.startswith(".csv") else "\t").encode()
+    packed = pa.compress(text, "zstd", asbytes=True) if end.endswith("zst") else gzip.compress(text)
+    (tmp_path / f"other{end}").write_bytes(packed if end.endswith(("gz", "zst")) else text)
+    for source, out in ((log, "a"), (tmp_path / f"other{end}", "b")):
+        prepare([source], tmp_path / out, Rules(split="time"))
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("log.csv", "user,item\né,1\n".encode("utf-16"), "log.csv: not UTF-8; convert the file: iconv"),
+        ("log.csv", "user,item\né,1\n".encode("latin-1"), "log.csv: not UTF-8; convert the file: iconv"),
+        ("log.csv", b"user,item\n" + b"1,2\n" * 9000 + b"\xe9,1\n", "log.csv: line 9002: not UTF-8; convert the file"),
+        ("log.csv.zip", b"PK", "unknown format; .*; unpack it, or pack it as .gz or .zst"),
+        ("log.csv.zst", b"user,item\n1,2\n", "log.csv.zst: cannot be read or unpacked"),
+    ],
+)
+def test_a_file_of_another_encoding_or_packing_is_refused(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=message) as refused:
+        prepare([tmp_path / name], tmp_path / "out")
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"), [("1.5", "1 ids of user are no whole numbers"), ("1e3", "in scientific notation")]
+)
+def test_numbers_that_are_no_ids(tmp_path, ids, message):
+    (tmp_path / "log.csv").write_text(f"user,item\n{ids},1\n2,3\n")
+    with pytest.raises(UserError, match=message):
+        prepare([tmp_path / "log.csv"], tmp_path / "out")
+    with pytest.raises(UserError, match="whole numbers|in scientific notation"):
+        load(tmp_path / "log.csv")
+
+
+def test_a_prepared_folder_says_that_it_is_streamed(log, tmp_path):
+    prepare([log], tmp_path / "out")
+    with pytest.raises(UserError, match="a prepared folder, which is streamed: set stream_window="):
+        load(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +244,7 @@ def test_times_order_pairs_as_they_are_meant(tmp_path, times):
         ("user,item\n", {}, "has no rows"),
         ("user,item\n1,2\nuser,item\n3,4\n", {}, "the line of the column names comes again 1 times"),
         ('user,item\n1,2\n3,"a\nb"\n', {}, "1 values of item have a line break"),
-        ("user,item\n1,2,3\n", {}, "DuckDB cannot go on"),
+        ("user,item\n1,2,3\n", {}, "log.csv: line 2: DuckDB cannot go on: .*repair the file"),
         ("user,thing\n1,2\n", {}, "no item column"),
         ("user,user,item\n1,2,3\n", {}, "different names"),
         ("user,item,time\n1,2,noon\n", {"split": "time"}, "1 of 1 values of time are missing or cannot be read"),
