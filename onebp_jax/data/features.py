@@ -5,8 +5,9 @@
     `Lost World, The`    one token per lower-cased word that occurs in two rows or more: a word of one row alone is only an id
 
 A column is numbers if every value in it is a number. It is text, and read by words, if some value has a blank and most
-values (between `|`) occur once. Otherwise it holds categories. The tokens of a row have no order; a column gives a row at
-most `MOST_TOKENS`. All tokens of a table share one vocabulary. A word of the title and the same word as a genre are two tokens.
+values (between `|`) occur once. Otherwise it holds categories; if most values are numbers, a warning says so.
+The tokens of a row have no order; a column gives a row at most `MOST_TOKENS`. All tokens of a table share one
+vocabulary. A word of the title and the same word as a genre are two tokens.
 
 `onebp_jax.data.feature_files` reads such tables from files and adds them to a data set.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from onebp_jax.data.dataset import Features
 from onebp_jax.data.ids import numeric
@@ -49,6 +51,7 @@ def to_features(frame: pd.DataFrame, source: str | Path = "features") -> Feature
             numbers.append(_standardised(values))
             names.append(f"{name}: numbers")
         else:
+            _say_text_among_numbers(source, name, column.set_axis(frame.index))
             kind, pairs = _tokens(column)
             tokens.append(pairs.groupby(level=0).head(MOST_TOKENS).radd(f"{name}="))
             names.append(f"{name}: {kind}")
@@ -71,6 +74,18 @@ def _numbers(column: pd.Series) -> np.ndarray | None:
         return None
     # pandas turns a missing date into the smallest integer.
     return numbers.where(column.notna()).to_numpy(np.float64, na_value=np.nan)
+
+
+def _say_text_among_numbers(source: str | Path, name: object, column: pd.Series) -> None:
+    """Warns of a column that is no numbers although most of its values are."""
+    there = column.dropna()
+    text: pd.Series = there.loc[numeric(there).isna()]
+    if len(text) < len(there) / 2:
+        logging.warning(
+            "%s: the column %s has %d numbers, and %d values that are none, such as %s for the id %s; all were read as "
+            "categories; only an empty field is a missing value",
+            *(source, name, len(there) - len(text), len(text), repr(text.iloc[0])[:40], text.index[0]),
+        )
 
 
 def _standardised(numbers: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ def number_ids(
     frames = [frame.copy() for frame in frames]
     originals = []
     for column, role in enumerate(("user", "item")):
-        joined = _join(role, [frame.loc[:, role] for frame in frames])
+        joined = join(role, [frame.loc[:, role] for frame in frames])
         if indexed:
             codes = joined.to_numpy()
             original = np.arange(sizes[column], dtype=np.int64) if sizes else _dense_ids(codes, role)
@@ -192,14 +192,19 @@ def numeric(column: pd.Series) -> pd.Series:
     return pd.Series(pd.to_numeric(column, errors="coerce"))
 
 
-def _join(role: str, columns: list[pd.Series]) -> pd.Series:
+def join(role: str, columns: list[pd.Series]) -> pd.Series:
     """Concatenates the columns, as text unless all of them are integers: 7 and "007" are two ids."""
     whole = [pd.api.types.is_integer_dtype(column) for column in columns if len(column)]
     if not all(whole):
         if any(whole):
-            logging.warning("the %s ids are integers in one part and text in the other; all were read as text", role)
+            say_mixed(role)
         columns = [column.astype(str) for column in columns]
     return pd.concat(columns, ignore_index=True)
+
+
+def say_mixed(role: str) -> None:
+    """Warns that ids are integers and text."""
+    logging.warning("the %s ids are integers in one part and text in the other; all were read as text", role)
 
 
 def _dense_ids(ids: np.ndarray, role: str) -> np.ndarray:

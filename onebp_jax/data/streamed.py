@@ -21,7 +21,7 @@ import pandas as pd
 
 from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.filters import deduplicate
-from onebp_jax.data.ids import int64_or_text
+from onebp_jax.data.ids import int64_or_text, join, say_mixed
 from onebp_jax.data.pairs import in_sorted, pair_keys, row_places, split_keys
 from onebp_jax.data.prepared import read_prepared
 from onebp_jax.data.readers import read_interactions
@@ -30,6 +30,7 @@ from onebp_jax.data.stream_index import Stream, open_stream, read_group
 from onebp_jax.errors import UserError
 
 PARTS = ("validation", "test")
+ROLES = ("user", "item")
 MOST_PAIRS = np.iinfo(np.int32).max  # the largest place in an index with int32 places
 PAIR_BYTES = 8
 
@@ -115,8 +116,10 @@ def load_streamed(
     prepared = read_prepared(root)
     stream = open_stream(where, user_column, item_column, pattern=pattern, ids=prepared.ids if prepared else None)
     frames = {part: _read(root, part, stream) for part in PARTS}
-    stream = _with_items(stream, frames.values())
-    (validation, dropped), (test, more) = (_number(root, part, frame, stream) for part, frame in frames.items())
+    stream, (users, items) = _of_one_kind(stream, frames)
+    stream, items = _with_items(stream, items, frames.values())
+    numbers = users, items
+    (validation, dropped), (test, more) = (_number(root, part, frame, numbers) for part, frame in frames.items())
     counts = _count(root, stream, validation, test)
     touched = train_csr(stream, most_bytes) if stream.num_pairs <= MOST_PAIRS else None
     split = f"{prepared.split if prepared else 'given'}, training pairs streamed"
@@ -164,38 +167,47 @@ def _read(root: Path, part: str, stream: Stream) -> pd.DataFrame:
     files = sorted(folder.glob("*.parquet") if folder.is_dir() else root.glob(f"{part}*.parquet"))
     columns = dict(zip(("user_column", "item_column"), stream.columns, strict=True))
     frames = [read_interactions(file, **columns).loc[:, ["user", "item"]] for file in files]
-    for file, frame in zip(files, frames, strict=True):
-        for role, numbers in zip(("user", "item"), stream.numbers, strict=True):
-            kinds = [pd.api.types.is_integer_dtype(dtype) for dtype in (frame[role].dtype, numbers.dtype)]
-            if kinds[0] != kinds[1]:
-                words = ["integers" if kind else "text" for kind in kinds]
-                raise UserError(
-                    f"{file}: the {role} ids are {words[0]}, in {stream.files[0].name} {words[1]}; convert one"
-                )
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame({"user": [], "item": []})
+    return pd.DataFrame(
+        {role: join(role, [frame.loc[:, role] for frame in frames]) if frames else [] for role in ROLES}
+    )
 
 
-def _with_items(stream: Stream, frames: Iterable[pd.DataFrame]) -> Stream:
-    """The stream, its items followed by those that only the frames have."""
+def _of_one_kind(stream: Stream, frames: dict[str, pd.DataFrame]) -> tuple[Stream, list[pd.Index]]:
+    """Ids are text in the stream and in all frames if they are text in one of them; and the rows of the users and items."""
+    numbers = list(stream.numbers)
+    for place, role in enumerate(ROLES):
+        there = [numbers[place].dtype, *(frame[role].dtype for frame in frames.values() if len(frame))]
+        whole = [pd.api.types.is_integer_dtype(dtype) for dtype in there]
+        if all(whole) or not any(whole):
+            continue
+        say_mixed(role)
+        if whole[0]:
+            numbers[place] = numbers[place].astype(str)
+            stream = stream._replace(**{f"{role}_ids": int64_or_text(numbers[place])})
+        for frame in frames.values():
+            frame[role] = frame[role].astype(str)
+    return stream, numbers
+
+
+def _with_items(stream: Stream, items: pd.Index, frames: Iterable[pd.DataFrame]) -> tuple[Stream, pd.Index]:
+    """The stream, its items followed by those that only the frames have; and the rows of all items."""
     given: list[pd.Series] = [frame.loc[:, "item"] for frame in frames if len(frame)]
     if not given:
-        return stream
-    users, items = stream.numbers
+        return stream, items
     found = pd.Index(pd.concat(given, ignore_index=True).unique())
     new = found[items.get_indexer(found) < 0]
     if not len(new):
-        return stream
-    item_ids = np.concatenate([stream.item_ids, int64_or_text(new)])
-    return stream._replace(item_ids=item_ids, numbers=(users, pd.Index(item_ids)))
+        return stream, items
+    return stream._replace(item_ids=np.concatenate([stream.item_ids, int64_or_text(new)])), items.append(new)
 
 
-def _number(root: Path, part: str, frame: pd.DataFrame, stream: Stream) -> tuple[np.ndarray, int]:
+def _number(root: Path, part: str, frame: pd.DataFrame, numbers: tuple[pd.Index, pd.Index]) -> tuple[np.ndarray, int]:
     """A part as internal ids `int32[n, 2]`, and how many repeated pairs were dropped."""
     if not len(frame):
         return np.zeros((0, 2), np.int32), 0
     frame, dropped = deduplicate(frame)
     columns = (frame.loc[:, role] for role in ("user", "item"))
-    users, items = (numbers.get_indexer(column) for column, numbers in zip(columns, stream.numbers, strict=True))
+    users, items = (known.get_indexer(column) for column, known in zip(columns, numbers, strict=True))
     unknown = frame.loc[users < 0, "user"].unique()
     if len(unknown):
         raise UserError(

@@ -16,6 +16,7 @@ from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream
 from onebp_jax.data.evaluation_pairs import hold_out
 from onebp_jax.data.fingerprint import _crc32, fingerprint
+from onebp_jax.data.stream import epoch_batches
 from onebp_jax.errors import UserError
 from onebp_jax.training.files import read_npz, write_npz
 
@@ -50,7 +51,18 @@ REFUSED = {
     "triples": ("a.txt", "1 10 5\n1 11 4\n\n2 10 3\n", ["lines 1 and 2 begin with 1", "3 numbers", "convert to CSV"]),
     "quadruples": ("a.txt", "1 10 5 99\n2 11 4 98\n1 10 3 97\n", ["lines 1 and 3", "4 numbers"]),
     "no header": ("a.csv", "1,10,5\n1,11,4\n", ["no user column", "1, 10, 5"]),
-    "stray quotes": ("a.tsv", 'user\titem\na\t"x\nb\ty\nc\tz"\n', ["line 4", "line break", "stray quote"]),
+    "stray quotes": ("a.tsv", 'user\titem\na\t"x\nb\ty\nc\tz"\n', ["line 4", "item holds 2 line(s)", "stray quote"]),
+    "stray quotes in another column": (
+        "a.csv",
+        'user,item,title\n1,5,"big\n2,6,heat\n3,7,up"\n4,8,x\n',
+        ["line 4", "title holds 2 line(s)", "'2,6,heat'", "stray quote"],
+    ),
+    "a stray quote on two lines": (
+        "a.tsv",
+        'title\tuser\tnote\titem\nx\t1\t"a\t5\ny\t2\tb"\t6\n',
+        ["line 3", "note holds 1 line(s)"],
+    ),
+    "a stray quote in the times": ("a.csv", 'user,item,time\n1,5,"3\n2,5,4"\n', ["line 3", "time holds"]),
     "header twice": ("a.csv", "user,item\n1,5\n\nuser,item\n2,5\n", ["line 4", "the header again"]),
     "header twice, inter": (
         "a.inter",
@@ -166,6 +178,12 @@ READ = {
         (["NA", "None", "n/a"], ["null", "nan", "N/A"]),
     ),
     "no times": ("a.csv", "user,item,time\n1,5,noon\n", {"time_column": "none"}, ([1], [5])),
+    "texts of several lines": (
+        "a.csv",
+        'user,item,review\n1,5,"Great.\nI liked it, and so did he."\n2,6,"no\n\nyes, a, b"\n3,7,"one\ntwo"\n',
+        {},
+        ([1, 2, 3], [5, 6, 7]),
+    ),
     "empty columns": ("a.csv", "user,item,,\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
     "empty fields": ("a.csv", "user,item\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
     "pandas' index": ("a.csv", ",user,item\n0,1,5\n1,2,6\n", {}, ([1, 2], [5, 6])),
@@ -325,6 +343,33 @@ def test_text_in_one_part_and_integers_in_the_other_are_said(tmp_path, caplog):
     write(tmp_path, "test.csv", "user,item\n1,x\n")
     assert load(tmp_path).item_ids.tolist() == ["5", "x"]
     assert "the item ids are integers in one part and text in the other" in caplog.text
+
+
+@pytest.mark.parametrize("text_in", ["train", "test"])
+def test_a_stream_reads_text_in_one_part_and_integers_in_the_other_as_files_do(tmp_path, caplog, text_in):
+    parts = {"train": {"user": [1, 2, 2], "item": [5, 6, 7]}, "test": {"user": [1, 2], "item": [6, 8]}}
+    parts[text_in] = {role: list(map(str, ids)) for role, ids in parts[text_in].items()}
+    for part, columns in parts.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{part}.parquet")
+    stream, memory = load_streamed(tmp_path, 1 << 20), load(tmp_path)
+    assert ids_of(stream) == ids_of(memory) == (["1", "2"], ["5", "6", "7", "8"])
+    assert stream.test.tolist() == memory.test.tolist() == [[0, 1], [1, 3]]
+    assert np.concatenate(list(epoch_batches(stream.stream, 1, 0, 0, lanes=1))).shape == (3, 2)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:2] == said[2:] and "item ids are integers in one part and text in the other" in said[1]
+
+
+def test_text_among_numbers_of_a_feature_is_said(tmp_path, caplog):
+    write(tmp_path, "a.csv", "user,item\n1,5\n1,6\n1,7\n1,8\n")
+    content = "item,price,year,kind\n5,1.5,1990,1\n6,NA,,x\n7,2,1992,y\n8,3,1993,2\n"
+    items = str(write(tmp_path, "items.csv", content))
+    features = load(tmp_path / "a.csv", split="none", item_features=items).item_features
+    assert features is not None and features.names == ("price: values", "year: numbers", "kind: values")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert all(
+        words in said
+        for words in ("items.csv", "the column price has 3 numbers", "1 values that are none", "'NA'", "id 6")
+    )
 
 
 def test_words_for_nothing_in_features(tmp_path):
