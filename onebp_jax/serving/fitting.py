@@ -20,6 +20,7 @@ from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
+from onebp_jax.parallel import Layout
 from onebp_jax.serving.inputs import Data, FilePath, in_memory, load_given, set_fields
 from onebp_jax.serving.items import write_items
 from onebp_jax.training import run_folder
@@ -58,6 +59,7 @@ def fit_in(
     dataset: Dataset | StreamedDataset,
     init: Trained | None = None,
     items: pd.DataFrame | FilePath | None = None,
+    layout: Layout | None = None,
 ) -> None:
     """Trains in a folder, and keeps the titles of `items` there.
 
@@ -67,7 +69,7 @@ def fit_in(
     if isinstance(build_method(config), Baseline):
         init = None
     _start_cpu(config.cpu_threads)
-    train(config, dataset, folder.path, init=init)
+    train(config, dataset, folder.path, layout, init)
     if items is not None:
         write_items(folder.path, items, run_folder.read_run(folder.path))
 

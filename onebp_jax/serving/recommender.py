@@ -18,6 +18,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
+from onebp_jax.parallel import Layout
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
 from onebp_jax.serving.ids import row_index, rows_of
 from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_given, set_fields
@@ -53,11 +54,12 @@ class Recommender:
     item_ids: np.ndarray
     _folder: Folder
 
-    def __init__(self, method: Any = "onebp", **fields: Any):
+    def __init__(self, method: Any = "onebp", *, layout: Layout | None = None, **fields: Any):
         """A recommender that is not fitted.
 
         Args:
           method: a name of `onebp_jax.methods`, or a function that returns a `Method`.
+          layout: the devices to train and to rank on, from `onebp_jax.parallel.make_layout`; None for one.
           fields: fields of the config, such as `dim=64, epochs=50, seed=1, options={"ease_l2": 300.0}`. Two have other defaults
             than in a config file: `split="none"` (no test part) and `refit=True` (in the end, train on all pairs).
 
@@ -69,7 +71,7 @@ class Recommender:
         self._asked = default_config()
         set_fields(self._asked, {"method": method} | defaults | fields)
         check_config(self._asked)
-        self.config = self._asked
+        self.config, self._layout = self._asked, layout
 
     def fit(
         self,
@@ -157,17 +159,18 @@ class Recommender:
         """
         rows = None if users is None else self._rows("users", users, skip_unknown)
         seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
-        lists = recommend(self.run, rows, k, seen, items=None if items is None else self._rows("items", items))
+        items = None if items is None else self._rows("items", items)
+        lists = recommend(self.run, rows, k, seen, self._layout, items)
         return with_titles(lists, self._titles, self.run.item_ids)
 
     def similar_items(self, items: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest items of an item or of several, by the cosine of their vectors: item, rank, similar, score (and title)."""
-        lists = similar_items(self.run, self._rows("items", items), k)
+        lists = similar_items(self.run, self._rows("items", items), k, self._layout)
         return with_titles(lists, self._titles, self.run.item_ids, "similar")
 
     def similar_users(self, users: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest users of a user or of several, by the cosine of their vectors: user, rank, similar, score."""
-        return similar_users(self.run, self._rows("users", users), k)
+        return similar_users(self.run, self._rows("users", users), k, self._layout)
 
     def evaluate(self, test: Data | None = None, data_dir: FilePath | None = None) -> dict[str, float]:
         """The metrics on the test part that `fit` held out, or on other interactions.
@@ -186,16 +189,16 @@ class Recommender:
             return self.result["metrics"]
         own, other = in_memory(self.dataset), load_more(self.config, test, data_dir)
         own = all_for_training(own) if "refit" in self.result else own
-        return evaluate(self.run, with_pairs_of(own, other), "test")
+        return evaluate(self.run, with_pairs_of(own, other), "test", self._layout)
 
     def save(self, folder: FilePath) -> None:
         """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
         self._folder.copy_to(folder)
 
     @classmethod
-    def load(cls, folder: FilePath) -> Recommender:
-        """The recommender of a run folder, from `save` or `launch.train`; raises `UserError` if it is none."""
-        model = cls()._read(Folder(folder))
+    def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:
+        """The recommender of a run folder, from `save` or `onebp train`; raises `UserError` if it is none."""
+        model = cls(layout=layout)._read(Folder(folder))
         model._asked = model.config
         return model
 
@@ -220,12 +223,12 @@ class Recommender:
 
     def _train(self, config, dataset, items, init: Trained | None, workdir) -> Recommender:
         folder = Folder(workdir)
-        fit_in(folder, config, dataset, init, items)
+        fit_in(folder, config, dataset, init, items, self._layout)
         return self._read(folder)
 
     def _read(self, folder: Folder) -> Recommender:
         run = read_run(folder.path)
-        self.__dict__ = {"_asked": self._asked}  # nothing that an earlier run computed
+        self.__dict__ = {"_asked": self._asked, "_layout": self._layout}  # nothing that an earlier run computed
         self._folder, self.workdir, self.run = folder, folder.path, run
         self.config, self.result = run.config, run.result
         self.user_ids, self.item_ids = run.user_ids, run.item_ids

@@ -65,6 +65,8 @@ def train(
     check_tensorboard(config)
     if not isinstance(dataset, Dataset | StreamedDataset):
         raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
+    if not isinstance(layout, Layout | None):
+        raise UserError(f"layout={layout!r:.80}: expected a layout, as onebp_jax.parallel.make_layout returns, or None")
     workdir, method, config = Path(workdir), build_method(config), _with_hold_out(config)
     _check_given(config, method, dataset, init)
     if isinstance(dataset, Dataset):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from support.programs import ROOT, run, tables
 
 import onebp_jax
 from onebp_jax import Dataset, Recommender, UserError
+from onebp_jax.parallel import make_layout
 
 SMALL = {"dim": 4, "batch_size": 64, "epochs": 4, "learning_rate": 0.01}
 
@@ -132,6 +134,21 @@ def test_it_is_the_run_of_the_programs_bit_for_bit(frame, tmp_path):
     pd.testing.assert_frame_equal(own.recommend(), lists, check_dtype=False)
     pd.testing.assert_frame_equal(Recommender.load(tmp_path / "run").recommend(), lists, check_dtype=False)
     assert own.evaluate() == own.result["metrics"] and own.evaluate()["NDCG@20"] > 0
+
+
+def test_several_devices(frame, model, tmp_path):
+    layout = make_layout("shard_map", jax.devices()[:2], "sharded")
+    several = fit(frame, layout=layout, workdir=tmp_path / "run")
+    for one, other in zip(tables(several.workdir), tables(model.workdir), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    loaded = Recommender.load(several.workdir, layout=layout)
+    of_one = Recommender.load(several.workdir)
+    for ask in (lambda of: of.recommend(k=4), lambda of: of.similar_items("b1"), lambda of: of.similar_users("ann, 1")):
+        pd.testing.assert_frame_equal(ask(loaded), ask(of_one))
+        pd.testing.assert_frame_equal(ask(several), ask(of_one))
+    several.partial_fit(epochs=1)
+    with pytest.raises(UserError, match="layout=2: expected a layout, as onebp_jax.parallel.make_layout returns"):
+        fit(frame, layout=2)
 
 
 @pytest.mark.parametrize("kind", ["csr", "integers", "dataset"])
