@@ -63,6 +63,9 @@ class Interactions(struct.PyTreeNode):
       prepared: what the encoder's `prepare` made of all this; constant.
       item_counts: `i32[N]`, the training pairs of each item, if `sorted_items` does not tell; else None.
       left_out: `bool[M]`, the users whose pairs a step treats as padding; None for nobody. See `engine/left_out.py`.
+      row_limits: static ints, for an epoch that goes through histories: the largest number of items of the users that can
+        stand at each place of a batch (`data.device.one_history_a_user`). `()` for other epochs.
+      epoch_steps: static int, the steps of an epoch, for schedules; 0 outside of a run.
     """
 
     user_ids: Array
@@ -77,6 +80,8 @@ class Interactions(struct.PyTreeNode):
     prepared: Tree = None
     item_counts: Array | None = None
     left_out: Array | None = None
+    row_limits: tuple[int, ...] = struct.field(pytree_node=False, default=())
+    epoch_steps: int = struct.field(pytree_node=False, default=0)
 
     @property
     def num_pairs(self) -> int:
@@ -145,9 +150,9 @@ class InitUpdater(Protocol):
 class UpdateRows(Protocol):
     """`update(signal, state, table, **extra) -> (table, state)`: pure; the new table has the same shape and dtype.
 
-    The step passes two things in `extra`: `key`, a random key of this step and tower, by which a table in a narrow type is
-    rounded without bias (without it, to the nearest); and `old_targets`, the partner rows before their update, if the updater
-    reads targets.
+    The step passes three things in `extra`: `key`, a random key of this step and tower, by which a table in a narrow type is
+    rounded without bias (without it, to the nearest); `old_targets`, the partner rows before their update, if the updater
+    reads targets; and in a run `epoch f32[]`, the epochs done, for schedules.
 
     Contract: rows outside `signal.ids` change only if the updater documents it (dense optimisers do). If a signal holds
     padding alone, an updater that reads only targets changes nothing. Unknown `extra` is accepted and ignored. The result
@@ -185,6 +190,9 @@ class Encoder(NamedTuple):
       prepare: `prepare(data) -> tree`, on the host, of NumPy arrays: constants, found later in `data.prepared`.
       partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the updater of the other tower averages, "user" or
         "item" rows; None for the table rows themselves.
+      aggregate: for users that are made of their histories, `aggregate(items f32[p, d], item_ids i32[p], slots i32[p], b, data)
+        -> (f32[b, d], f32[p, d] or None)`: the user of each slot, out of the vectors of its items, and, if it is not the same,
+        the user that each item is compared with. Slot `b` is padding. Such a method's epoch unit is "history".
     """
 
     init: Callable[[Array, Interactions], Tables]
@@ -194,6 +202,7 @@ class Encoder(NamedTuple):
     geometry: str = "dot"
     prepare: Callable[[Interactions], Tree] = lambda data: None
     partner: Callable[..., Array] | None = None
+    aggregate: Callable[..., tuple[Array, Array | None]] | None = None
 
 
 class ModelView(NamedTuple):
@@ -233,7 +242,11 @@ class Loss(Protocol):
     the loss. It also holds `valid bool[b]`, false for padding, for losses that compare rows; `num_items`; and `inputs`, the
     table rows `(user [b, ...], positive [b, ...], negatives)` behind the vectors, for a penalty.
 
-    The function may have two attributes. `geometry` says what vectors it compares, "dot" or "distance"; without it the loss
+    If a batch holds histories, there are `p` positives of `b` users: `extra` holds `slots i32[p]`, the row of `user` that each
+    positive belongs to (`b` for padding), and `paired_user f32[p, d]`, the user that it is compared with. Then the loss returns
+    `f32[p]`.
+
+    The function may have three attributes. `histories` is true if it knows such batches. `geometry` says what vectors it compares, "dot" or "distance"; without it the loss
     is taken to suit every encoder. `across_rows` is true if it compares the rows of a batch with each other, so that it cannot
     be computed from a part of them.
     """
@@ -248,7 +261,8 @@ class Method(NamedTuple):
     Attributes:
       tx: the optax transformation of the encoder's parameters, if it has any.
       pre_step: a method whose step on the same tables comes first, each time.
-      epoch_unit: an epoch goes through every training "pair", or through every "user" once (losses over a user's whole row).
+      epoch_unit: an epoch goes through every training "pair", through every "user" once (losses over a user's whole row), or
+        through every "history" once: a user with all positives, for encoders that `aggregate`.
     """
 
     encoder: Encoder

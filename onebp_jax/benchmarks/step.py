@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import on_host, one_pair_a_user
+from onebp_jax.data.device import on_host, for_epochs
 from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.batches import steps_per_epoch
 from onebp_jax.engine.step import make_step
@@ -114,7 +114,7 @@ def prepared(config, dataset: Dataset) -> tuple[Method, Interactions, State]:
         init, step = make_step(method)
         sides = dataset.user_features, dataset.item_features
         data = on_host(dataset.train, dataset.num_users, dataset.num_items, *sides)
-        state, data = init(jax.random.key(config.seed), one_pair_a_user(data) if method.epoch_unit == "user" else data)
+        state, data = init(jax.random.key(config.seed), for_epochs(data, method.epoch_unit, config.batch_size))
         jax.eval_shape(step, state, Batch(*(jnp.zeros(config.batch_size, jnp.int32) for _ in range(2))), data)
     return method, data, state
 

@@ -68,5 +68,35 @@ def one_pair_a_user(data: Interactions) -> Interactions:
     return data.replace(user_ids=users, item_ids=np.asarray(data.sorted_items)[starts[users]])
 
 
+def one_history_a_user(data: Interactions, batch_size: int) -> Interactions:
+    """Host interactions of which an epoch visits each user with pairs once, in batches whose histories fit in little space.
+
+    The users are sorted by the length of their histories and cut into `batch_size` strata of equal size; each batch takes one
+    user of each stratum. So all batches hold about the same number of pairs, and `row_limits` bounds it exactly. Strata are in
+    the order of their reversed bits, so that equal parts of a batch, one per device, are about equal too.
+
+    Returns:
+      `user_ids i32[batch_size * steps]`, stratum after stratum, padded with `M`; no `item_ids`.
+    """
+    counts = np.diff(np.asarray(data.row_starts))
+    users = np.argsort(counts, kind="stable")[np.count_nonzero(counts == 0) :]
+    steps = -(-len(users) // batch_size)
+    # Padding comes first: it takes no space where histories are short.
+    strata = np.append(np.full(batch_size * steps - len(users), data.num_users), users).reshape(batch_size, steps)
+    bits = max(1, (batch_size - 1).bit_length())
+    order = np.argsort([int(f"{place:0{bits}b}"[::-1], 2) for place in range(batch_size)], kind="stable")
+    limits = np.append(counts, 0)[strata[order]].max(1)
+    return data.replace(
+        user_ids=strata[order].reshape(-1).astype(np.int32), item_ids=np.zeros(0, np.int32), row_limits=tuple(limits.tolist())
+    )
+
+
+def for_epochs(data: Interactions, epoch_unit: str, batch_size: int) -> Interactions:
+    """Host interactions in the form that an epoch of this unit goes through, see `Method.epoch_unit`."""
+    if epoch_unit == "user":
+        return one_pair_a_user(data)
+    return one_history_a_user(data, batch_size) if epoch_unit == "history" else data
+
+
 _MOVED = ("batch_at", "shuffled", "steps_per_epoch")
 __getattr__ = renamed_names(__name__, {name: f"onebp_jax.engine.batches.{name}" for name in _MOVED})

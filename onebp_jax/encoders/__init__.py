@@ -1,6 +1,7 @@
 """Encoders: from table rows to the vectors that are scored. See `onebp_jax.types.Encoder` for the contract."""
 
 from onebp_jax.compat.renamed import renamed_names
+from onebp_jax.encoders.aggregate import aggregate
 from onebp_jax.encoders.buir import buir
 from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.euclidean import euclidean
@@ -12,6 +13,7 @@ from onebp_jax.encoders.stop_user_gradient import stop_user_gradient
 
 __all__ = [
     "FeatureTower",
+    "aggregate",
     "buir",
     "stop_user_gradient",
     "embedding",

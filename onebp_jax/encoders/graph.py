@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.ops.csr import item_counts
+from onebp_jax.ops.csr import item_counts, need_rows
 from onebp_jax.ops.rows import block_rows
 from onebp_jax.types import Array, Interactions
 
@@ -80,6 +80,19 @@ def bipartite(data: Interactions, dim: int) -> Graph:
     return Graph(to_user, to_item, degrees[0].astype(np.float32), degrees[1].astype(np.float32))
 
 
+def one_way(data: Interactions, dim: int, weight: np.ndarray) -> Edges:
+    """The edges from items to users, made on the host; the weight of an edge is that of its item, `[N]`.
+
+    Raises:
+      ValueError: as in `bipartite`.
+    """
+    need_rows(data)
+    items = np.asarray(data.sorted_items)
+    users = np.repeat(np.arange(data.num_users), np.diff(data.row_starts))
+    size = block_rows(jax.ShapeDtypeStruct((1, dim), jnp.float32), len(items))
+    return _in_blocks(items, users, weight[items], data.num_users, size)
+
+
 def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, rows: int, size: int) -> Edges:
     columns = ((source, 0, np.int32), (destination, rows, np.int32), (weight, 0, np.float32))
     padding = -len(source) % size
@@ -90,7 +103,7 @@ def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, 
 
 # Without this jit, a call outside of a compiled step would compile the loop again each time.
 @partial(jax.jit, static_argnames="rows", inline=True)
-def _sums(edges: Edges, table: Array, rows: int) -> Array:
+def sums(edges: Edges, table: Array, rows: int) -> Array:
     """`[rows, d]`: for each destination, the weighted sum of the rows of its sources."""
 
     def add(total: Array, block: Edges) -> tuple[Array, None]:
@@ -104,9 +117,9 @@ def _sums(edges: Edges, table: Array, rows: int) -> Array:
 
 
 def _plain_messages(edges: Edges, back: Edges, table: Array, rows: int, source_rows: int) -> Array:
-    """`_sums(edges, table, rows)`; `back` holds the same edges in the other direction, for the backward pass."""
+    """`sums(edges, table, rows)`; `back` holds the same edges in the other direction, for the backward pass."""
     del back, source_rows
-    return _sums(edges, table, rows)
+    return sums(edges, table, rows)
 
 
 _messages = jax.custom_vjp(_plain_messages, nondiff_argnums=(3, 4))
@@ -118,7 +131,7 @@ def _messages_forward(edges: Edges, back: Edges, table: Array, rows: int, source
 
 def _messages_backward(rows: int, source_rows: int, back: Edges, grads: Array):
     # The automatic backward pass would scatter to unsorted rows, and could not go through a loop.
-    return None, None, _sums(back, grads, source_rows)
+    return None, None, sums(back, grads, source_rows)
 
 
 _messages.defvjp(_messages_forward, _messages_backward)

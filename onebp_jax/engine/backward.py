@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.engine.batches import pack_histories
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.ops import geometry
 from onebp_jax.ops.rows import to_float32
@@ -51,12 +52,13 @@ class Gradients(NamedTuple):
 
 
 class _Local(NamedTuple):
-    """The part of a batch that this device computes, `num_rows` rows.
+    """The part of a batch that this device computes, `num_rows` positives of as many users, or of fewer if it holds histories.
 
     Attributes:
-      batch: its rows. item_ids: their positives, then the negatives. valid: `bool[num_rows]`, false for padding.
+      batch: its users and positives. item_ids: the positives, then the negatives. valid: `bool[num_rows]`, false for padding.
       shared: whether all rows have the same negatives.
       vectors: further shared negatives as vectors, or None. extra: the other fields of `Negatives`, for the loss.
+      slots: `i32[num_rows]`, of histories: which user each positive belongs to. None for pairs.
     """
 
     batch: Batch
@@ -65,10 +67,11 @@ class _Local(NamedTuple):
     shared: bool
     vectors: Array | None
     extra: dict[str, Any]
+    slots: Array | None = None
 
     @property
     def num_rows(self) -> int:
-        return self.batch.user_ids.shape[0]
+        return self.batch.positive_ids.shape[0]
 
     def split(self, rows: Array) -> tuple[Array, Array]:
         """Positives `[num_rows, ...]` and negatives `[num_rows, k, ...]`, or `[k, ...]` if they are shared."""
@@ -99,6 +102,8 @@ def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable
     tables = jax.lax.stop_gradient(tables)
 
     def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
+        if encoder.aggregate is not None:
+            raise ValueError("users that are made of their histories have no scores for a sampler: use shared or full_catalogue")
         return encoder.encode(read(encoder, tables, user_ids, item_ids, take), user_ids, item_ids, data, None)
 
     return ModelView(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
@@ -115,9 +120,12 @@ def backward(
 ) -> Gradients:
     """The loss of a batch and its gradients with respect to `towers` and to the encoder's parameters."""
     encoder = method.encoder
-    local = _local_part(batch, negatives, data, collectives)
+    local = _local_part(batch, negatives, data, collectives, method.epoch_unit == "history")
     constant = _read_local(encoder, state.tables, local, collectives)
     examples = jnp.sum(batch.user_ids < data.num_users, dtype=jnp.int32)
+    if local.slots is not None:
+        examples = collectives.all_sum(jnp.sum(local.valid, dtype=jnp.int32))
+        batch = batch._replace(positive_ids=collectives.all_gather(local.batch.positive_ids, 0))
     dropout = step_key(state.key, Purpose.DROPOUT, state.step)
 
     def mean_loss(variable: dict[str, Array]) -> Array:
@@ -140,9 +148,20 @@ def _join_items(positive_ids: Array, negative_ids: Array) -> Array:
     return jnp.concatenate([positive_ids, negative_ids.T.reshape(-1)])
 
 
-def _local_part(batch: Batch, negatives: Negatives, data: Interactions, collectives: Collectives) -> _Local:
+def _local_part(
+    batch: Batch, negatives: Negatives, data: Interactions, collectives: Collectives, histories: bool
+) -> _Local:
     shared = negatives.ids.ndim == 1
+    if histories and not shared:
+        raise ValueError(
+            "a batch of histories needs negatives that it shares: use the sampler shared or full_catalogue, not one that draws "
+            "for each row"
+        )
     own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
+    slots = None
+    if histories:
+        slots, positive_ids = pack_histories(own.user_ids, data)
+        own = own._replace(positive_ids=positive_ids)
     # Shared negatives and their probabilities belong to all rows; the rest has one entry per row.
     extra = {
         name: value if value is None or (shared and name == "log_q") else collectives.local_shard(value, 0)
@@ -151,8 +170,8 @@ def _local_part(batch: Batch, negatives: Negatives, data: Interactions, collecti
     }
     own_negatives = negatives.ids if shared else collectives.local_shard(negatives.ids, 0)
     item_ids = _join_items(own.positive_ids, own_negatives)
-    valid = collectives.local_shard(batch.user_ids < data.num_users, 0)
-    return _Local(own, item_ids, valid, shared, negatives.vectors, extra)
+    valid = own.user_ids < data.num_users if slots is None else slots < own.user_ids.shape[0]
+    return _Local(own, item_ids, valid, shared, negatives.vectors, extra, slots)
 
 
 def _read_local(encoder: Encoder, tables: Tables, local: _Local, collectives: Collectives) -> Tables:
@@ -170,12 +189,20 @@ def _loss_per_row(method: Method, rows: Tables, local: _Local, data: Interaction
     encoder = method.encoder
     user, item = encoder.encode(rows, local.batch.user_ids, local.item_ids, data, dropout)
     positive, negative = local.split(item)
+    paired_user = None
+    if local.slots is not None:
+        assert encoder.aggregate is not None  # see `check_method`
+        count = local.batch.user_ids.shape[0]
+        user, paired_user = encoder.aggregate(positive, local.batch.positive_ids, local.slots, count, data)
+        paired_user = user.at[local.slots].get(mode="clip") if paired_user is None else paired_user
     if local.vectors is not None:
         negative = jnp.concatenate([negative, jax.lax.stop_gradient(local.vectors)])
     if encoder.reads_all_rows:
         rows = rows._replace(user=_at(rows.user, local.batch.user_ids), item=_at(rows.item, local.item_ids))
     inputs = (rows.user, *local.split(rows.item))
     extra = local.extra | {"valid": local.valid, "num_items": data.num_items, "inputs": inputs}
+    if local.slots is not None:
+        extra |= {"slots": local.slots, "paired_user": paired_user}
     per_row = method.loss(user, positive, negative, **extra)
     if jnp.shape(per_row) != local.valid.shape:
         raise ValueError(

@@ -60,7 +60,24 @@ def check_method(method: Method) -> tuple[str, str]:
             f"the loss compares vectors by {compared!r} and the encoder's are ranked by {method.encoder.geometry!r}: what is "
             "trained would not be what is ranked; use a loss and an encoder of one geometry"
         )
+    if (method.encoder.aggregate is None) == (method.epoch_unit == "history"):
+        raise ValueError(
+            f"epoch_unit={method.epoch_unit!r}: an encoder that aggregates histories and the epoch unit 'history' go together"
+        )
+    if method.encoder.aggregate is not None:
+        _check_histories(method, waits)
     return ("user", "item") if waits == ["item"] else ("item", "user")
+
+
+def _check_histories(method: Method, waits: list[str]) -> None:
+    """Raises ValueError unless all parts know users that are made of their histories."""
+    if not getattr(method.loss, "histories", False):
+        raise ValueError("users are made of their histories, and this loss compares pairs: use infonce or ccl")
+    if waits or method.user_updater.reads:
+        raise ValueError(
+            "users are made of their histories, so nothing updates a user: give users the updater chain(), and items one that "
+            "reads gradients"
+        )
 
 
 def _updaters(method: Method) -> dict[str, Updater]:
@@ -147,7 +164,8 @@ def make_step(method: Method, collectives: Collectives = SINGLE_DEVICE) -> tuple
         found = backward(method, state, batch, negatives, data, with_gradient, collectives)
         params, params_opt = state.params, state.params_opt
         if "params" in found.grads:
-            updates, params_opt = method.tx.update(found.grads["params"], params_opt, params)
+            tx = optax.with_extra_args_support(method.tx)
+            updates, params_opt = tx.update(found.grads["params"], params_opt, params, **_epochs_done(state, data))
             params = optax.apply_updates(params, updates)
         state = state._replace(params=params, params_opt=params_opt, sampler=sampler)
         for tower, partner in (order, order[::-1]):
@@ -179,8 +197,13 @@ def _update_tower(
     num_rows = {"user": data.num_users, "item": data.num_items}[tower]
     signal = signal._replace(ids=collectives.local_row_ids(signal.ids, table, num_rows))
     extra["key"] = jax.random.fold_in(step_key(state.key, Purpose.ROUNDING, state.step), tower == "item")
-    table, opt = updater.update(signal, opt, table, **extra)
+    table, opt = updater.update(signal, opt, table, **extra, **_epochs_done(state, data))
     return state._replace(**{tower: table, f"{tower}_opt": opt})
+
+
+def _epochs_done(state: State, data: Interactions) -> dict[str, Array]:
+    """`epoch f32[]` for the updaters, where the data know how long an epoch is."""
+    return {"epoch": state.step / data.epoch_steps} if data.epoch_steps else {}
 
 
 def _partner_rows(

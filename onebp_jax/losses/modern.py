@@ -5,14 +5,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, compares, mark_loss
+from onebp_jax.losses.scores import check_negatives, compares, mark_loss, per_positive
 from onebp_jax.ops.checks import check_cosine_margin, check_not_negative, check_positive
 from onebp_jax.ops.geometry import dots, paired_dots, unit
 from onebp_jax.types import Array, Loss
 
 
 def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
-    """The cosine contrastive loss, `user [b, (K,) d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`.
+    """The cosine contrastive loss, `user [b, (K,) d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`, or histories.
 
         l = 1 - cos(u, v_positive) + weight * mean_k max(0, cos(u, v_k) - margin)
 
@@ -34,14 +34,16 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "ccl")
         negative_mask, user = extra.get("negative_mask"), unit(user)
+        paired = extra.get("paired_user")
         excess = jax.nn.relu(dots(user, unit(negatives)) - margin)
         number = excess.shape[0]
         if negative_mask is not None:
             excess = jnp.where(negative_mask.T, 0, excess)
             number = jnp.maximum(1, jnp.sum(~negative_mask, 1)).astype(excess.dtype)
-        return 1 - paired_dots(user, unit(positive)) + weight * jnp.sum(excess, 0) / number
+        of_negatives = per_positive(weight * jnp.sum(excess, 0) / number, extra.get("slots"))
+        return 1 - paired_dots(user if paired is None else unit(paired), unit(positive)) + of_negatives
 
-    return loss
+    return mark_loss(loss, histories=True)
 
 
 def directau(gamma: float = 1.0) -> Loss:

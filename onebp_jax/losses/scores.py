@@ -34,7 +34,12 @@ def check_negatives(negatives: Array, name: str) -> None:
 
 
 def scores(
-    user: Array, positive: Array, negatives: Array, temperature: float, negative_mask: Array | None = None
+    user: Array,
+    positive: Array,
+    negatives: Array,
+    temperature: float,
+    negative_mask: Array | None = None,
+    paired_user: Array | None = None,
 ) -> tuple[Array, Array]:
     """Dot products over the temperature, in full float32 on any device.
 
@@ -44,15 +49,21 @@ def scores(
       negatives: `f32[b, k, d]`, or `f32[k, d]` shared by every row.
       temperature: divides the products.
       negative_mask: `bool[b, k]`, true for negatives that do not count; their score is `HIDDEN`.
+      paired_user: the user of each positive, where a batch holds histories and there are more positives than users.
 
     Returns:
       `(f32[b], f32[k, b])`: the scores of the positives and of the negatives, with one *column* per row of the batch.
     """
-    of_positive = paired_dots(user, positive) / temperature
+    of_positive = paired_dots(user if paired_user is None else paired_user, positive) / temperature
     of_negatives = dots(user, negatives) / temperature
     if negative_mask is not None:
         of_negatives = jnp.where(negative_mask.T, HIDDEN, of_negatives)
     return of_positive, of_negatives
+
+
+def per_positive(of_users: Array, slots: Array | None) -> Array:
+    """One number per user, `f32[b]`, for each positive: `f32[p]` where a batch holds histories, else the same."""
+    return of_users if slots is None else of_users.at[slots].get(mode="clip")
 
 
 def columns(of_negatives: Array) -> Array:

@@ -14,7 +14,7 @@ from onebp_jax import encoders, losses, samplers, updaters
 from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines
 from onebp_jax.methods.baselines import MAX_BYTES, Baseline
-from onebp_jax.methods.parts import average, by_gradient, checked_weight, compose, feature_towers, in_front, projected
+from onebp_jax.methods.parts import average, by_gradient, checked_weight, compose, feature_towers, histories, in_front, projected
 from onebp_jax.types import Method
 
 
@@ -31,6 +31,13 @@ def twobp(config) -> Method:
 def user_only(config) -> Method:
     """The reverse: the user tower learns by gradients, each item is a moving average of its users (Table 3)."""
     return compose(config, item=average(config))
+
+
+def onebp_history(
+    config, *, damping: float = 0.0, through: bool = True, leave_one_out: bool = False, row_loss: str = "infonce"
+) -> Method:
+    """OneBP at its limit: each user is the sum of the history's current item vectors; a batch holds whole histories."""
+    return histories(config, encoders.aggregate(config.dim, damping, through, leave_one_out), row_loss)
 
 
 # Encoders.
@@ -250,7 +257,7 @@ def ease(config, *, ease_l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Basel
     return baselines.ease(ease_l2, max_bytes)
 
 
-_PAPER = (onebp, twobp, user_only)
+_PAPER = (onebp, twobp, user_only, onebp_history)
 _ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
 _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)

@@ -21,6 +21,7 @@ from onebp_jax.updaters import (
     ball,
     chain,
     constrained,
+    cosine_decay,
     gradient,
     moving_average,
     nearest_interest,
@@ -76,8 +77,10 @@ def transform(config):
     """The optax transformation that `config.transform` names or makes."""
     tx = config.transform
     if callable(tx):
-        return call_user_function(f"transform={callable_id(tx)}", optax.GradientTransformation, tx, config)
-    return named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
+        tx = call_user_function(f"transform={callable_id(tx)}", optax.GradientTransformation, tx, config)
+    else:
+        tx = named("transform", tx, TRANSFORMS)(config.learning_rate, config.l2)
+    return cosine_decay(tx, config.decay_epochs) if config.decay_epochs else tx
 
 
 def parameter_transform(config):
@@ -113,6 +116,30 @@ def checked_weight(option: str, weight: float) -> float:
     """The weight of a penalty that an option gives, under the name of the option; raises ValueError if it is none."""
     check_not_negative(option, weight)
     return weight
+
+
+ROW_LOSSES = ("infonce", "ccl")
+
+
+def histories(config, encoder: Encoder, loss: str) -> Method:
+    """A method of an encoder that aggregates histories: users have no updater, a batch shares its negatives.
+
+    Args:
+      loss: "infonce" or "ccl". Without `shared_negatives` the negatives are the whole catalogue.
+    """
+    if loss not in ROW_LOSSES:
+        raise UserError(
+            f"options.row_loss={loss!r}: expected one of {', '.join(ROW_LOSSES)}{nearest(loss, ROW_LOSSES)}"
+        )
+    sampler = own_or_shared(config) if config.shared_negatives else samplers.full_catalogue()
+    return Method(
+        encoder,
+        sampler,
+        losses.infonce(config.temperature, whole_catalogue=True) if loss == "infonce" else losses.ccl(),
+        chain(),
+        by_gradient(config),
+        epoch_unit="history",
+    )
 
 
 READINGS = ("layer0", "output", "prestep")

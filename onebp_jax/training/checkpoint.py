@@ -51,10 +51,11 @@ def _manager(folder: Path, alone: bool = False) -> ocp.CheckpointManager:
 
 def _arrays(run: Run) -> dict:
     """The arrays of a run that are saved: all but the root key, which the configuration gives again."""
-    more = [name for name in _OPTIONAL if jax.tree.leaves(getattr(run.state, name))]
-    return {_SAVED_AS.get(name, name): getattr(run.state, name) for name in (*_FIELDS, *more)} | {
-        "best": list(run.best)
-    }
+    # An array without numbers cannot be saved, and need not be: the rows of users that are made of their histories.
+    full = lambda name: any(leaf.size for leaf in jax.tree.leaves(getattr(run.state, name)))
+    names = [name for name in _FIELDS if full(name) or not jax.tree.leaves(getattr(run.state, name))]
+    names += filter(full, _OPTIONAL)
+    return {_SAVED_AS.get(name, name): getattr(run.state, name) for name in names} | {"best": list(run.best)}
 
 
 @jax.jit

@@ -22,7 +22,7 @@ from absl import logging
 from jax.sharding import PartitionSpec
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import on_host, one_pair_a_user
+from onebp_jax.data.device import for_epochs, on_host
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
 from onebp_jax.data.pairs import item_counts
 from onebp_jax.data.splits import of_some_users
@@ -67,7 +67,7 @@ def make_feed(config, epoch_unit: str, dataset: Dataset | StreamedDataset, layou
     """The feed of a run.
 
     Args:
-      epoch_unit: that of the method, "pair" or "user".
+      epoch_unit: that of the method.
 
     Raises:
       UserError: nothing can be held out, or this method or configuration cannot be streamed.
@@ -84,10 +84,10 @@ def _in_memory(config, epoch_unit: str, dataset: Dataset) -> Feed:
         watched = "validation" if config.validation_fraction else ""
         train, held_out = hold_out(config, dataset) if watched else (train, held_out[:0])
     data = on_host(train, *shape, dataset.user_features, dataset.item_features)
-    if epoch_unit == "user":
-        data = one_pair_a_user(data)
+    data = for_epochs(data, epoch_unit, config.batch_size)
     steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     popularity = item_counts(train, dataset.num_items)
+    data = data.replace(epoch_steps=steps)
     return Feed(data, steps, config.steps_per_call or steps, watched, train, held_out, popularity)
 
 
@@ -105,7 +105,7 @@ def _streamed(config, epoch_unit: str, dataset: StreamedDataset, layout: Layout 
     seen, held_out = split_of(config, dataset, "validation")
     steps = steps_per_epoch(dataset.stream.num_pairs, config.batch_size, config.drop_last)
     return Feed(
-        data=_interactions(dataset),
+        data=_interactions(dataset).replace(epoch_steps=steps),
         epoch_steps=steps,
         call_steps=config.steps_per_call or STREAMED_CALL,
         watched="validation" if len(dataset.validation) else "",

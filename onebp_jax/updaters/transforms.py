@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
@@ -102,6 +103,28 @@ def lion(learning_rate: float, l2: float = 0.0) -> optax.GradientTransformation:
     """Lion with decoupled decay (Chen et al. 2023)."""
     _check(learning_rate, l2)
     return optax.lion(learning_rate, weight_decay=l2)
+
+
+def cosine_decay(tx: optax.GradientTransformation, epochs: float) -> optax.GradientTransformation:
+    """`tx` with a learning rate that falls to zero over so many epochs, along half a cosine, and then stays there.
+
+    The updates of `tx` are scaled by `(1 + cos(pi e / epochs)) / 2`, where `e` is the number of epochs done, a fraction within an
+    epoch. A step of a run passes `epoch=e` to its transformations; without it nothing is scaled.
+
+    Raises:
+      ValueError: a number of epochs that is not positive.
+    """
+    check_positive("decay_epochs", epochs)
+
+    def update(updates, state, params=None, *, epoch=None, **extra):
+        del params, extra
+        if epoch is None:
+            return updates, state
+        share = (1 + jnp.cos(jnp.pi * jnp.minimum(epoch / epochs, 1))) / 2
+        return jax.tree.map(lambda leaf: leaf * share.astype(leaf.dtype), updates), state
+
+    decay = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return optax.chain(tx, decay)
 
 
 TRANSFORMS = {
