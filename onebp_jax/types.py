@@ -246,9 +246,9 @@ class Loss(Protocol):
     positive belongs to (`b` for padding), and `paired_user f32[p, d]`, the user that it is compared with. Then the loss returns
     `f32[p]`.
 
-    The function may have three attributes. `histories` is true if it knows such batches. `geometry` says what vectors it compares, "dot" or "distance"; without it the loss
+    The function may have three attributes. `geometry` says what vectors it compares, "dot" or "distance"; without it the loss
     is taken to suit every encoder. `across_rows` is true if it compares the rows of a batch with each other, so that it cannot
-    be computed from a part of them.
+    be computed from a part of them. `histories` is true if it knows batches of histories.
     """
 
     def __call__(self, user: Array, positive: Array, negatives: Array, **extra: Any) -> Array: ...

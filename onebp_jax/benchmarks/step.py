@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.device import on_host, for_epochs
+from onebp_jax.data.device import for_epochs, on_host
 from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.batches import steps_per_epoch
 from onebp_jax.engine.step import make_step

@@ -87,7 +87,9 @@ def one_history_a_user(data: Interactions, batch_size: int) -> Interactions:
     order = np.argsort([int(f"{place:0{bits}b}"[::-1], 2) for place in range(batch_size)], kind="stable")
     limits = np.append(counts, 0)[strata[order]].max(1)
     return data.replace(
-        user_ids=strata[order].reshape(-1).astype(np.int32), item_ids=np.zeros(0, np.int32), row_limits=tuple(limits.tolist())
+        user_ids=strata[order].reshape(-1).astype(np.int32),
+        item_ids=np.zeros(0, np.int32),
+        row_limits=tuple(limits.tolist()),
     )
 
 

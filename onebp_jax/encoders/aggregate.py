@@ -63,7 +63,9 @@ def aggregate(dim: int, damping: float = 0.0, through: bool = True, leave_one_ou
         del user_ids, item_ids, data, key
         return tables.user, unit_fast_gradient(tables.item)
 
-    def users(items: Array, item_ids: Array, slots: Array, count: int, data: Interactions) -> tuple[Array, Array | None]:
+    def users(
+        items: Array, item_ids: Array, slots: Array, count: int, data: Interactions
+    ) -> tuple[Array, Array | None]:
         messages = items if through else jax.lax.stop_gradient(items)
         messages = messages * data.prepared.weight.at[item_ids].get(mode="clip")[:, None]
         total = jnp.zeros((count, dim)).at[slots].add(messages, mode="drop", indices_are_sorted=True)

@@ -1,21 +1,20 @@
 """The first half of a step: the loss of a batch and its gradients. No table changes here.
 
-Items lie in one array: the positives of the batch first, then the negatives. On several devices each device computes the
-loss of its own rows of the batch (`_Local`); the gradients of all devices are gathered afterwards, in the order of the batch.
+On several devices each device computes the loss of its own rows of the batch (`local.Local`); the gradients of all devices are
+gathered afterwards, in the order of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.engine.batches import pack_histories
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
+from onebp_jax.engine.local import Local, join_items, local_part, read, read_local
 from onebp_jax.ops import geometry
-from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import (
     Array,
     Batch,
@@ -51,59 +50,15 @@ class Gradients(NamedTuple):
     partners: dict[str, Array]
 
 
-class _Local(NamedTuple):
-    """The part of a batch that this device computes, `num_rows` positives of as many users, or of fewer if it holds histories.
-
-    Attributes:
-      batch: its users and positives. item_ids: the positives, then the negatives. valid: `bool[num_rows]`, false for padding.
-      shared: whether all rows have the same negatives.
-      vectors: further shared negatives as vectors, or None. extra: the other fields of `Negatives`, for the loss.
-      slots: `i32[num_rows]`, of histories: which user each positive belongs to. None for pairs.
-    """
-
-    batch: Batch
-    item_ids: Array
-    valid: Array
-    shared: bool
-    vectors: Array | None
-    extra: dict[str, Any]
-    slots: Array | None = None
-
-    @property
-    def num_rows(self) -> int:
-        return self.batch.positive_ids.shape[0]
-
-    def split(self, rows: Array) -> tuple[Array, Array]:
-        """Positives `[num_rows, ...]` and negatives `[num_rows, k, ...]`, or `[k, ...]` if they are shared."""
-        # The transpose of this split is a concatenation. The transpose of two slices would be two padded arrays and their sum.
-        positive, negative = jnp.split(rows, [self.num_rows])
-        return positive, negative if self.shared else negative.reshape(-1, self.num_rows, *rows.shape[1:]).swapaxes(
-            0, 1
-        )
-
-
-def read(
-    encoder: Encoder,
-    tables: Tables,
-    user_ids: Array,
-    item_ids: Array,
-    take: Callable = SINGLE_DEVICE.take,
-    take_items: Callable | None = None,
-) -> Tables:
-    """What `encoder.encode` needs of the tables for these ids: their rows, or all rows, in float32."""
-    if encoder.reads_all_rows:
-        return tables._replace(user=to_float32(tables.user), item=to_float32(tables.item))
-    # A padded id reads the last row; the step masks what is computed from it.
-    return tables._replace(user=take(tables.user, user_ids), item=(take_items or take)(tables.item, item_ids))
-
-
 def view_of(encoder: Encoder, tables: Tables, data: Interactions, take: Callable = SINGLE_DEVICE.take) -> ModelView:
     """The model before the step, for samplers. No gradient flows through it."""
     tables = jax.lax.stop_gradient(tables)
 
     def encode(user_ids: Array, item_ids: Array) -> tuple[Array, Array]:
         if encoder.aggregate is not None:
-            raise ValueError("users that are made of their histories have no scores for a sampler: use shared or full_catalogue")
+            raise ValueError(
+                "users that are made of their histories have no scores for a sampler: use shared or full_catalogue"
+            )
         return encoder.encode(read(encoder, tables, user_ids, item_ids, take), user_ids, item_ids, data, None)
 
     return ModelView(encode, lambda user, item: geometry.score(encoder.geometry, user, item))
@@ -120,8 +75,8 @@ def backward(
 ) -> Gradients:
     """The loss of a batch and its gradients with respect to `towers` and to the encoder's parameters."""
     encoder = method.encoder
-    local = _local_part(batch, negatives, data, collectives, method.epoch_unit == "history")
-    constant = _read_local(encoder, state.tables, local, collectives)
+    local = local_part(batch, negatives, data, collectives, method.epoch_unit == "history")
+    constant = read_local(encoder, state.tables, local, collectives)
     examples = jnp.sum(batch.user_ids < data.num_users, dtype=jnp.int32)
     if local.slots is not None:
         examples = collectives.all_sum(jnp.sum(local.valid, dtype=jnp.int32))
@@ -143,48 +98,7 @@ def backward(
     )
 
 
-def _join_items(positive_ids: Array, negative_ids: Array) -> Array:
-    # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
-    return jnp.concatenate([positive_ids, negative_ids.T.reshape(-1)])
-
-
-def _local_part(
-    batch: Batch, negatives: Negatives, data: Interactions, collectives: Collectives, histories: bool
-) -> _Local:
-    shared = negatives.ids.ndim == 1
-    if histories and not shared:
-        raise ValueError(
-            "a batch of histories needs negatives that it shares: use the sampler shared or full_catalogue, not one that draws "
-            "for each row"
-        )
-    own = Batch(*(collectives.local_shard(ids, 0) for ids in batch))
-    slots = None
-    if histories:
-        slots, positive_ids = pack_histories(own.user_ids, data)
-        own = own._replace(positive_ids=positive_ids)
-    # Shared negatives and their probabilities belong to all rows; the rest has one entry per row.
-    extra = {
-        name: value if value is None or (shared and name == "log_q") else collectives.local_shard(value, 0)
-        for name, value in negatives._asdict().items()
-        if name not in ("ids", "vectors")
-    }
-    own_negatives = negatives.ids if shared else collectives.local_shard(negatives.ids, 0)
-    item_ids = _join_items(own.positive_ids, own_negatives)
-    valid = own.user_ids < data.num_users if slots is None else slots < own.user_ids.shape[0]
-    return _Local(own, item_ids, valid, shared, negatives.vectors, extra, slots)
-
-
-def _read_local(encoder: Encoder, tables: Tables, local: _Local, collectives: Collectives) -> Tables:
-    take_items = collectives.take
-    if local.shared and not collectives.is_single:
-        # Every device asks for the same shared negatives.
-        take_items = lambda table, ids: jnp.concatenate(
-            [collectives.take(table, ids[: local.num_rows]), collectives.take_replicated(table, ids[local.num_rows :])]
-        )
-    return read(encoder, tables, local.batch.user_ids, local.item_ids, collectives.take, take_items)
-
-
-def _loss_per_row(method: Method, rows: Tables, local: _Local, data: Interactions, dropout: Array) -> Array:
+def _loss_per_row(method: Method, rows: Tables, local: Local, data: Interactions, dropout: Array) -> Array:
     """`f32[num_rows]`; raises ValueError for a loss that returns another shape."""
     encoder = method.encoder
     user, item = encoder.encode(rows, local.batch.user_ids, local.item_ids, data, dropout)
@@ -214,11 +128,11 @@ def _loss_per_row(method: Method, rows: Tables, local: _Local, data: Interaction
 def _touched_ids(encoder: Encoder, constant: Tables, batch: Batch, negatives: Negatives) -> dict[str, Array]:
     if encoder.reads_all_rows:
         return {tower: jnp.arange(getattr(constant, tower).shape[0], dtype=jnp.int32) for tower in TOWERS}
-    return {"user": batch.user_ids, "item": _join_items(batch.positive_ids, negatives.ids)}
+    return {"user": batch.user_ids, "item": join_items(batch.positive_ids, negatives.ids)}
 
 
 def _of_whole_batch(
-    grads: dict[str, Tree], local: _Local, reads_all_rows: bool, collectives: Collectives
+    grads: dict[str, Tree], local: Local, reads_all_rows: bool, collectives: Collectives
 ) -> dict[str, Tree]:
     """The gradients of all devices, in the order in which a single device has them."""
     if collectives.is_single:
