@@ -143,7 +143,9 @@ GROUPS: dict[str, dict[str, Field]] = {
         ),
         "row_counts": Field(False, true_or_false, "With optimizer=rowwise: every row counts its own steps."),
         "learning_rate": Field(5e-4, number(0, above=True), "The learning rate."),
-        "decay_epochs": Field(0, whole(0), "Above 0: the learning rate falls to 0 over so many epochs, along a cosine."),
+        "decay_epochs": Field(
+            0, whole(0), "Above 0: the learning rate falls to 0 over so many epochs, along a cosine."
+        ),
         "l2": Field(1e-5, number(0), "The weight of the L2 penalty; coupled, unless the transform says otherwise."),
     },
     "Training": {

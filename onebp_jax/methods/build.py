@@ -31,7 +31,15 @@ _FIELDS = (
     "transform",
     "row_counts",
 )
-_FIELDS += ("learning_rate", "l2", "num_negatives", "shared_negatives", "negative_alpha", "hide_touched")
+_FIELDS += (
+    "learning_rate",
+    "decay_epochs",
+    "l2",
+    "num_negatives",
+    "shared_negatives",
+    "negative_alpha",
+    "hide_touched",
+)
 
 
 def build_method(config) -> Method | Baseline:

@@ -9,7 +9,7 @@ from onebp_jax.updaters.nearest_interest import nearest_interest
 from onebp_jax.updaters.penalties import covariance, dcrs
 from onebp_jax.updaters.rowwise import rowwise
 from onebp_jax.updaters.target import with_target
-from onebp_jax.updaters.transforms import TRANSFORMS, adam, scale_by_row_adagrad, scale_by_row_adam
+from onebp_jax.updaters.transforms import TRANSFORMS, adam, cosine_decay, scale_by_row_adagrad, scale_by_row_adam
 
 __all__ = [
     "DUPLICATE_RULES",
@@ -18,6 +18,7 @@ __all__ = [
     "ball",
     "chain",
     "constrained",
+    "cosine_decay",
     "covariance",
     "dcrs",
     "gradient",
