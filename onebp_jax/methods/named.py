@@ -14,13 +14,13 @@ from onebp_jax import encoders, losses, samplers, updaters
 from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines
 from onebp_jax.methods.baselines import MAX_BYTES, Baseline
+from onebp_jax.methods.histories import histories
 from onebp_jax.methods.parts import (
     average,
     by_gradient,
     checked_weight,
     compose,
     feature_towers,
-    histories,
     in_front,
     projected,
 )

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from onebp_jax.types import Signal
-from onebp_jax.updaters import TRANSFORMS, gradient, rowwise
+from onebp_jax.updaters import TRANSFORMS, cosine_decay, gradient, rowwise
 
 ROWS, DIM, COUNT, RATE = 6, 4, 9, 0.05
 every_way = pytest.mark.parametrize("make", [gradient, rowwise])
@@ -95,3 +95,17 @@ def test_bad_coefficients_are_refused(make):
         make(float("nan"))
     with pytest.raises(ValueError, match="l2 must be zero or a positive number, got -1"):
         make(0.1, -1)
+
+
+@every_way
+def test_the_rate_falls_along_a_cosine_to_zero(make):
+    updater = make(cosine_decay(optax.sgd(0.1), 4))
+    table, moved = jnp.ones((3, 2)), []
+    state = updater.init(table)
+    for epoch in (0, 1, 2, 3.5, 4, 9, None):
+        extra = {} if epoch is None else {"epoch": jnp.float32(epoch)}
+        new, state = updater.update(Signal(jnp.array([0, 2]), jnp.ones((2, 2)), None), state, table, **extra)
+        moved.append(float(table[0, 0] - new[0, 0]))
+        table = new
+    shares = [1, 0.853553, 0.5, 0.038060, 0, 0, 1]
+    np.testing.assert_allclose(moved, 0.1 * np.array(shares), atol=1e-6)

@@ -1,0 +1,33 @@
+"""Methods whose users are made of their histories (`encoders.aggregate`), composed of a configuration."""
+
+from __future__ import annotations
+
+from onebp_jax import losses, samplers
+from onebp_jax.config import nearest
+from onebp_jax.errors import UserError
+from onebp_jax.methods.parts import by_gradient, own_or_shared
+from onebp_jax.types import Encoder, Method
+from onebp_jax.updaters import chain
+
+ROW_LOSSES = ("infonce", "ccl")
+
+
+def histories(config, encoder: Encoder, loss: str) -> Method:
+    """A method of an encoder that aggregates histories: users have no updater, a batch shares its negatives.
+
+    Args:
+      loss: "infonce" or "ccl". Without `shared_negatives` the negatives are the whole catalogue.
+    """
+    if loss not in ROW_LOSSES:
+        raise UserError(
+            f"options.row_loss={loss!r}: expected one of {', '.join(ROW_LOSSES)}{nearest(loss, ROW_LOSSES)}"
+        )
+    sampler = own_or_shared(config) if config.shared_negatives else samplers.full_catalogue()
+    return Method(
+        encoder,
+        sampler,
+        losses.infonce(config.temperature, whole_catalogue=True) if loss == "infonce" else losses.ccl(),
+        chain(),
+        by_gradient(config),
+        epoch_unit="history",
+    )
