@@ -36,6 +36,7 @@ class Local(NamedTuple):
 
     @property
     def num_rows(self) -> int:
+        """The number of positives."""
         return self.batch.positive_ids.shape[0]
 
     def split(self, rows: Array) -> tuple[Array, Array]:
@@ -48,6 +49,7 @@ class Local(NamedTuple):
 
 
 def join_items(positive_ids: Array, negative_ids: Array) -> Array:
+    """`i32[n]`: the positives of a batch, then its negatives, shared or of each row."""
     # Negatives lie column by column: XLA:CPU computes the scores of such a block twice as fast.
     return jnp.concatenate([positive_ids, negative_ids.T.reshape(-1)])
 
@@ -55,6 +57,7 @@ def join_items(positive_ids: Array, negative_ids: Array) -> Array:
 def local_part(
     batch: Batch, negatives: Negatives, data: Interactions, collectives: Collectives, histories: bool
 ) -> Local:
+    """The part of a batch that this device computes. Raises ValueError for histories with negatives for each row."""
     shared = negatives.ids.ndim == 1
     if histories and not shared:
         raise ValueError(
@@ -94,6 +97,7 @@ def read(
 
 
 def read_local(encoder: Encoder, tables: Tables, local: Local, collectives: Collectives) -> Tables:
+    """`read` for this device's part of a batch."""
     take_items = collectives.take
     if local.shared and not collectives.is_single:
         # Every device asks for the same shared negatives.

@@ -2,7 +2,7 @@
 
 from onebp_jax.losses.buir import buir
 from onebp_jax.losses.debiased import dcl, hcl
-from onebp_jax.losses.infonce import bpr, infonce, sampled_softmax
+from onebp_jax.losses.infonce import bpr, catalogue_softmax, infonce, sampled_softmax
 from onebp_jax.losses.metric import cml, dpcml
 from onebp_jax.losses.modern import ccl, directau
 from onebp_jax.losses.sfcml import sfcml
@@ -11,6 +11,7 @@ from onebp_jax.losses.wrappers import repel, with_l2
 __all__ = [
     "bpr",
     "buir",
+    "catalogue_softmax",
     "ccl",
     "cml",
     "dcl",

@@ -21,16 +21,8 @@ from onebp_jax.ops.checks import check_positive
 from onebp_jax.types import Array, Loss
 
 
-def infonce(temperature: float = 1.0, whole_catalogue: bool = False) -> Loss:
-    """The InfoNCE loss of each row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`.
-
-    It knows batches of histories: then each of `p` positives is compared with the negatives of its user, `-> [p]`.
-
-    Args:
-      temperature: divides the scores.
-      whole_catalogue: whether the negatives stand for all items: each weighs `1 / (k q_j)`, or `N / k` if they are uniform, and
-        the positive 1. So the loss estimates the one over the whole catalogue, whatever `k`.
-    """
+def infonce(temperature: float = 1.0) -> Loss:
+    """The InfoNCE loss of each row: `user [b, d], positive [b, d], negatives [b, k, d] or [k, d] -> [b]`, or histories."""
     check_positive("temperature", temperature)
 
     @compares("dot")
@@ -39,17 +31,35 @@ def infonce(temperature: float = 1.0, whole_catalogue: bool = False) -> Loss:
         of_positive, of_negatives = scores(
             user, positive, negatives, temperature, extra.get("negative_mask"), extra.get("paired_user")
         )
-        log_q, positive_log_q = extra.get("log_q"), extra.get("positive_log_q")
-        if whole_catalogue:
-            number = negatives.shape[-2]
-            log_q = jnp.log(number / extra["num_items"]) if log_q is None else log_q + jnp.log(number)
-            of_negatives = of_negatives - (log_q if log_q.ndim == 0 else columns(log_q))
-        elif log_q is not None:
-            of_negatives = of_negatives - columns(log_q)
-        if positive_log_q is not None and not whole_catalogue:
-            of_positive = of_positive - positive_log_q
+        if extra.get("log_q") is not None:
+            of_negatives = of_negatives - columns(extra["log_q"])
+        if extra.get("positive_log_q") is not None:
+            of_positive = of_positive - extra["positive_log_q"]
         of_all = per_positive(jax.nn.logsumexp(of_negatives, axis=0), extra.get("slots"))
         return jax.nn.softplus(of_all - of_positive)
+
+    return mark_loss(loss, histories=True)
+
+
+def catalogue_softmax(temperature: float = 1.0) -> Loss:
+    """InfoNCE whose negatives stand for the whole catalogue; arguments and shapes as in `infonce`.
+
+    A negative of probability `q_j` weighs `1 / (k q_j)`, one of `k` uniform ones `N / k`, and the positive 1. So the loss is an
+    estimate of the one against all items, whatever `k` is; `infonce` leaves out the constant.
+
+    Source: Bengio and Senecal 2008.
+    """
+    check_positive("temperature", temperature)
+
+    @compares("dot")
+    def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
+        check_negatives(negatives, "catalogue_softmax")
+        of_positive, of_negatives = scores(
+            user, positive, negatives, temperature, extra.get("negative_mask"), extra.get("paired_user")
+        )
+        log_q = -jnp.log(extra["num_items"]) if extra.get("log_q") is None else columns(extra["log_q"])
+        of_all = jax.nn.logsumexp(of_negatives - log_q, axis=0) - jnp.log(negatives.shape[-2])
+        return jax.nn.softplus(per_positive(of_all, extra.get("slots")) - of_positive)
 
     return mark_loss(loss, histories=True)
 

@@ -26,7 +26,7 @@ def histories(config, encoder: Encoder, loss: str) -> Method:
     return Method(
         encoder,
         sampler,
-        losses.infonce(config.temperature, whole_catalogue=True) if loss == "infonce" else losses.ccl(),
+        losses.catalogue_softmax(config.temperature) if loss == "infonce" else losses.ccl(),
         chain(),
         by_gradient(config),
         epoch_unit="history",

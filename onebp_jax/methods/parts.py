@@ -198,6 +198,7 @@ LOSSES = {
     "infonce": lambda c: losses.infonce(c.temperature),
     "bpr": lambda c: losses.bpr(c.temperature),
     "bpr_l2": lambda c: losses.with_l2(losses.bpr(c.temperature), 1e-4),  # as LightGCN is trained
+    "catalogue_softmax": lambda c: losses.catalogue_softmax(c.temperature),
     "sampled_softmax": lambda c: losses.sampled_softmax(c.temperature),
     "dcl": lambda c: losses.dcl(temperature=c.temperature),
     "hcl": lambda c: losses.hcl(temperature=c.temperature),

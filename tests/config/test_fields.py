@@ -28,7 +28,7 @@ ZERO_IS_GOOD |= {
     "membership_bytes",
     "validation_fraction",
 }
-ZERO_IS_GOOD |= {"min_user_items", "min_item_users"}
+ZERO_IS_GOOD |= {"min_user_items", "min_item_users", "decay_epochs"}
 TOO_LARGE = {"beta": 1.01, "test_fraction": 0.95, "validation_fraction": 1, "seed": 2**32}
 BAD = [math.nan, math.inf, -math.inf, -1, -0.5, True, False, "3", "", None, [1], 1j]
 

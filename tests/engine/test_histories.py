@@ -130,7 +130,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_is_the_gradient_of_the_loss_over_whole_histories(case):
     kind, options = CASES[case]
-    loss = losses.ccl() if kind == "ccl" else losses.infonce(0.5, whole_catalogue=True)
+    loss = losses.ccl() if kind == "ccl" else losses.catalogue_softmax(0.5)
     data = interactions()
     init, step = make_step(method_of(loss, samplers.full_catalogue(), optax.sgd(1.0), **options))
     state, device = init(jax.random.key(1), data)
@@ -149,7 +149,7 @@ def test_a_step_is_the_gradient_of_the_loss_over_whole_histories(case):
 
 def test_sampled_negatives_estimate_the_loss_over_the_whole_catalogue():
     data, users = interactions(untouched=None), jnp.array([0, 5, 2, 11])  # popularity draws no untouched item
-    loss = losses.infonce(0.5, whole_catalogue=True)
+    loss = losses.catalogue_softmax(0.5)
     found = {}
     for name, sampler in {
         "all": samplers.full_catalogue(),
