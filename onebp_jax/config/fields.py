@@ -10,7 +10,6 @@ from typing import NamedTuple
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from onebp_jax.config.callables import callable_id
 from onebp_jax.config.options import OPTIONS, check_options
 from onebp_jax.config.rules import (
     Rule,
@@ -234,20 +233,3 @@ def _check_streamed(config: ml_collections.ConfigDict) -> None:
                 f"stream_window={config.stream_window}: {name}={config[name]!r} is for data in memory; expected "
                 f"{' or '.join(map(repr, good))}, or stream_window=0"
             )
-
-
-def as_plain(config: ml_collections.ConfigDict) -> dict:
-    """The configuration as JSON-able values: functions as `callables.callable_id` names them, and only the given options.
-
-    So a run folder stays valid when a later version has more options.
-    """
-
-    def plain(value):
-        if isinstance(value, ml_collections.ConfigDict | dict):
-            return {key: plain(inner) for key, inner in value.items()}
-        return callable_id(value) if callable(value) else value
-
-    given = {name: plain(value) for name, value in config.items()}
-    if "options" in given:
-        given["options"] = {name: value for name, value in given["options"].items() if value is not None}
-    return given

@@ -190,7 +190,7 @@ REAL = [
     ("lightgcn", "none", "directau", "gradient", "gradient"),
     ("lightgcn", "uniform", "bpr_l2", "gradient", "gradient"),
     ("multi_interest", "bayesian", "ccl", "in_ball", "gradient"),
-    ("ngcf", "shared", "infonce", "moving_average", "gradient"),
+    ("ngcf", "shared", "catalogue_softmax", "moving_average", "gradient"),
     ("features", "in_batch", "infonce", "gradient", "moving_average"),
 ]
 
