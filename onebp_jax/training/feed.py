@@ -29,7 +29,8 @@ from onebp_jax.data.splits import of_some_users
 from onebp_jax.data.stream import epoch_batches
 from onebp_jax.data.streamed import StreamedDataset, check_fits
 from onebp_jax.engine.batches import steps_per_epoch
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, as_user_error
+from onebp_jax.ops.csr import need_rows
 from onebp_jax.parallel import Layout, process_slice
 from onebp_jax.types import Batch, Interactions
 
@@ -103,17 +104,24 @@ def _streamed(config, epoch_unit: str, dataset: StreamedDataset, layout: Layout 
     # Now, not after the training.
     check_fits(dataset, np.unique(of_some_users(dataset.test, config.eval_users, config.seed)[:, 0]))
     seen, held_out = split_of(config, dataset, "validation")
-    steps = steps_per_epoch(dataset.stream.num_pairs, config.batch_size, config.drop_last)
+    data, num_pairs, made = _interactions(dataset), dataset.stream.num_pairs, {}
+    if epoch_unit == "history":
+        # The index of what users touched is all that such a run needs; the device makes its batches.
+        as_user_error(need_rows)(data)
+        data = for_epochs(data, epoch_unit, config.batch_size)
+        num_pairs = data.num_pairs
+    steps = steps_per_epoch(num_pairs, config.batch_size, config.drop_last)
+    if epoch_unit == "pair":
+        made = {"batch_form": _batch_form(config, layout), "batches": _batches(config, dataset, steps, layout)}
     return Feed(
-        data=_interactions(dataset).replace(epoch_steps=steps),
+        data=data.replace(epoch_steps=steps),
         epoch_steps=steps,
         call_steps=config.steps_per_call or STREAMED_CALL,
         watched="validation" if len(dataset.validation) else "",
         seen=seen,
         held_out=held_out,
         popularity=dataset.item_counts,
-        batch_form=_batch_form(config, layout),
-        batches=_batches(config, dataset, steps, layout),
+        **made,
     )
 
 

@@ -18,9 +18,9 @@ _MARKS = {
 def check_kind(workdir: Path, kind: str) -> None:
     """Raises `UserError` for a folder that is not of this kind ("one run", "a comparison", ..) but of another one."""
     marks = {known: next(workdir.glob(pattern), None) for known, pattern in _MARKS.items()}
-    other = next((known for known, mark in marks.items() if mark), None)
-    if other and not marks[kind]:
-        mark = marks[other].relative_to(workdir)
+    other, mark = next(((known, mark) for known, mark in marks.items() if mark), (None, None))
+    if mark and not marks[kind]:
         raise UserError(
-            f"workdir={workdir}: it is the folder of {other} (it holds {mark}); nothing was touched, use another folder"
+            f"workdir={workdir}: it is the folder of {other} (it holds {mark.relative_to(workdir)}); nothing was touched, use "
+            "another folder"
         )

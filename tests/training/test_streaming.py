@@ -367,3 +367,22 @@ def test_bad_input_is_one_line_and_status_2(folder, tmp_path, name):
     )
     assert_one_line(process, 2, *BAD[name][1])
     assert not (tmp_path / "run").exists()
+
+
+# Users made of their histories: the index of what users touched is all that such a run reads.
+
+
+def test_histories_come_from_the_index(dataset, tmp_path):
+    found = train(small(method="onebp_history", normalize=False), dataset, tmp_path / "run")
+    assert found["metrics"]["NDCG@20"] > 0 and found["epochs_done"] == 3
+    alone, run = prepared(dataset, method="onebp_history")
+    assert alone.epoch_steps == 2, "80 users in batches of 64"
+    pieces = advanced(alone, run, 1, 1, 2)
+    whole, run = prepared(dataset, method="onebp_history")
+    assert_same(pieces.state.item, advanced(whole, run, 2, 2).state.item)
+
+
+def test_histories_without_the_index_are_refused(folder, tmp_path):
+    config = small(method="onebp_history")
+    message = message_of(train, config, load_streamed(folder, NONE), tmp_path / "run")
+    assert "raise membership_bytes" in message
