@@ -54,6 +54,11 @@ UNTRAINED = {
         "options.similarity": ("cosine", "jaccard"),
     },
     "ease": {"options.ease_l2": Range(10.0, 3000.0, log=True)},
+    "spectral": {
+        "dim": Range(16, 256, log=True),
+        "options.item_power": Range(0.2, 0.6),
+        "options.response": (0.0, 0.25, 0.5),
+    },
 }
 
 

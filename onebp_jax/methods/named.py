@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from onebp_jax import encoders, losses, samplers, updaters
 from onebp_jax.errors import UserError
-from onebp_jax.methods import baselines
+from onebp_jax.methods import baselines, factors
 from onebp_jax.methods.baselines import MAX_BYTES, Baseline
 from onebp_jax.methods.histories import histories
 from onebp_jax.methods.parts import (
@@ -266,9 +266,14 @@ def ease(config, *, ease_l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Basel
     return baselines.ease(ease_l2, max_bytes)
 
 
+def spectral(config, *, item_power: float = 0.5, response: float = 0.0, iterations: int = 4) -> Baseline:
+    """Singular vectors of the normalised interactions, dim of them: the low-pass of GF-CF (Shen et al. 2021); no training."""
+    return factors.spectral(config.dim, item_power, response, iterations, config.seed)
+
+
 _PAPER = (onebp, twobp, user_only, onebp_history)
 _ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
 _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)
-_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease)
+_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease, spectral)
 NAMED = {function.__name__: function for function in (*_PAPER, *_ENCODERS, *_SAMPLERS, *_LOSSES, *_OTHERS)}

@@ -17,6 +17,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method, options_of
+from onebp_jax.methods.factors import spectral
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Batch, Method, Signal
 from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
@@ -25,7 +26,7 @@ DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
 MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
-UNTRAINED = ("popularity", "itemknn", "ease")
+UNTRAINED = ("popularity", "itemknn", "ease", "spectral")
 
 
 def config_of(method, **fields):
@@ -103,10 +104,12 @@ def test_learning_rate_and_decay_reach_the_gradient_steps(name, tower):
         ("itemknn", {"similarity": "jaccard"}, baselines.item_knn(similarity="jaccard")),
         ("ease", {}, baselines.ease()),
         ("ease", {"ease_l2": 2.0}, baselines.ease(2.0)),
+        ("spectral", {}, spectral(2)),
+        ("spectral", {"item_power": 0.25, "response": 1.0, "iterations": 1}, spectral(2, 0.25, 1.0, 1)),
     ],
 )
 def test_options_reach_the_methods_without_training(name, given, expected):
-    config = config_of(name)
+    config = config_of(name, dim=2)
     config.options.update(given)
     built = build_method(config)
     assert isinstance(built, Baseline)
