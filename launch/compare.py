@@ -23,6 +23,9 @@ _METHODS = flags.DEFINE_list(
     "methods", "onebp,twobp,popularity", "Rows of the table: METHOD or METHOD:FIELD=VALUE, comma separated."
 )
 _SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of each row, comma separated.")
+_LATER = program.define_path(
+    "later", "Also measure on these later interactions, a file as --config.dataset, of users and items of the data."
+)
 _OUT = program.define_path("out", "Also write the table to this Markdown file.")
 
 
@@ -34,7 +37,12 @@ def main() -> None:
     seeds = [int(seed) for seed in _SEEDS.value]
     program.check_out(_OUT.value)
     layout = devices.layout()
-    text = compare(config, program.load_data(config, flags.FLAGS.data_dir), workdir, _METHODS.value, seeds, layout)
+    dataset, later = program.load_data(config, flags.FLAGS.data_dir), None
+    if _LATER.value:
+        fields = {"dataset": _LATER.value, "split": "none", "min_user_items": 0, "min_item_users": 0}
+        (more := config.copy_and_resolve_references()).update(fields)
+        later = program.load_data(more, flags.FLAGS.data_dir)
+    text = compare(config, dataset, workdir, _METHODS.value, seeds, layout, later=later)
     print("\n" + text)
     if _OUT.value:
         run_folder.write_atomically(Path(_OUT.value), lambda file: file.write((text + "\n").encode()))

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config, nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
+from onebp_jax.evaluation.measure import measure
 from onebp_jax.experiments import report
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
+from onebp_jax.training import run_folder
 from onebp_jax.training.feed import make_feed
 from onebp_jax.training.folder_kinds import check_kind
+from onebp_jax.training.run_data import all_pairs, with_pairs_of
 from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
@@ -111,18 +115,25 @@ def compare(
     seeds: Sequence[int],
     layout=None,
     say=print,
+    later: Dataset | None = None,
 ) -> str:
-    """Trains each variant with each seed in `workdir/VARIANT-seedS` (a finished run is read back); returns Markdown."""
+    """Trains each variant with each seed in `workdir/VARIANT-seedS` (a finished run is read back); returns Markdown.
+
+    Args:
+      config, dataset, layout: as for `train`. specs: as for `variant`.
+      later: interactions that no run has seen; the vectors of all runs are measured on those of them that `dataset` has not.
+    """
     for what, given in (("methods", specs), ("seeds", seeds)):
         if not given or len(set(given)) < len(given):
             raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
     if not config.read_test:
         raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
+    after = _new_pairs(dataset, later) if later else None
     check_kind(workdir, "a comparison")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
-    rows, timing = [], []
+    rows, timing, on_later = [], [], []
     for spec in specs:
         row, results = _row(spec, configs[spec][0]), []
         for one in configs[spec]:
@@ -130,11 +141,33 @@ def compare(
             results.append(train(one, dataset, folder(spec, one.seed), layout))
         rows.append((row, [result["metrics"] for result in results]))
         timing.append((row, [_timing(result) for result in results]))
+        if after:
+            runs = [run_folder.read_run(folder(spec, seed)) for seed in seeds]
+            found = [measure(after, after.train, after.test, run.user, run.item) for run in runs]
+            on_later.append((row, found))
     first = f"{config.dataset} ({dataset.split}), protocol {config.protocol}: {protocols.SELECTION[config.protocol]}."
     count = f"{len(seeds)} seeds, mean ± sd." if len(seeds) > 1 else f"1 seed ({seeds[0]})."
-    return "\n".join(
-        [f"{first} {count}\n", report.table(rows), "", report.table(timing, tuple(timing[0][1][0]), digits=2)]
-    )
+    lines = [f"{first} {count}\n", report.table(rows), "", report.table(timing, tuple(timing[0][1][0]), digits=2)]
+    if after:
+        users = len(np.unique(after.test[:, 0]))
+        lines += [
+            "",
+            f"On {len(after.test)} later pairs of {users} users ({after.name}), without all pairs of the data:\n",
+        ]
+        lines.append(report.table(on_later))
+    return "\n".join(lines)
+
+
+def _new_pairs(dataset: Dataset | StreamedDataset, later: Dataset) -> Dataset:
+    """The data set with all its pairs as the train part, and what only `later` has as the test part."""
+    if not isinstance(dataset, Dataset):
+        raise UserError(f"later={later.name}: expected stream_window=0, it needs all pairs in memory")
+    after = with_pairs_of(all_pairs(dataset), later)
+    if not len(after.test):
+        raise UserError(
+            f"later={later.name}: it has no new pair of users and items that {dataset.name} has; give later data"
+        )
+    return after
 
 
 def _row(spec: str, config) -> str:

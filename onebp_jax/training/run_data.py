@@ -93,13 +93,13 @@ def places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     """The data set of a run, in which other data take the place of the test part.
 
-    The test part is all pairs of `other` that the run was not trained on. Pairs of users or items that the run does not know
-    are left out, which is said.
+    The test part is all pairs of `other` that the run was not trained on. Pairs of items that the run does not know, or of users
+    without a training pair, are left out, which is said.
     """
     pairs = np.concatenate([other.train, other.test])
     rows = [places(getattr(own, f"{tower}_ids"), getattr(other, f"{tower}_ids")) for tower in ("user", "item")]
     mapped = np.stack([known[column] for known, column in zip(rows, pairs.T, strict=True)], 1).astype(np.int32)
-    known = (mapped >= 0).all(axis=1)
+    known = (mapped >= 0).all(axis=1) & np.isin(mapped[:, 0], own.train[:, 0])
     trained = np.isin(pair_keys(mapped), pair_keys(own.train)) & known
     logging.warning(
         "%s: of %d pairs, the run was trained on %d; %d are of users or items that it does not know, and are left out",

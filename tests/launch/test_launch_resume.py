@@ -18,6 +18,7 @@ LONG = (
     "--config.steps_per_call=3",
     "--config.checkpoint_seconds=0",
     "--config.patience=0",
+    "--config.refit=True",
 )
 
 
@@ -28,11 +29,15 @@ def uninterrupted(tmp_path_factory) -> Path:
     return workdir
 
 
-def start_and_signal(workdir: Path, number: int, delay: float) -> Started:
-    """Starts the long run, waits for its first checkpoint and a little more, and sends it a signal."""
+def start_and_signal(workdir: Path, number: int, delay: float, phase: str = ".") -> Started:
+    """Starts the long run, waits for the first checkpoint of a phase and a little more, and sends it a signal."""
     process = start("train", *LONG, f"--workdir={workdir}", **READS_COMPILED)
     deadline = time.monotonic() + 240
-    while not list(workdir.glob("checkpoints/[0-9]*")) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not list((workdir / phase).glob("checkpoints/[0-9]*"))
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     time.sleep(delay)
     process.send_signal(number)
@@ -46,6 +51,14 @@ def test_kill_9_at_a_random_moment_and_resume(uninterrupted, tmp_path, trial):
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     again = run("train", *LONG, f"--workdir={tmp_path / 'run'}", cold=True)
     assert again.returncode == 0, again.stderr
+    assert_ends_as(uninterrupted, tmp_path / "run")
+
+
+def test_kill_9_while_it_is_refitted_and_resume(uninterrupted, tmp_path):
+    process = start_and_signal(tmp_path / "run", signal.SIGKILL, 0, "refit")
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert (tmp_path / "run" / "refit" / "checkpoints").exists() and not (tmp_path / "run" / "result.json").exists()
+    assert run("train", *LONG, f"--workdir={tmp_path / 'run'}").returncode == 0
     assert_ends_as(uninterrupted, tmp_path / "run")
 
 
@@ -64,7 +77,7 @@ def assert_ends_as(one: Path, other: Path) -> None:
         np.testing.assert_array_equal(a, b)
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
     for result in results:
-        del result["seconds"]
+        del result["seconds"], result["refit"]["seconds"]
     assert results[0] == results[1]
     counts = [len((folder / "metrics.jsonl").read_text().splitlines()) for folder in (one, other)]
     assert counts[0] == counts[1] == 12

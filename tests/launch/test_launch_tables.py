@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import jax
+import numpy as np
 import pytest
 from support.programs import SMALL, assert_one_line, run
 
@@ -129,3 +130,22 @@ def test_a_row_that_does_not_fit_is_refused_before_the_first_is_trained(last, de
     with pytest.raises(UserError, match=words):
         compare(config, dataset, tmp_path / "runs", ["onebp", last], [0, 1], layout, said.append)
     assert not said and not (tmp_path / "runs").exists()
+
+
+def test_compare_measures_on_later_interactions_too(tmp_path):
+    random = np.random.default_rng(0)
+    users, items = np.divmod(random.choice(40 * 30, 600, replace=False), 30)
+    for name, part in {"first.csv": slice(0, 500), "last.csv": slice(500, 600)}.items():
+        rows = [f"{user},{item}\n" for user, item in zip(users[part], items[part], strict=True)]
+        (tmp_path / name).write_text("user,item\n" + "".join([*rows, "new,1\n"] if name == "last.csv" else rows))
+    data = ("--config=quickstart", f"--config.dataset={tmp_path / 'first.csv'}", "--methods=popularity,itemknn")
+    process = run("compare", *data, f"--workdir={tmp_path / 'runs'}", f"--later={tmp_path / 'last.csv'}")
+    assert process.returncode == 0, process.stderr
+    known, text = set(users[:500]), process.stdout.split("\nOn ")
+    count = sum(user in known for user in users[500:])
+    assert (
+        text[1].startswith(f"{count} later pairs of {len(known & set(users[500:]))} users") and "| itemknn" in text[1]
+    )
+    assert "1 are of users or items that it does not know" in process.stderr
+    again = run("compare", *data, f"--workdir={tmp_path / 'runs'}", f"--later={tmp_path / 'first.csv'}")
+    assert_one_line(again, 2, f"--later={tmp_path / 'first.csv'}: it has no new pair")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from onebp_jax import serving
 from onebp_jax.config import check_config, default_config
 from onebp_jax.data import Dataset, generate
 from onebp_jax.errors import UserError
+from onebp_jax.parallel import make_layout
 from onebp_jax.training import loop, run_folder, runner
 from onebp_jax.training.run_data import all_pairs
 from onebp_jax.training.train import train
@@ -101,6 +103,16 @@ def test_a_refit_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
     assert ours[:4] == theirs[:4]
 
 
+@pytest.mark.parametrize("spread", ["replicated", "sharded"])
+def test_a_refit_on_several_devices_is_that_of_one(refitted, dataset, tmp_path, spread):
+    layout = make_layout("shard_map", jax.devices()[:2], spread)
+    result = train(small(refit=True), dataset, tmp_path, layout)
+    one = run_folder.read_run(refitted)
+    assert result["epoch"] == one.result["epoch"] and result["refit"]["says"] == one.result["refit"]["says"]
+    for name, vectors in {"user": one.user, "item": one.item}.items():
+        np.testing.assert_allclose(getattr(run_folder.read_run(tmp_path), name), vectors, atol=1e-4)
+
+
 def test_a_finished_run_is_refitted_by_the_same_command_with_refit(refitted, dataset, tmp_path):
     train(small(), dataset, tmp_path)
     before = (tmp_path / "checkpoints").stat().st_mtime_ns
@@ -150,13 +162,13 @@ def test_a_refit_needs_an_honest_epoch_and_pairs_in_memory(changes):
 
 
 def test_a_refit_that_cannot_be_is_refused_before_the_first_phase(dataset, tmp_path):
-    # One user has all items but 6 in train and test together, which leaves too few negatives.
-    pairs = np.stack([np.zeros(44, np.int32), np.arange(44, dtype=np.int32)], 1)
-    others = dataset.train[dataset.train[:, 0] > 0]
+    # 20 of 60 users have all items but 6 in train and test together, which leaves too few negatives.
+    pairs = np.stack(np.meshgrid(np.arange(20), np.arange(44), indexing="ij"), -1).astype(np.int32)
+    of_others = lambda part: part[part[:, 0] >= 20]
     greedy = replace(
         dataset,
-        train=np.concatenate([others, pairs[:30]]),
-        test=np.concatenate([dataset.test[dataset.test[:, 0] > 0], pairs[30:]]),
+        train=np.concatenate([of_others(dataset.train), pairs[:, :30].reshape(-1, 2)]),
+        test=np.concatenate([of_others(dataset.test), pairs[:, 30:].reshape(-1, 2)]),
     )
     with pytest.raises(UserError, match="num_negatives=10"):
         train(small(refit=True, num_negatives=10), greedy, tmp_path / "run")
