@@ -59,6 +59,11 @@ UNTRAINED = {
         "options.item_power": Range(0.2, 0.6),
         "options.response": (0.0, 0.25, 0.5),
     },
+    "ials": {
+        "dim": Range(16, 256, log=True),
+        "options.ials_l2": Range(1e-3, 3e-2, log=True),
+        "options.unobserved_weight": Range(0.03, 1.0, log=True),
+    },
 }
 
 

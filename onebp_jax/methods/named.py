@@ -271,9 +271,21 @@ def spectral(config, *, item_power: float = 0.5, response: float = 0.0, iteratio
     return factors.spectral(config.dim, item_power, response, iterations, config.seed)
 
 
+def ials(
+    config,
+    *,
+    ials_l2: float = 0.003,
+    unobserved_weight: float = 0.1,
+    l2_power: float = 1.0,
+    iterations: int = 16,
+) -> Baseline:
+    """iALS: implicit ALS whose L2 penalty grows with frequency (Rendle et al. 2021); no training by gradients."""
+    return factors.ials(config.dim, ials_l2, unobserved_weight, l2_power, iterations, config.seed)
+
+
 _PAPER = (onebp, twobp, user_only, onebp_history)
 _ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
 _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)
-_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease, spectral)
+_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease, spectral, ials)
 NAMED = {function.__name__: function for function in (*_PAPER, *_ENCODERS, *_SAMPLERS, *_LOSSES, *_OTHERS)}

@@ -192,7 +192,7 @@ def test_an_unknown_method_lists_all_with_a_line_each(name, meant):
 @pytest.mark.parametrize("name", methods.NAMED)
 def test_every_named_method_is_built(name):
     built = build_method(with_value("method", name))
-    untrained = name in ("popularity", "itemknn", "ease", "spectral")
+    untrained = name in ("popularity", "itemknn", "ease", "spectral", "ials")
     assert isinstance(built, Baseline if untrained else Method)
 
 

@@ -11,6 +11,7 @@ CASES = {
     "cml": {"beta", "normalize", "temperature"},
     "in_batch": {"beta", "num_negatives"},
     "directau": {"beta", "normalize", "temperature", "num_negatives"},
+    "ials": {"beta", "normalize", "temperature", "num_negatives", "l2"},
     "spectral": {"beta", "normalize", "temperature", "num_negatives", "l2"},
     "ease": {"beta", "normalize", "temperature", "num_negatives", "l2"},
 }

@@ -17,7 +17,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method, options_of
-from onebp_jax.methods.factors import spectral
+from onebp_jax.methods.factors import ials, spectral
 from onebp_jax.ops.rows import NARROW
 from onebp_jax.types import Batch, Method, Signal
 from onebp_jax.updaters import DUPLICATE_RULES, TRANSFORMS, gradient, rowwise
@@ -26,7 +26,7 @@ DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
 MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
-UNTRAINED = ("popularity", "itemknn", "ease", "spectral")
+UNTRAINED = ("popularity", "itemknn", "ease", "spectral", "ials")
 
 
 def config_of(method, **fields):
@@ -106,6 +106,12 @@ def test_learning_rate_and_decay_reach_the_gradient_steps(name, tower):
         ("ease", {"ease_l2": 2.0}, baselines.ease(2.0)),
         ("spectral", {}, spectral(2)),
         ("spectral", {"item_power": 0.25, "response": 1.0, "iterations": 1}, spectral(2, 0.25, 1.0, 1)),
+        ("ials", {}, ials(2)),
+        (
+            "ials",
+            {"ials_l2": 0.1, "unobserved_weight": 0.5, "l2_power": 0.5, "iterations": 2},
+            ials(2, 0.1, 0.5, 0.5, 2),
+        ),
     ],
 )
 def test_options_reach_the_methods_without_training(name, given, expected):
