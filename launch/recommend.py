@@ -8,9 +8,6 @@ titles are known). An id with a comma is written in double quotes: --users='"Smi
 folder or data.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from absl import flags, logging
@@ -78,11 +75,9 @@ def _hand_over(lists: pd.DataFrame, asked: int) -> None:
             "%d of %d users have fewer than %d items left after --exclude=%s (%d have none): their lists are shorter",
             *(short, asked, _K.value, _EXCLUDE.value, asked - len(sizes)),
         )
+    serving.write_lists(lists, _OUT.value)
     if _OUT.value:
-        serving.write_lists(lists, Path(_OUT.value))
         print(f"{len(sizes)} users, {len(lists)} recommendations in {_OUT.value}")
-    else:
-        lists.to_csv(sys.stdout, index=False, float_format="%.6f")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ The score is the cosine of two vectors (minus the squared distance for methods t
 are printed as CSV. An id with a comma is written in double quotes. Exit status: 0 done, 2 bad flags, folder or data.
 """
 
-import sys
-from pathlib import Path
-
 from absl import flags
 
 from onebp_jax import serving
@@ -44,11 +41,9 @@ def main() -> None:
         items = serving.read_items(_ITEMS.value, run) if _ITEMS.value else None
         lists = serving.similar_items(run, rows, _K.value, items=items.rows if items else None)
         lists = serving.with_titles(lists, items or known_titles(workdir, run), run.item_ids, "similar")
+    serving.write_lists(lists, _OUT.value)
     if _OUT.value:
-        serving.write_lists(lists, Path(_OUT.value))
         print(f"{len(lists)} lines in {_OUT.value}")
-    else:
-        lists.to_csv(sys.stdout, index=False, float_format="%.6f")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -116,16 +117,20 @@ def _with_rounded_sizes(seen: ranking.Seen) -> ranking.Seen:
     return ranking.Seen(rows, item_ids, seen.starts, width)
 
 
-def write_lists(lists: pd.DataFrame, path: Path) -> None:
-    """Writes the lists of `recommend` or of `similar_items` and `similar_users`.
+def write_lists(lists: pd.DataFrame, path: str | Path | None) -> None:
+    """Writes the lists of `recommend` or of `similar_items` and `similar_users`, or prints them as CSV.
 
     Args:
       lists: a frame of one of them.
-      path: its ending chooses the format: `.csv`, `.parquet` or `.jsonl` (one line per user).
+      path: its ending chooses the format: `.csv`, `.parquet` or `.jsonl` (one line per user); None to print.
 
     Raises:
       UserError: the ending is another one, or Parquet is asked for without pyarrow.
     """
+    if path is None:
+        lists.to_csv(sys.stdout, index=False, float_format="%.6f")
+        return
+    path = Path(path)
     if path.suffix not in WRITERS:
         raise UserError(f"out={path}: expected a name that ends in {', '.join(WRITERS)}")
     try:

@@ -48,7 +48,7 @@ def test_every_path_flag_knows_the_home_folder():
 
     for path in (ROOT / "launch").glob("[a-z]*.py"):
         text = path.read_text()
-        for name in ("workdir", "out", "plot", "init", "items", "users_file", "dataset"):
+        for name in ("workdir", "out", "plot", "init", "items", "users_file", "dataset", "temp_dir", "later"):
             assert f'DEFINE_string("{name}"' not in "".join(text.split()), f"{path.name}: --{name}"
 
 
