@@ -58,8 +58,9 @@ def first_rows(
     name, made_by = as_plain(config)["method"], init.result["method"]
     if method.encoder.reads_all_rows or jax.tree.leaves(forms.params):
         raise UserError(
-            f"init: method={name!r} computes its vectors out of more than a row each, and a run folder holds vectors only: "
-            "begin without init, or choose a method whose vectors are the rows of its tables, such as 'onebp'"
+            f"init: method={name!r} makes each vector of more than one row of its tables, and a run folder holds vectors only: "
+            "train on all data without init (in Python, fit and not partial_fit), or use a method whose vectors are the rows of "
+            "its tables, such as 'onebp'"
         )
     found = []
     for tower in ("user", "item"):
