@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from onebp_jax.cli import devices, program
+from onebp_jax.data import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.compare import compare
 from onebp_jax.training import run_folder
@@ -39,9 +40,16 @@ def main() -> None:
     layout = devices.layout()
     dataset, later = program.load_data(config, flags.FLAGS.data_dir), None
     if _LATER.value:
-        fields = {"dataset": _LATER.value, "split": "none", "min_user_items": 0, "min_item_users": 0}
+        fields = {
+            "dataset": _LATER.value,
+            "split": "none",
+            "min_user_items": 0,
+            "min_item_users": 0,
+            "stream_window": 0,
+        }
         (more := config.copy_and_resolve_references()).update(fields)
         later = program.load_data(more, flags.FLAGS.data_dir)
+        assert isinstance(later, Dataset)  # with stream_window=0
     text = compare(config, dataset, workdir, _METHODS.value, seeds, layout, later=later)
     print("\n" + text)
     if _OUT.value:

@@ -10,6 +10,8 @@ extra `spark`.
 Exit status: 0 done, 2 bad flags or files, 128 + n stopped by signal n.
 """
 
+from typing import Any
+
 from absl import flags
 
 from onebp_jax.cli import program
@@ -53,7 +55,9 @@ _OPTIONS = (
 
 
 def main() -> None:
-    rules, options = ({name: flags.FLAGS[name].value for name in names} for names in (Rules._fields, _OPTIONS))
+    given = lambda names: {name: flags.FLAGS[name].value for name in names}
+    rules: dict[str, Any] = given(Rules._fields)
+    options: dict[str, Any] = given(_OPTIONS)
     out = program.need("out", _OUT.value, "prepared")
     summary = prepare(program.need("input", _INPUT.value, "logs/"), out, Rules(**rules), **options)
     said = ", ".join(f"{summary[name]} {name}" for name in ("users", "items", "train", "validation", "test"))
