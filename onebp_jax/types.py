@@ -118,11 +118,15 @@ class Negatives(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What is learned: one row per user `[M, ...]`, one row per item `[N, ...]`, and the encoder's other parameters."""
+    """What is learned: one row per user `[M, ...]`, one row per item `[N, ...]`, and the encoder's other parameters.
+
+    `context` holds one row per item `[N, ...]` that is not learned: the encoder's `refresh` makes it at the start of an epoch.
+    """
 
     user: Array
     item: Array
     params: Tree = ()
+    context: Array | tuple = ()
 
 
 class Signal(NamedTuple):
@@ -193,6 +197,7 @@ class Encoder(NamedTuple):
       aggregate: for users that are made of their histories, `aggregate(items f32[p, d], item_ids i32[p], slots i32[p], b, data)
         -> (f32[b, d], f32[p, d] or None)`: the user of each slot, out of the vectors of its items, and, if it is not the same,
         the user that each item is compared with. Slot `b` is padding. Such a method's epoch unit is "history".
+      refresh: `refresh(tables, data) -> [N, ...]`, the items' `context` of the next epoch, from whole tables; None for none.
     """
 
     init: Callable[[Array, Interactions], Tables]
@@ -203,6 +208,7 @@ class Encoder(NamedTuple):
     prepare: Callable[[Interactions], Tree] = lambda data: None
     partner: Callable[..., Array] | None = None
     aggregate: Callable[..., tuple[Array, Array | None]] | None = None
+    refresh: Callable[[Tables, Interactions], Array] | None = None
 
 
 class ModelView(NamedTuple):
@@ -279,7 +285,7 @@ class State(NamedTuple):
     """All that the next step needs, and nothing else.
 
     Attributes:
-      user, item, params: what is learned, see `Tables`.
+      user, item, params, context: see `Tables`.
       user_opt, item_opt, params_opt: the states of the two updaters and of the optimiser of the parameters.
       sampler: the sampler's state.
       pre_step: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
@@ -297,11 +303,12 @@ class State(NamedTuple):
     params: Tree = ()
     params_opt: Tree = ()
     pre_step: Tree = ()
+    context: Array | tuple = ()
 
     @property
     def tables(self) -> Tables:
         """What is learned."""
-        return Tables(self.user, self.item, self.params)
+        return Tables(self.user, self.item, self.params, self.context)
 
 
 class Info(NamedTuple):

@@ -46,11 +46,13 @@ OPTIONS = {
     "rule": str,
     "shrink": float,
     "similarity": str,
+    "smoothing": float,
     "tau_plus": float,
     "through": bool,
     "towers": str,
     "unobserved_weight": float,
     "usage_bonus": float,
+    "user_damping": float,
     "warmup": int,
     "weight": float,
 }

@@ -2,6 +2,9 @@
 
     u = unit(sum over the history of w_i v_i),     v_i = unit(row of item i),     w_i = degree_i ^ -damping
 
+With `smoothing` g, `v_i = unit(unit(row of item i) + g c_i)`: the context `c_i` is the mean of the vectors of the item's users,
+rescaled to length one, as they were at the start of the epoch; it is a constant to the gradient.
+
 An item that learns moves all its users at once, and a new event moves its user in O(dim). This is OneBP's moving average at its
 limit: with a weight of its own for each item, and always of the *current* item vectors. The gradient may go through the sum; then
 items also learn in their role as history. There is no parameter, no gradient and no optimiser state of a user.
@@ -9,6 +12,7 @@ items also learn in their role as history. There is no parameter, no gradient an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.encoders.embedding import xavier_normal
-from onebp_jax.encoders.graph import AnyArray, Edges, one_way, sums
+from onebp_jax.encoders.graph import AnyArray, Edges, sums, weighted
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
@@ -25,13 +29,21 @@ from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
 class _Prepared(NamedTuple):
-    """The weight of each item, `f32[N]`, and the weighted edges from items to users."""
+    """The weight of each item, `f32[N]`, the weighted edges from items to users, and those to items, for the context."""
 
     weight: AnyArray
     to_user: Edges
+    to_item: Edges | None
 
 
-def aggregate(dim: int, damping: float = 0.0, through: bool = True, leave_one_out: bool = False) -> Encoder:
+def aggregate(
+    dim: int,
+    damping: float = 0.0,
+    through: bool = True,
+    leave_one_out: bool = False,
+    smoothing: float = 0.0,
+    user_damping: float = 0.5,
+) -> Encoder:
     """Users as sums over their histories; items have a table of width `dim`, and are compared by the cosine.
 
     Args:
@@ -41,6 +53,8 @@ def aggregate(dim: int, damping: float = 0.0, through: bool = True, leave_one_ou
       through: whether the gradient goes through the sum.
       leave_one_out: whether each positive is compared with its user without this positive. A user with one item then has the
         vector zero, which scores zero.
+      smoothing: the weight of the context in an item's vector, >= 0; 0 for none.
+      user_damping: in the context a user weighs `degree ^ -user_damping`, >= 0.
 
     Returns:
       An `Encoder` whose users have rows of width 0. Its methods have the epoch unit "history". A user without history has the
@@ -51,17 +65,25 @@ def aggregate(dim: int, damping: float = 0.0, through: bool = True, leave_one_ou
     """
     check_count("dim", dim)
     check_not_negative("damping", damping)
+    check_not_negative("smoothing", smoothing)
+    check_not_negative("user_damping", user_damping)
 
     def init(key: Array, data: Interactions) -> Tables:
-        return Tables(jnp.zeros((data.num_users, 0)), xavier_normal(key, data.num_items, dim))
+        item = xavier_normal(key, data.num_items, dim)
+        return Tables(jnp.zeros((data.num_users, 0)), item, context=jnp.zeros_like(item) if smoothing else ())
 
     def prepare(data: Interactions) -> _Prepared:
         weight = np.maximum(item_counts(data), 1).astype(np.float64) ** -damping
-        return _Prepared(weight.astype(np.float32), one_way(data, dim, weight))
+        of_users = np.maximum(np.diff(data.row_starts), 1).astype(np.float64) ** -user_damping if smoothing else None
+        return _Prepared(weight.astype(np.float32), *weighted(data, dim, weight, of_users))
+
+    def items(tables: Tables, unit: Callable[[Array], Array]) -> Array:
+        rows = unit(to_float32(tables.item))
+        return unit(rows + smoothing * tables.context) if smoothing else rows
 
     def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:
         del user_ids, item_ids, data, key
-        return tables.user, unit_fast_gradient(tables.item)
+        return tables.user, items(tables, unit_fast_gradient)
 
     def users(
         items: Array, item_ids: Array, slots: Array, count: int, data: Interactions
@@ -74,7 +96,12 @@ def aggregate(dim: int, damping: float = 0.0, through: bool = True, leave_one_ou
         return unit_fast_gradient(total), unit_fast_gradient(total.at[slots].get(mode="clip") - messages)
 
     def vectors(tables: Tables, data: Interactions) -> tuple[Array, Array]:
-        item = unit(to_float32(tables.item))
+        item = items(tables, unit)
         return unit(sums(data.prepared.to_user, item, data.num_users)), item
 
-    return Encoder(init, encode, vectors, prepare=prepare, aggregate=users)
+    def refresh(tables: Tables, data: Interactions) -> Array:
+        """Each item's users, of the items as they are without context."""
+        user = unit(sums(data.prepared.to_user, unit(to_float32(tables.item)), data.num_users))
+        return unit(sums(data.prepared.to_item, user, data.num_items))
+
+    return Encoder(init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None)

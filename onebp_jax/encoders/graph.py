@@ -80,8 +80,11 @@ def bipartite(data: Interactions, dim: int) -> Graph:
     return Graph(to_user, to_item, degrees[0].astype(np.float32), degrees[1].astype(np.float32))
 
 
-def one_way(data: Interactions, dim: int, weight: np.ndarray) -> Edges:
-    """The edges from items to users, made on the host; the weight of an edge is that of its item, `[N]`.
+def weighted(
+    data: Interactions, dim: int, item_weight: np.ndarray, user_weight: np.ndarray | None = None
+) -> tuple[Edges, Edges | None]:
+    """The edges from items to users, each with the weight `[N]` of its item, and those from users to items, with that `[M]` of
+    its user; None without `user_weight`. Made on the host.
 
     Raises:
       ValueError: as in `bipartite`.
@@ -90,7 +93,12 @@ def one_way(data: Interactions, dim: int, weight: np.ndarray) -> Edges:
     items = np.asarray(data.sorted_items)
     users = np.repeat(np.arange(data.num_users), np.diff(data.row_starts))
     size = block_rows(jax.ShapeDtypeStruct((1, dim), jnp.float32), len(items))
-    return _in_blocks(items, users, weight[items], data.num_users, size)
+    to_user = _in_blocks(items, users, item_weight[items], data.num_users, size)
+    if user_weight is None:
+        return to_user, None
+    by_item = np.argsort(items, kind="stable")
+    users, items = users[by_item], items[by_item]
+    return to_user, _in_blocks(users, items, user_weight[users], data.num_items, size)
 
 
 def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, rows: int, size: int) -> Edges:

@@ -93,7 +93,10 @@ def read(
     if encoder.reads_all_rows:
         return tables._replace(user=to_float32(tables.user), item=to_float32(tables.item))
     # A padded id reads the last row; the step masks what is computed from it.
-    return tables._replace(user=take(tables.user, user_ids), item=(take_items or take)(tables.item, item_ids))
+    rows = tables._replace(user=take(tables.user, user_ids), item=(take_items or take)(tables.item, item_ids))
+    if isinstance(tables.context, tuple):
+        return rows
+    return rows._replace(context=(take_items or take)(tables.context, item_ids))
 
 
 def read_local(encoder: Encoder, tables: Tables, local: Local, collectives: Collectives) -> Tables:

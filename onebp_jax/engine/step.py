@@ -113,6 +113,7 @@ def first_tables(method: Method, key: Array, data: Interactions) -> State:
         step=jnp.int32(0),
         params=tables.params,
         params_opt=params_opt,
+        context=tables.context,
     )
     if method.pre_step:
         own = _updaters(method.pre_step)

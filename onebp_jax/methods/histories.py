@@ -12,11 +12,11 @@ from onebp_jax.updaters import chain
 ROW_LOSSES = ("infonce", "ccl")
 
 
-def histories(config, encoder: Encoder, loss: str) -> Method:
+def histories(config, encoder: Encoder, loss: str, margin: float, weight: float) -> Method:
     """A method of an encoder that aggregates histories: users have no updater, a batch shares its negatives.
 
     Args:
-      loss: "infonce" or "ccl". Without `shared_negatives` the negatives are the whole catalogue.
+      loss: "infonce" or "ccl", which has a margin and a weight. Without `shared_negatives` the negatives are the whole catalogue.
     """
     if loss not in ROW_LOSSES:
         raise UserError(
@@ -26,7 +26,7 @@ def histories(config, encoder: Encoder, loss: str) -> Method:
     return Method(
         encoder,
         sampler,
-        losses.catalogue_softmax(config.temperature) if loss == "infonce" else losses.ccl(),
+        losses.catalogue_softmax(config.temperature) if loss == "infonce" else losses.ccl(margin, weight),
         chain(),
         by_gradient(config),
         epoch_unit="history",

@@ -43,10 +43,20 @@ def user_only(config) -> Method:
 
 
 def onebp_history(
-    config, *, damping: float = 0.0, through: bool = True, leave_one_out: bool = False, row_loss: str = "infonce"
+    config,
+    *,
+    damping: float = 0.0,
+    through: bool = True,
+    leave_one_out: bool = False,
+    smoothing: float = 0.0,
+    user_damping: float = 0.5,
+    row_loss: str = "infonce",
+    margin: float = 0.8,
+    weight: float = 300.0,
 ) -> Method:
     """OneBP at its limit: each user is the sum of the history's current item vectors; a batch holds whole histories."""
-    return histories(config, encoders.aggregate(config.dim, damping, through, leave_one_out), row_loss)
+    encoder = encoders.aggregate(config.dim, damping, through, leave_one_out, smoothing, user_damping)
+    return histories(config, encoder, row_loss, margin, weight)
 
 
 # Encoders.

@@ -36,7 +36,8 @@ def check_layout(method: Method, layout: Layout, batch_size: int, state: State) 
             f"the loss {_name(method.loss)} compares the rows of a batch with one another, and under {layout.driver} a device "
             "has its own rows only: use driver=jit"
         )
-    if layout.sharded and (method.encoder.reads_all_rows or method.encoder.partner is not None):
+    encoder = method.encoder
+    if layout.sharded and (encoder.reads_all_rows or encoder.refresh is not None or encoder.partner is not None):
         raise ValueError(
             "tables can be sharded only if a vector depends on its own row alone; the encoder "
             f"{_name(method.encoder.encode)} reads other rows as well: use tables=replicated"

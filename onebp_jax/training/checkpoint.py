@@ -33,7 +33,7 @@ from onebp_jax.types import Array, Tree
 
 KEPT = 2
 _FIELDS = ("user", "item", "user_opt", "item_opt", "sampler", "step")
-_OPTIONAL = ("params", "params_opt", "pre_step")  # saved where there is something in them
+_OPTIONAL = ("params", "params_opt", "pre_step", "context")  # saved where there is something in them
 _SAVED_AS = {"pre_step": "before"}  # the name that 0.1.0 gave it
 
 

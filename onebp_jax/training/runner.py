@@ -87,7 +87,7 @@ def prepare(
         shape = dataset.num_users, dataset.num_items
         measure = evaluator(feed.seen, feed.held_out, shape, feed.popularity, rank=rank)
     scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last, layout)
-    programs = _programs(scan, data, feed)
+    programs = _programs(scan, data, feed, method.encoder.refresh)
     run = Run(state, jax.tree.map(jnp.copy, vectors(state)), Progress(protocols.start()))
     return Job(config, data, feed.watched, feed.epoch_steps, feed.call_steps, *programs, measure, vectors, rank), run
 
@@ -124,9 +124,11 @@ def _check_same_forms(before: State, after: State) -> None:
             raise ValueError(f"a step makes {name} of {forms[0]} to {forms[1]}: shapes and types must stay")
 
 
-def _programs(scan, data: Interactions, feed: Feed):
+def _programs(scan, data: Interactions, feed: Feed, refresh: Callable | None):
     """`(compile, advance)` over one scan. A program is compiled once per length; its time is counted apart."""
     compiled = {}
+    if refresh is not None:
+        refresh = jax.jit(refresh)
 
     def compile(run: Run, length: int) -> Run:
         if length in compiled:
@@ -137,8 +139,10 @@ def _programs(scan, data: Interactions, feed: Feed):
 
     def advance(run: Run, length: int) -> Run:
         run = compile(run, length)
-        before, started = run.step, time.perf_counter()
-        state, info = compiled[length](run.state, data, batches=feed.batches(before, length))
+        before, started, state = run.step, time.perf_counter(), run.state
+        if refresh is not None and before % feed.epoch_steps == 0:
+            state = state._replace(context=refresh(state.tables, data))
+        state, info = compiled[length](state, data, batches=feed.batches(before, length))
         losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
         run = _add_seconds(run, train=time.perf_counter() - started)
         bad = np.flatnonzero(~np.isfinite(losses))
