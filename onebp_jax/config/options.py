@@ -47,6 +47,8 @@ OPTIONS = {
     "shrink": float,
     "similarity": str,
     "smoothing": float,
+    "spectral_dim": int,
+    "spectral_weight": float,
     "tau_plus": float,
     "through": bool,
     "towers": str,

@@ -2,6 +2,7 @@
 
 from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.encoders.aggregate import aggregate
+from onebp_jax.encoders.beside import beside_spectral
 from onebp_jax.encoders.buir import buir
 from onebp_jax.encoders.embedding import embedding, xavier_normal
 from onebp_jax.encoders.euclidean import euclidean
@@ -14,6 +15,7 @@ from onebp_jax.encoders.stop_user_gradient import stop_user_gradient
 __all__ = [
     "FeatureTower",
     "aggregate",
+    "beside_spectral",
     "buir",
     "stop_user_gradient",
     "embedding",

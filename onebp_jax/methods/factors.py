@@ -12,7 +12,7 @@ from onebp_jax.data.pairs import item_counts
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.ops import least_squares
 from onebp_jax.ops.checks import check_count, check_not_negative, check_positive
-from onebp_jax.ops.spectral import check_rank, interactions_matrix, leading_singular_vectors
+from onebp_jax.ops.spectral import check_rank, spectral_tables
 
 
 def spectral(dim: int, item_power: float = 0.5, response: float = 0.0, iterations: int = 4, seed: int = 0) -> Baseline:
@@ -49,12 +49,7 @@ def spectral(dim: int, item_power: float = 0.5, response: float = 0.0, iteration
 
     def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
         check_rank("dim", dim, num_users, num_items)
-        values, vectors = leading_singular_vectors(pairs, num_users, num_items, dim, iterations, seed)
-        matrix = interactions_matrix(pairs, num_users, num_items)
-        # Items without users have no vector, so their power does not matter.
-        weights = np.maximum(matrix.sum(0), 1)[:, None] ** np.float32(item_power)
-        items = vectors * weights * values ** np.float32(response)
-        return matrix @ (vectors / weights), items
+        return spectral_tables(pairs, num_users, num_items, dim, item_power, response, iterations, seed)
 
     return Baseline(tables)
 

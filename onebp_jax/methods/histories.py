@@ -12,7 +12,7 @@ from onebp_jax.updaters import chain
 ROW_LOSSES = ("infonce", "ccl")
 
 
-def histories(config, encoder: Encoder, loss: str, margin: float, weight: float) -> Method:
+def histories(config, encoder: Encoder, loss: str = "infonce", margin: float = 0.8, weight: float = 300.0) -> Method:
     """A method of an encoder that aggregates histories: users have no updater, a batch shares its negatives.
 
     Args:

@@ -59,6 +59,23 @@ def onebp_history(
     return histories(config, encoder, row_loss, margin, weight)
 
 
+def onebp_spectral(
+    config,
+    *,
+    spectral_dim: int = 256,
+    spectral_weight: float = 0.2,
+    item_power: float = 0.5,
+    response: float = 0.0,
+    damping: float = 0.0,
+    smoothing: float = 0.0,
+    user_damping: float = 0.5,
+) -> Method:
+    """onebp_history, with spectral vectors beside its own that do not learn: one wider table, one inner product."""
+    encoder = encoders.aggregate(config.dim, damping, smoothing=smoothing, user_damping=user_damping)
+    encoder = encoders.beside_spectral(encoder, spectral_dim, spectral_weight, item_power, response, seed=config.seed)
+    return histories(config, encoder)
+
+
 # Encoders.
 
 
@@ -293,7 +310,7 @@ def ials(
     return factors.ials(config.dim, ials_l2, unobserved_weight, l2_power, iterations, config.seed)
 
 
-_PAPER = (onebp, twobp, user_only, onebp_history)
+_PAPER = (onebp, twobp, user_only, onebp_history, onebp_spectral)
 _ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
 _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)

@@ -84,6 +84,28 @@ def leading_singular_vectors(
     return np.where(sound, np.minimum(values, 1), 0).astype(np.float32), vectors
 
 
+def spectral_tables(
+    pairs: np.ndarray,
+    num_users: int,
+    num_items: int,
+    rank: int,
+    item_power: float = 0.5,
+    response: float = 0.0,
+    iterations: int = 4,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`(f32[M, rank], f32[N, rank])`: the tables of the method `spectral` (`onebp_jax.methods.factors`).
+
+    With the singular vectors `v_j` and values `l` of `leading_singular_vectors`, and the number `d_j` of users of item `j`: the
+    row of item `j` is `l^response v_j d_j^item_power`, that of a user the sum of `v_i d_i^-item_power` over the history.
+    """
+    values, vectors = leading_singular_vectors(pairs, num_users, num_items, rank, iterations, seed)
+    matrix = interactions_matrix(pairs, num_users, num_items)
+    # Items without users have no vector, so their power does not matter.
+    weights = np.maximum(matrix.sum(0), 1)[:, None] ** np.float32(item_power)
+    return matrix @ (vectors / weights), vectors * weights * values ** np.float32(response)
+
+
 def _inverse_root(counts: np.ndarray) -> np.ndarray:
     """`counts ^ -1/2`, 0 where there is nothing to count."""
     return np.where(counts > 0, np.maximum(counts, 1) ** -0.5, 0).astype(np.float32)
