@@ -49,9 +49,7 @@ def step_key(key: Array, purpose: Purpose, step: Array | int) -> Array:
 
 
 class Interactions(struct.PyTreeNode):
-    """The training pairs, in the order of the file and sorted by user (CSR).
-
-    The leaves are NumPy arrays on the host, for whatever is computed before training, and JAX arrays after the upload.
+    """The training pairs, in the order of the file and sorted by user (CSR): NumPy arrays on the host, JAX ones after the upload.
 
     Attributes:
       user_ids, item_ids: `i32[P]`, the pairs in file order.

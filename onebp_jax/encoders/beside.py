@@ -44,7 +44,7 @@ def beside_spectral(
 
     Args:
       encoder: the one that is trained, compared by the dot product.
-      rank: the width of the spectral vectors, at most the number of users and of items.
+      rank: the width of the spectral vectors; a smaller matrix has fewer, then all of them.
       weight: of the spectral scores, >= 0; the scores of the encoder weigh 1.
       item_power, response, iterations, seed: see `onebp_jax.ops.spectral.spectral_tables`.
 
@@ -56,8 +56,9 @@ def beside_spectral(
 
     def prepare(data: Interactions) -> _Prepared:
         need_rows(data)
+        width = min(rank, data.num_users, data.num_items)
         user, item = spectral_tables(
-            _pairs(data), data.num_users, data.num_items, rank, item_power, response, iterations, seed
+            _pairs(data), data.num_users, data.num_items, width, item_power, response, iterations, seed
         )
         return _Prepared(encoder.prepare(data), weight * user / np.asarray(spread(user, item)), item)
 

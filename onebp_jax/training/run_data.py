@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.catalogue import NAMES
+from onebp_jax.data.catalogue import NAMES, SOURCES
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import pair_keys
+from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.errors import UserError
 
 # The fields that may hold a path of a user's own.
 _PATHS = ("dataset", "user_features", "item_features")
@@ -90,6 +92,23 @@ def places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return as_text(known).get_indexer(as_text(wanted))
 
 
+def item_places(known: np.ndarray, dataset: Dataset | StreamedDataset) -> np.ndarray:
+    """`places` of a data set's items among those of an earlier run.
+
+    Raises:
+      UserError: the run was made when a set of the catalogue had numbers from 0 in place of its published item ids. They look
+        alike and mean other items.
+    """
+    wanted = dataset.item_ids
+    numbers = known.dtype.kind == wanted.dtype.kind == "i" and np.array_equal(np.sort(known), np.arange(len(known)))
+    if dataset.name in SOURCES and numbers and 0 not in wanted:
+        raise UserError(
+            f"{dataset.name}: its items have their published ids now, and the run has the numbers 0 to {len(known) - 1} of an "
+            f"earlier version: train it again, or give the folder of {dataset.name} as a path, which keeps the numbers"
+        )
+    return places(known, wanted)
+
+
 def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     """The data set of a run, in which other data take the place of the test part.
 
@@ -97,7 +116,7 @@ def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     without a training pair, are left out, which is said.
     """
     pairs = np.concatenate([other.train, other.test])
-    rows = [places(getattr(own, f"{tower}_ids"), getattr(other, f"{tower}_ids")) for tower in ("user", "item")]
+    rows = [places(own.user_ids, other.user_ids), item_places(own.item_ids, other)]
     mapped = np.stack([known[column] for known, column in zip(rows, pairs.T, strict=True)], 1).astype(np.int32)
     known = (mapped >= 0).all(axis=1) & np.isin(mapped[:, 0], own.train[:, 0])
     trained = np.isin(pair_keys(mapped), pair_keys(own.train)) & known

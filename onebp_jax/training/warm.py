@@ -18,7 +18,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.engine.step import first_tables
 from onebp_jax.errors import UserError
-from onebp_jax.training.run_data import places
+from onebp_jax.training.run_data import item_places, places
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.types import Array, Interactions, Method, Tables
 from onebp_jax.updaters.rounding import to_storage
@@ -72,7 +72,7 @@ def first_rows(
                 f"init: its {tower} vectors (method={made_by!r}) have the shape {then.shape[1:]}, and rows of this run have "
                 f"{now.shape[1:]}: give both the same method and dim"
             )
-        of_init = places(getattr(init, f"{tower}_ids"), getattr(dataset, f"{tower}_ids"))
+        of_init = places(init.user_ids, dataset.user_ids) if tower == "user" else item_places(init.item_ids, dataset)
         rows = np.flatnonzero(of_init >= 0)
         if not len(rows):
             raise UserError(f"init: none of its {len(then)} {tower}s is in {dataset.name}: give a run on the same ids")

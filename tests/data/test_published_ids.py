@@ -10,6 +10,7 @@ from onebp_jax.serving import read_items, with_titles
 from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import recommend
 from onebp_jax.training import run_folder
+from onebp_jax.training.run_data import item_places
 from onebp_jax.training.train import train
 
 ITEMS = "item,title,genres,orig_id\n1,Heat,Action,7\n0,Big,Comedy,2\n2,Alien,Horror,1\n3,Up,Comedy,0\n"
@@ -90,3 +91,12 @@ def test_titles_of_side_information_by_catalogue_numbers_are_left_out(root, tmp_
     run = run_folder.read_run(tmp_path / "two")
     found = known_titles(tmp_path / "two", run)
     assert dict(zip(run.item_ids[found.rows].tolist(), found.titles, strict=True)).items() >= {2: "Big"}.items()
+
+
+def test_a_run_with_numbers_from_0_is_not_taken_for_one_with_published_ids(root):
+    (root / "ml-100k" / "items.csv").write_text(ITEMS.replace("Comedy,0", "Comedy,9"))
+    dataset = load("ml-100k", root)
+    with pytest.raises(UserError, match="the numbers 0 to 2 of an earlier version: train it again"):
+        item_places(np.arange(3), dataset)
+    assert item_places(np.array([7, 2]), dataset).tolist() == [1, 0, -1]
+    assert item_places(np.arange(3), load(root / "ml-100k")).tolist() == [0, 1, 2]
