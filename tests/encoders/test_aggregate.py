@@ -1,0 +1,104 @@
+"""Users made of their histories: smoothed items, and spectral vectors beside trained ones, against dense matrices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from onebp_jax import encoders
+from onebp_jax.data.device import on_host, upload
+from onebp_jax.types import Tables
+
+USERS, ITEMS, DIM = 11, 9, 4
+unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    """Every user but 3 and every item but 2 have pairs."""
+    matrix = np.random.default_rng(0).random((USERS, ITEMS)) < 0.4
+    matrix[3], matrix[:, 2], matrix[0, 0] = False, False, True
+    return matrix.astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def data(matrix):
+    return on_host(np.argwhere(matrix), USERS, ITEMS)
+
+
+def prepared(encoder, data):
+    """The data on the device, tables, and the tables with the context of an epoch."""
+    device = upload(data.replace(prepared=encoder.prepare(data)))
+    tables = encoder.init(jax.random.key(0), device)
+    if encoder.refresh is not None:
+        tables = tables._replace(context=encoder.refresh(tables, device))
+    return device, tables
+
+
+def by_hand(matrix, rows, damping, smoothing, user_damping):
+    """`(user, item)`: the definition, with whole matrices."""
+    item, weight = unit(rows), np.maximum(matrix.sum(0), 1) ** -damping
+    if smoothing:
+        of_users = unit(matrix @ (weight[:, None] * item))
+        context = unit(matrix.T @ (np.maximum(matrix.sum(1), 1)[:, None] ** -user_damping * of_users))
+        item = unit(item + smoothing * context)
+    return unit(matrix @ (weight[:, None] * item)), item
+
+
+@pytest.mark.parametrize("damping, smoothing, user_damping", [(0, 0, 0.5), (0.3, 0.7, 0.5), (0, 1.5, 0)])
+def test_vectors_are_those_of_the_definition(data, matrix, damping, smoothing, user_damping):
+    encoder = encoders.aggregate(DIM, damping, smoothing=smoothing, user_damping=user_damping)
+    device, tables = prepared(encoder, data)
+    expected = by_hand(matrix, np.asarray(tables.item, np.float64), damping, smoothing, user_damping)
+    for found, wanted in zip(encoder.vectors(tables, device), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_no_gradient_reaches_the_context(data):
+    encoder = encoders.aggregate(DIM, smoothing=0.7)
+    device, tables = prepared(encoder, data)
+    assert encoder.refresh is not None
+    user, item = jnp.arange(3), jnp.arange(5)
+
+    def total(rows, refreshed):
+        context = encoder.refresh(Tables(tables.user, rows), device) if refreshed else tables.context
+        given = Tables(tables.user[user], rows[item], context=context[item])
+        return jnp.sum(encoder.encode(given, user, item, device)[1] ** 3)
+
+    constant = jax.grad(lambda rows: total(rows, False))(tables.item)
+    assert not np.allclose(constant, jax.grad(lambda rows: total(rows, True))(tables.item), atol=1e-3)
+    assert not np.asarray(constant[5:]).any(), "an item moves by its own examples"
+
+
+@pytest.mark.parametrize("response", [0.0, 0.5])
+def test_scores_side_by_side_are_sums_of_scores_of_equal_spread(data, matrix, response):
+    inner = encoders.aggregate(DIM, smoothing=0.5)
+    encoder = encoders.beside_spectral(inner, rank=6, weight=0.3, item_power=0.4, response=response)
+    device, tables = prepared(encoder, data)
+    user, item = encoder.vectors(tables, device)
+    assert user.shape == (USERS, DIM + 6) and item.shape == (ITEMS, DIM + 6)
+    trained = by_hand(matrix, np.asarray(tables.item, np.float64), 0, 0.5, 0.5)
+    # The spectral half, by a dense decomposition.
+    of_users, of_items = (np.maximum(matrix.sum(axis), 1) for axis in (1, 0))
+    values, vectors = np.linalg.svd(matrix / np.sqrt(of_users[:, None] * of_items))[1:]
+    values, vectors = values[:6] ** 2, vectors[:6].T
+    spectral = matrix @ (vectors * of_items[:, None] ** -0.4), vectors * of_items[:, None] ** 0.4 * values**response
+    expected = np.zeros((USERS, ITEMS))
+    for (u, v), weight in ((trained, 1.0), (spectral, 0.3)):
+        scores = u @ v.T
+        spread = scores.std(1, keepdims=True)
+        expected += weight * scores / np.where(spread > 1e-6, spread, 1)
+    np.testing.assert_allclose(user @ item.T, expected, atol=2e-3)
+    assert not np.asarray(user[3]).any()
+
+
+def test_a_matrix_of_few_ranks_gives_all_of_them(data):
+    encoder = encoders.beside_spectral(encoders.aggregate(DIM), rank=500)
+    device, tables = prepared(encoder, data)
+    assert encoder.vectors(tables, device)[1].shape == (ITEMS, DIM + min(USERS, ITEMS))
+
+
+@pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping"])
+def test_exponents_and_weights_are_checked(name):
+    with pytest.raises(ValueError, match=f"{name}=-1"):
+        encoders.aggregate(DIM, **{name: -1.0})
