@@ -79,7 +79,7 @@ def aggregate(
 
     def items(tables: Tables, unit: Callable[[Array], Array]) -> Array:
         rows = unit(to_float32(tables.item))
-        return unit(rows + smoothing * tables.context) if smoothing else rows
+        return unit(rows + smoothing * jnp.asarray(tables.context)) if smoothing else rows
 
     def encode(tables: Tables, user_ids, item_ids, data, key=None) -> tuple[Array, Array]:
         del user_ids, item_ids, data, key

@@ -11,7 +11,7 @@ up to two numbers. The score stays one inner product.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,8 +33,8 @@ class _Prepared(NamedTuple):
 
 def beside_spectral(
     encoder: Encoder,
-    rank: int,
-    weight: float = 0.2,
+    spectral_dim: int,
+    spectral_weight: float = 0.2,
     item_power: float = 0.5,
     response: float = 0.0,
     iterations: int = 4,
@@ -44,23 +44,25 @@ def beside_spectral(
 
     Args:
       encoder: the one that is trained, compared by the dot product.
-      rank: the width of the spectral vectors; a smaller matrix has fewer, then all of them.
-      weight: of the spectral scores, >= 0; the scores of the encoder weigh 1.
+      spectral_dim: the width of the spectral vectors; a smaller matrix has fewer, then all of them.
+      spectral_weight: of the spectral scores, >= 0; the scores of the encoder weigh 1.
       item_power, response, iterations, seed: see `onebp_jax.ops.spectral.spectral_tables`.
 
     Raises:
       ValueError: an argument out of range; from `prepare`, data without the users' histories.
     """
-    check_count("rank", rank)
-    check_not_negative("weight", weight)
+    check_count("spectral_dim", spectral_dim)
+    for name, value in {"spectral_weight": spectral_weight, "item_power": item_power, "response": response}.items():
+        check_not_negative(name, value)
 
     def prepare(data: Interactions) -> _Prepared:
         need_rows(data)
-        width = min(rank, data.num_users, data.num_items)
+        width = min(spectral_dim, data.num_users, data.num_items)
         user, item = spectral_tables(
             _pairs(data), data.num_users, data.num_items, width, item_power, response, iterations, seed
         )
-        return _Prepared(encoder.prepare(data), weight * user / np.asarray(spread(user, item)), item)
+        scale = spectral_weight / spread(user, item, np)
+        return _Prepared(encoder.prepare(data), scale * user, item)
 
     def own(data: Interactions) -> Interactions:
         return data.replace(prepared=data.prepared.inner)
@@ -89,12 +91,15 @@ def beside_spectral(
     )
 
 
-def spread(user: Array, item: Array) -> Array:
-    """`f32[M, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same."""
-    mean = jnp.mean(item, 0)
-    covariance = (item - mean).T @ (item - mean) / item.shape[0]
-    variance = jnp.sum((user @ covariance) * user, 1, keepdims=True)
-    return jnp.where(variance > 1e-12, jnp.sqrt(jnp.maximum(variance, 1e-12)), 1)
+def spread(user: AnyArray, item: AnyArray, xp: Any = jnp) -> AnyArray:
+    """`f32[M, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same.
+
+    Args:
+      xp: `jnp` in a compiled program, `np` on the host.
+    """
+    centred = item - item.mean(0)
+    variance = ((user @ (centred.T @ centred / len(item))) * user).sum(1, keepdims=True)
+    return xp.where(variance > 1e-12, xp.sqrt(xp.maximum(variance, 1e-12)), 1)
 
 
 def _pairs(data: Interactions) -> np.ndarray:

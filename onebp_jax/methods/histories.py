@@ -22,12 +22,6 @@ def histories(config, encoder: Encoder, loss: str = "infonce", margin: float = 0
         raise UserError(
             f"options.row_loss={loss!r}: expected one of {', '.join(ROW_LOSSES)}{nearest(loss, ROW_LOSSES)}"
         )
+    known = {"infonce": losses.catalogue_softmax(config.temperature), "ccl": losses.ccl(margin, weight)}
     sampler = own_or_shared(config) if config.shared_negatives else samplers.full_catalogue()
-    return Method(
-        encoder,
-        sampler,
-        losses.catalogue_softmax(config.temperature) if loss == "infonce" else losses.ccl(margin, weight),
-        chain(),
-        by_gradient(config),
-        epoch_unit="history",
-    )
+    return Method(encoder, sampler, known[loss], chain(), by_gradient(config), epoch_unit="history")

@@ -73,7 +73,7 @@ def test_no_gradient_reaches_the_context(data):
 @pytest.mark.parametrize("response", [0.0, 0.5])
 def test_scores_side_by_side_are_sums_of_scores_of_equal_spread(data, matrix, response):
     inner = encoders.aggregate(DIM, smoothing=0.5)
-    encoder = encoders.beside_spectral(inner, rank=6, weight=0.3, item_power=0.4, response=response)
+    encoder = encoders.beside_spectral(inner, spectral_dim=6, spectral_weight=0.3, item_power=0.4, response=response)
     device, tables = prepared(encoder, data)
     user, item = encoder.vectors(tables, device)
     assert user.shape == (USERS, DIM + 6) and item.shape == (ITEMS, DIM + 6)
@@ -93,12 +93,12 @@ def test_scores_side_by_side_are_sums_of_scores_of_equal_spread(data, matrix, re
 
 
 def test_a_matrix_of_few_ranks_gives_all_of_them(data):
-    encoder = encoders.beside_spectral(encoders.aggregate(DIM), rank=500)
+    encoder = encoders.beside_spectral(encoders.aggregate(DIM), spectral_dim=500)
     device, tables = prepared(encoder, data)
     assert encoder.vectors(tables, device)[1].shape == (ITEMS, DIM + min(USERS, ITEMS))
 
 
 @pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping"])
 def test_exponents_and_weights_are_checked(name):
-    with pytest.raises(ValueError, match=f"{name}=-1"):
+    with pytest.raises(ValueError, match=f"^{name} must be zero or a positive number, got -1.0"):
         encoders.aggregate(DIM, **{name: -1.0})
