@@ -52,7 +52,7 @@ def test_every_named_method_is_public_and_says_what_it_is():
 def test_dim_and_num_negatives_reach_the_parts(name):
     method = build_method(config_of(name, dim=6, num_negatives=3))
     key = jax.random.key(0)
-    user, item, _ = jax.eval_shape(lambda: method.encoder.init(key, DATA))
+    user, item, *_ = jax.eval_shape(lambda: method.encoder.init(key, DATA))
     assert user.shape == (3, 6) and item.shape == (9, 6)
     batch = Batch(jnp.array([0, 1]), jnp.array([1, 2]))
     negatives, _ = jax.eval_shape(lambda: method.sampler.sample(key, (), batch, DATA))
