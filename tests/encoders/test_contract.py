@@ -64,7 +64,7 @@ def encoded(encoder, tables):
 def test_shapes_and_types(encoder):
     data = prepared(encoder)
     tables = jax.eval_shape(encoder.init, jax.eval_shape(jax.random.key, 0), data)
-    user, item, _ = tables
+    user, item, *_ = tables
     assert user.shape[0] == DATA.num_users and item.shape[0] == DATA.num_items
     assert user.dtype == item.dtype
     some, others = jax.eval_shape(lambda tables: encoded(encoder, tables), tables)

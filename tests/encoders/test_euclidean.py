@@ -31,7 +31,7 @@ def test_what_is_ranked_by_dot_product_is_minus_the_smallest_distance(several):
 
 @pytest.mark.parametrize("start", ["free", "ball", "sphere"])
 def test_where_vectors_begin(start):
-    user, item, _ = euclidean(16, 2, user_std=0.01, start=start).init(KEY, DATA)
+    user, item, *_ = euclidean(16, 2, user_std=0.01, start=start).init(KEY, DATA)
     assert user.shape == (400, 2, 16) and item.shape == (300, 16)
     lengths = [np.linalg.norm(np.asarray(table), axis=-1) for table in (user, item)]
     if start == "sphere":
