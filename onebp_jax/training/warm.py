@@ -65,8 +65,9 @@ def first_rows(
     found = []
     for tower in ("user", "item"):
         then, now = getattr(init, tower), getattr(forms, tower)
-        if method.encoder.aggregate and tower == "user":
-            then = then[:, :0]  # these users have no row to begin with
+        if method.encoder.aggregate and init.result["dim"] == config.dim:
+            # The learned columns come first; such users have none.
+            then = then[:, : now.shape[1]]
         if then.shape[1:] != now.shape[1:]:
             raise UserError(
                 f"init: its {tower} vectors (method={made_by!r}) have the shape {then.shape[1:]}, and rows of this run have "

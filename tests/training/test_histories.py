@@ -7,6 +7,7 @@ from support.same import assert_same
 from onebp_jax import Recommender
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
+from onebp_jax.errors import UserError
 from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 
@@ -58,10 +59,18 @@ def test_a_stopped_run_goes_on_bit_for_bit(done, dataset, tmp_path):
     assert_same(run_folder.read_run(tmp_path / "run").item, expected.item)
 
 
-def test_its_vectors_begin_another_run(done, dataset, tmp_path):
+@pytest.mark.parametrize("method", ["onebp_history", "onebp_spectral"])
+def test_its_vectors_begin_another_run(done, dataset, tmp_path, method):
+    """Of vectors side by side, the learned ones begin; another width is refused."""
     _, first, _ = done
-    train(small(epochs=1, learning_rate=1e-9), dataset, tmp_path / "run", init=first)
-    np.testing.assert_allclose(run_folder.read_run(tmp_path / "run").item, first.item, atol=1e-4)
+    if method == "onebp_spectral":
+        train(small(method=method, epochs=1), dataset, tmp_path / "first")
+        first = run_folder.read_run(tmp_path / "first")
+        assert first.item.shape[1] > 8
+    train(small(method=method, epochs=1, learning_rate=1e-9), dataset, tmp_path / "run", init=first)
+    np.testing.assert_allclose(run_folder.read_run(tmp_path / "run").item[:, :8], first.item[:, :8], atol=1e-4)
+    with pytest.raises(UserError, match="give both the same method and dim"):
+        train(small(method=method, dim=6), dataset, tmp_path / "other", init=first)
 
 
 def test_the_recommender_takes_it(dataset):
