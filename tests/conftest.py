@@ -4,6 +4,7 @@ machine code (`support.compile`).
 Many tests compile the same program, each through a `jit` of its own. What was compiled lies in a folder (`support.compiled`).
 """
 
+import gc
 import os
 
 import pytest
@@ -13,6 +14,7 @@ from support.compile import choose_plain_code
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 choose_plain_code()
+gc.set_threshold(50_000, 20, 20)  # JAX makes many small objects, few of them garbage
 
 
 def _runs_tests(config) -> bool:
@@ -27,6 +29,10 @@ def pytest_configure(config):
         jax.config.update("jax_num_cpu_devices", 8)  # for the tests of several; all others use the first
         for name, value in compiled.settings().items():
             jax.config.update(name, value)
+
+
+def pytest_collection_finish():
+    gc.freeze()
 
 
 def pytest_sessionfinish(session, exitstatus):

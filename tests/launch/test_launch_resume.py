@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from support.programs import READS_COMPILED, SMALL, Started, run, start, tables
 
+EPOCHS = 6
 LONG = (
     *SMALL,
-    "--config.epochs=12",
+    f"--config.epochs={EPOCHS}",
     "--config.steps_per_call=3",
     "--config.checkpoint_seconds=0",
     "--config.patience=0",
@@ -80,4 +81,4 @@ def assert_ends_as(one: Path, other: Path) -> None:
         del result["seconds"], result["refit"]["seconds"]
     assert results[0] == results[1]
     counts = [len((folder / "metrics.jsonl").read_text().splitlines()) for folder in (one, other)]
-    assert counts[0] == counts[1] == 12
+    assert counts[0] == counts[1] == EPOCHS

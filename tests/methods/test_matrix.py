@@ -1,11 +1,14 @@
 """Every part with every other: each valid combination takes steps, each other one is refused with a sentence that says why.
 
-The rules of `why_not` are the table "What does not go together" of the README. Here each pair of parts is met once, traced; some
-combinations take two real steps. The whole matrix, with real steps, is a study (`-m study`).
+The rules of `why_not` are the table "What does not go together" of the README. Here each pair of parts is met once: a refused
+pair by itself, a pair that fits in a traced step. A loss sees only the form of the negatives, and an updater only the shape of
+the tables. So a loss and a sampler that fit are met once for each form, and two updaters once for each shape. One combination
+takes two real steps. The whole matrix, with real steps, is a study (`-m study`).
 
 Named methods take real steps in `test_checkerboard.py`; the first combination here has the parts that none of them uses.
 """
 
+import functools
 import itertools
 
 import jax
@@ -16,6 +19,7 @@ import pytest
 from onebp_jax.config import default_config
 from onebp_jax.data import Features
 from onebp_jax.data.device import to_device
+from onebp_jax.engine.backward import view_of
 from onebp_jax.engine.step import make_step
 from onebp_jax.methods import parts
 from onebp_jax.types import Batch, Method
@@ -23,6 +27,7 @@ from onebp_jax.types import Batch, Method
 NUM_USERS, NUM_ITEMS, BATCH = 9, 17, 8
 PLAIN = ("embedding", "uniform", "infonce", "gradient", "gradient")
 KINDS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
+ONE_OF_EACH_SHAPE = ("embedding", "multi_interest", "buir")
 SEVERAL = ("multi_interest", "euclidean_several")
 AVERAGES = ("moving_average", "nearest_interest")
 GEOMETRY = {
@@ -81,6 +86,7 @@ def data():
     return to_device(pairs, NUM_USERS, NUM_ITEMS, item_features=side(NUM_ITEMS))
 
 
+@functools.cache
 def config():
     config = default_config()
     config.update({"batch_size": BATCH, "dim": 4, "num_negatives": 2, "shared_negatives": 6, "negative_alpha": 0.5})
@@ -151,10 +157,22 @@ def pairs_of(*kinds):
     )
 
 
-def few_that_meet_every_pair():
+def form_of_negatives(sampler, data):
+    """What a loss sees of a sampler: which fields its negatives have, of how many dimensions, and if any."""
+    encoder, sampler = parts.KNOWN["encoder"]["embedding"](config()), parts.KNOWN["sampler"][sampler](config())
+
+    def draw(key):
+        view = view_of(encoder, encoder.init(key, data), data)
+        return sampler.sample(key, sampler.init(data, view), next(batches(1)), data, view)[0]
+
+    return tuple(field and (field.ndim, field.size > 0) for field in jax.eval_shape(draw, jax.random.key(0)))
+
+
+def few_that_meet_every_pair(data):
     """Combinations in which each pair of encoder, sampler and loss is met: refused pairs alone, the others as few as possible."""
     cases = [names for kinds in itertools.combinations(KINDS[:3], 2) for names in pairs_of(*kinds)]
-    pairs = lambda names: set(itertools.combinations(enumerate(names[:3]), 2))
+    forms = {sampler: form_of_negatives(sampler, data) for sampler in parts.SAMPLERS}
+    pairs = lambda names: {(names[0], names[1]), (names[0], names[2]), (forms[names[1]], names[2])}
     missing = set().union(*(pairs(names) for names in cases if not why_not(*names)))
     triples = itertools.product(*(parts.KNOWN[kind] for kind in KINDS[:3]))
     fitting = {names: pairs(names) for names in ((*triple, *PLAIN[3:]) for triple in triples) if not why_not(*names)}
@@ -166,14 +184,15 @@ def few_that_meet_every_pair():
 
 
 def test_every_pair_of_encoder_sampler_and_loss_fits_or_says_why_not(data):
-    for names in few_that_meet_every_pair():
+    for names in few_that_meet_every_pair(data):
         check(names, data)
 
 
 @pytest.mark.parametrize("encoder", parts.ENCODERS)
 def test_every_pair_of_updaters_fits_an_encoder_or_says_why_not(encoder, data):
     for user, item in itertools.product(parts.UPDATERS, repeat=2):
-        check(completed(encoder=encoder, user_updater=user, item_updater=item), data)
+        if encoder in ONE_OF_EACH_SHAPE or "gradient" in (user, item):
+            check(completed(encoder=encoder, user_updater=user, item_updater=item), data)
 
 
 REAL = [

@@ -92,6 +92,7 @@ if __name__ == "__main__":
     sys.path[0] = os.getcwd()
     load()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # as in conftest.py
     try:
         serve(socket.socket(fileno=int(sys.argv[1])))
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import jax
@@ -47,6 +48,11 @@ def files_of(folder):
 
 class Killed(BaseException):
     """What `kill -9` is to a test: nothing of ours catches it."""
+
+
+def in_a_study(*cases):
+    """The same contract at more places: with `-m study` only."""
+    return [pytest.param(case, marks=pytest.mark.study) for case in cases]
 
 
 def train_with_kills(config, dataset, folder, monkeypatch, places):
@@ -94,7 +100,7 @@ def test_a_refit_keeps_the_honest_metrics_and_has_the_vectors_of_a_run_on_all_pa
     np.testing.assert_array_equal(one.item, other.item)
 
 
-@pytest.mark.parametrize("places", [[1, 3], [5, 7], [9, 2], [11, 12, 4], [13, 14]])
+@pytest.mark.parametrize("places", [[1, 9], [13, 14], *in_a_study([1, 3], [5, 7], [9, 2], [11, 12, 4])], ids=str)
 def test_a_refit_that_is_killed_anywhere_ends_as_if_nothing_had_happened(
     refitted, dataset, tmp_path, monkeypatch, places
 ):
@@ -200,12 +206,20 @@ def test_a_finished_run_goes_on_as_if_it_had_had_more_epochs_from_the_start(data
         train(small(**changes), dataset, tmp_path / "grown")
 
 
-@pytest.mark.parametrize("places", [[1], [3, 4], [6, 1], [8, 9], [10, 11], [12]])
-def test_going_on_may_be_killed_anywhere(dataset, tmp_path, monkeypatch, places):
-    train(small(), dataset, tmp_path / "grown")
-    train_with_kills(small(epochs=7, checkpoint_seconds=0.0), dataset, tmp_path / "grown", monkeypatch, places)
-    train(small(epochs=7), dataset, tmp_path / "straight")
-    assert files_of(tmp_path / "grown")[:4] == files_of(tmp_path / "straight")[:4]
+@pytest.fixture(scope="module")
+def of_four_and_seven_epochs(dataset, tmp_path_factory):
+    folders = tmp_path_factory.mktemp("four"), tmp_path_factory.mktemp("seven")
+    for epochs, folder in zip((4, 7), folders, strict=True):
+        train(small(epochs=epochs), dataset, folder)
+    return folders
+
+
+@pytest.mark.parametrize("places", [[1, 6], [12], *in_a_study([3, 4], [6, 1], [8, 9], [10, 11])], ids=str)
+def test_going_on_may_be_killed_anywhere(of_four_and_seven_epochs, dataset, tmp_path, monkeypatch, places):
+    four, seven = of_four_and_seven_epochs
+    grown = shutil.copytree(four, tmp_path / "grown")
+    train_with_kills(small(epochs=7, checkpoint_seconds=0.0), dataset, grown, monkeypatch, places)
+    assert files_of(grown)[:4] == files_of(seven)[:4]
 
 
 def test_more_patience_goes_on_too(dataset, tmp_path):
