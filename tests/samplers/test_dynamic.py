@@ -81,7 +81,7 @@ def test_bad_arguments_and_users_with_too_few_items_are_refused():
     for make in (dynamic, hardest_distance):
         with pytest.raises(ValueError, match="num_candidates must be at least num_negatives=5, got 4"):
             make(5, 4)
-        with pytest.raises(ValueError, match="only 5 of 23 items"):
+        with pytest.raises(ValueError, match="one only 5 of 23"):
             make(5, 6).check(CROWD)
     with pytest.raises(ValueError, match="rule must be one of topk, groups, got 'best'"):
         dynamic(5, 10, "best")

@@ -45,7 +45,7 @@ def test_a_new_item_among_the_seen_is_drawn_and_hidden():
 
 
 def test_a_catalogue_without_enough_seen_items_is_refused():
-    with pytest.raises(ValueError, match="has only 3 of 5 items"):
+    with pytest.raises(ValueError, match="one only 3 of 5"):
         exclude_cold_items(uniform(4)).check(DATA)
 
 
