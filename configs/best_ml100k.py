@@ -22,7 +22,5 @@ def get_config():
     config.temperature = 0.15
     config.learning_rate = 0.0295
     config.l2 = 0.0
-    config.options.spectral_dim = 32
-    config.options.spectral_weight = 0.108
-    config.options.item_power = 0.458
+    config.update({"options": {"spectral_dim": 32, "spectral_weight": 0.108, "item_power": 0.458}})
     return config
