@@ -99,7 +99,13 @@ def test_a_step_agrees_with_the_oracle(method, rule, loss, compiled):
         assert (table[2] != table[1]).any(axis=1).all()
 
 
-@pytest.mark.parametrize("method, rule, loss", VARIANTS)
+@pytest.mark.parametrize(
+    "method, rule, loss",
+    [
+        variant if variant[2] == "infonce" or variant[0] == "twobp" else pytest.param(*variant, marks=pytest.mark.study)
+        for variant in VARIANTS
+    ],
+)
 def test_in_float64_the_agreement_is_to_rounding(method, rule, loss):
     with jax.enable_x64(True):
         compare(method, rule, loss, np.float64, 1e-12)

@@ -77,12 +77,12 @@ def test_rows_of_one_user_differ_from_row_to_row_and_from_step_to_step():
 # Where too few items are left.
 
 
-def test_a_user_with_too_few_untouched_items_is_named():
+def test_users_with_too_few_untouched_items_are_counted():
     data = interactions([{0}, {0, 1, 2, 4}, {1, 2}], 6)
     uniform(2).check(data)
     with pytest.raises(ValueError, match=r"num_negatives=3, .*one only 2 of 6: .* at most 2"):
         uniform(3).check(data)
-    with pytest.raises(ValueError, match=r"user.* 0 has only 0 of 3 items"):
+    with pytest.raises(ValueError, match="one only 0 of 3: drop such users"):
         uniform(1).check(interactions([{0, 1, 2}], 3))
 
 
