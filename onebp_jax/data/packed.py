@@ -47,7 +47,9 @@ def read_bytes(path: Path, argument: str = "") -> bytes:
     check_file(path, argument)
     try:
         data = _unpacked(path, path.read_bytes())
-    except (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except UserError:
+        raise
+    except (ValueError, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
     if not data.removeprefix(b"\xef\xbb\xbf").strip():
         raise UserError(f"{path}: the file is empty, expected rows; check the program that wrote it")

@@ -80,6 +80,10 @@ REFUSED = {
     "gz called csv": ("a.csv", gzip.compress(b"user,item\n1,2\n"), ["content is that of a file .gz"]),
     "parquet called csv": ("a.csv", b"PAR1 and more", [".parquet"]),
     "damaged xz": ("a.csv.xz", b"not xz", ["cannot be read or unpacked"]),
+    "cut gz": ("a.csv.gz", gzip.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
+    "cut bz2": ("a.csv.bz2", bz2.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
+    "cut bz2, LightGCN": ("a.txt.bz2", bz2.compress(b"1 2\n")[:-5], ["cannot be read or unpacked"]),
+    "cut xz": ("a.csv.xz", lzma.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
     "damaged zst": ("a.csv.zst", b"not zst", ["cannot be read or unpacked"]),
 }
 
