@@ -43,11 +43,11 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
             f"{source}: {place(row)}: the time column has {str(column.iloc[row])[:40]!r} among numbers and dates; write all "
             "alike, choose another column with time_column, or set time_column=none"
         )
-    dates = _iso_8601(column)
+    dates = _iso_8601(source, column, place)
     other = dates.isna()
     if other.any():
         texts = pd.Series(column.loc[other].astype(str).str.strip(BLANKS))
-        read = _iso_8601(texts.str.replace(_ZONE, "Z", regex=True))
+        read = _iso_8601(source, texts.str.replace(_ZONE, "Z", regex=True), place)
         rest = read.isna()
         if rest.any():
             read[rest] = _as_people_write(source, texts.loc[rest], place)
@@ -55,9 +55,23 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
     return dates.astype(np.int64), "dates"
 
 
-def _iso_8601(column: pd.Series) -> pd.Series:
+def _iso_8601(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> pd.Series:
     """Dates in nanoseconds; a missing one where the text is another."""
-    return pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True).dt.as_unit("ns")
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        column = column.mask(column.isin(["now", "today"]))  # pandas takes the current time for them
+    return _nanoseconds(source, pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True), place)
+
+
+def _nanoseconds(source: str | Path, dates: pd.Series, place: Callable[[int], str]) -> pd.Series:
+    """The dates in nanoseconds; their index is the row. Raises `UserError` for one that 64 bits cannot hold."""
+    outside = ~dates.dt.year.between(1678, 2261) & dates.notna()
+    if outside.any():
+        row = int(dates.index[outside.to_numpy().argmax()])
+        raise UserError(
+            f"{source}: {place(row)}: the time column has a date of the year {dates[row].year}, expected years from 1678 to "
+            "2261; correct or remove the row, or set time_column=none"
+        )
+    return dates.dt.as_unit("ns")
 
 
 def _check_numbers(source: str | Path, numbers: np.ndarray, place: Callable[[int], str]) -> None:
@@ -102,7 +116,7 @@ def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int]
         found = month.notna()
         if found.any():
             written[found] = _iso(year[found], month[found].astype(int), day[found].astype(int), clock[found])
-    dates = pd.to_datetime(written, errors="coerce", format="mixed", utc=True).dt.as_unit("ns")
+    dates = _nanoseconds(source, pd.to_datetime(written, errors="coerce", format="mixed", utc=True), place)
     wrong = dates.isna()
     if wrong.any():
         row = int(wrong.index[wrong.to_numpy().argmax()])

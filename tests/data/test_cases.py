@@ -260,12 +260,31 @@ def test_times_are_in_order(tmp_path, spelling):
         (["1700000000", "1700000001000"], ["two units", "line 2", "line 3"]),
         (["inf", "1"], ["line 2", "infinite"]),
         (["", "1"], ["line 2", "missing"]),
+        (["2024-01-31", "9999-12-31"], ["line 3", "the year 9999", "1678 to 2261"]),
+        (["0001-01-01", "2024-01-31"], ["line 2", "the year 1,"]),
+        (["2024-01-31", "31 Dec 1600"], ["line 3", "the year 1600"]),
+        (["2024-01-31", "31.12.2300"], ["line 3", "the year 2300"]),
+        (["2024-01-31", "now"], ["line 3", "'now'"]),
+        (["today ", "2024-01-31"], ["line 2", "'today'"]),
     ],
 )
 def test_times_that_are_refused(tmp_path, times, words):
     path = write(tmp_path, "a.csv", lines([f'1,{item},"{when}"' for item, when in enumerate(times)]))
     message = refused(load, path, split="time")
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("us"), pa.date32()], ids=str)
+def test_dates_beyond_64_bits_are_refused_by_a_split_by_time_only(tmp_path, caplog, kind):
+    days = np.array(["2024-01-31", "9999-12-31"], "datetime64[D]")
+    table = pa.table({"user": [1, 1], "item": [5, 6], "time": pa.array(days).cast(kind)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for function, given in ((load, tmp_path / "a.parquet"), (from_frame, table.to_pandas())):
+        caplog.clear()
+        message = refused(function, given, split="time")
+        assert "row 2" in message and "the year 9999" in message
+        assert ids_of(function(given, split="none")) == ([1], [5, 6])
+        assert "the times were not read" in caplog.text
 
 
 def test_numbers_in_one_part_and_dates_in_the_other(tmp_path):
