@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,11 +22,18 @@ _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BO
 
 
 class Layout(NamedTuple):
-    """How lines are cut: the `separator`; whether `quotes` mean something; the `names` of a file without a header."""
+    """How lines are cut.
+
+    Attributes:
+      separator: what stands between fields. quotes: whether quotes mean something.
+      names: the columns of a file without a header.
+      skip_blanks: whether blanks before fields are left out, so that a quote after blanks opens a field.
+    """
 
     separator: str
     quotes: bool = True
     names: tuple[str, ...] = ()
+    skip_blanks: bool = False
 
 
 RAW = ("user", "item", "rating", "timestamp")
@@ -78,6 +86,11 @@ def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: st
         )
     if separator == "::":  # pandas reads a separator of two characters in a slow Python loop
         text, layout = text.replace(separator, "\t"), layout._replace(separator="\t")
+    elif layout.quotes and (spaced := _quotes_after_blanks(text, layout)):
+        layout = layout._replace(skip_blanks=True)
+        logging.warning(
+            "%s: %d fields in quotes have blanks before the quotes; blanks before fields were left out", path, spaced
+        )
     table = TextTable(_parse(path, text, layout), text, layout)
     if not layout.names:
         _check_again(path, table)
@@ -120,7 +133,7 @@ def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
             "sep": layout.separator,
             "header": None if layout.names else 0,
             "index_col": False,
-            "skipinitialspace": True,
+            "skipinitialspace": layout.skip_blanks,
         },
         **{"dtype": str, "keep_default_na": False, "na_values": [""], "quoting": _quoting(layout)},
     }
@@ -135,6 +148,8 @@ def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
             with warnings.catch_warnings():  # pandas only warns when it drops surplus fields
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frame = pd.read_csv(io.StringIO(text), names=range(columns), **options)  # type: ignore[arg-type]
+            if _after_blanks(text, layout, rf"(?:{layout.separator}|\r|$)"):
+                frame = frame.mask(frame.apply(lambda column: column.str.fullmatch(" +").fillna(False).astype(bool)))
             return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             at = f" ({error!r})"
@@ -149,7 +164,23 @@ def _records(text: str, layout: Layout):
     """The lines of the text as lists of fields; `line_num` is the line where the last one ends."""
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     lines = io.StringIO(text, newline=None)  # every kind of line end becomes one
-    return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=True)
+    return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=layout.skip_blanks)
+
+
+def _after_blanks(text: str, layout: Layout, pattern: str) -> bool:
+    """Whether some field begins with blanks, and the pattern after them; the fast test comes first."""
+    if not any(start in text for start in (f"{layout.separator} ", "\n ")):
+        return False
+    return bool(re.search(rf"(?:^|{layout.separator}) +{pattern}", text, re.MULTILINE))
+
+
+def _quotes_after_blanks(text: str, layout: Layout) -> int:
+    """How many fields in quotes have blanks before the quotes."""
+    if not _after_blanks(text, layout, '"'):
+        return 0
+    return sum(
+        field.startswith(" ") and field.lstrip(" ")[:1] == '"' for fields in _records(text, layout) for field in fields
+    )
 
 
 def _widest(text: str, layout: Layout, columns: int) -> tuple[int, str]:
