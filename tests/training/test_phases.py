@@ -19,6 +19,8 @@ from onebp_jax.training import loop, run_folder, runner
 from onebp_jax.training.run_data import all_pairs
 from onebp_jax.training.train import train
 
+pytestmark = pytest.mark.usefixtures("shared_scan")
+
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:

@@ -18,6 +18,8 @@ from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training.train import train
 from onebp_jax.training.versions import versions
 
+pytestmark = pytest.mark.usefixtures("shared_scan")
+
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:

@@ -15,6 +15,8 @@ from onebp_jax.methods import build_method
 from onebp_jax.training import run_folder, runner
 from onebp_jax.training.train import train
 
+pytestmark = pytest.mark.usefixtures("shared_scan")
+
 
 def small(**changes):
     config = default_config()
