@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.ids import clean_ids, numeric
+from onebp_jax.data.ids import check_unicode, clean_ids, numeric
 from onebp_jax.data.times import to_times
 from onebp_jax.errors import UserError
 
@@ -23,8 +25,20 @@ COLUMNS = {
 # Columns that say how much a user liked an item. They are used only where a threshold asks for them.
 RATINGS = ("rating", "ratings", "score", "stars", "plays", "playcount", "play_count", "count", "weight")
 
-
 NO_COLUMN = "none"
+# Types that pandas turns into numbers, and that are neither times nor ratings.
+_NO_NUMBERS = (
+    bool,
+    np.bool_,
+    bytes,
+    complex,
+    np.complexfloating,
+    datetime.timedelta,
+    np.timedelta64,
+    pd.Period,
+    pd.Interval,
+)
+_DATES = (datetime.date, np.datetime64)
 
 
 class Roles(NamedTuple):
@@ -65,8 +79,10 @@ def interactions(
         try:
             _check_missing(source, role, column, place)
             if role == "time":
-                found[role], attrs["times"] = to_times(source, column, place)
+                _check_types(source, role, column, _NO_NUMBERS, "numbers or dates")
+                found[role], attrs["times"] = _times(source, column, place)
             elif role == "rating":
+                _check_types(source, role, column, (*_NO_NUMBERS, *_DATES), "numbers")
                 found[role] = _ratings(source, name, column, place)
             else:
                 found[role] = clean_ids(f"{source}: the {role} ids", column, place, is_text=is_text)
@@ -113,6 +129,27 @@ def _check_missing(source: str | Path, role: str, column: pd.Series, place: Call
             f"{source}: missing values: {missing.sum()} in the {role} column, the first in {place(int(missing.argmax()))}, "
             "expected none; remove or fill these rows"
         )
+
+
+def _check_types(source: str | Path, role: str, column: pd.Series, wrong: tuple[type, ...], expected: str) -> None:
+    dtype = column.cat.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    kinds = set(map(type, column)) if pd.api.types.is_object_dtype(dtype) else {dtype.type}
+    found = sorted(kind.__name__.rstrip("_") for kind in kinds if issubclass(kind, wrong))
+    if found:
+        raise UserError(
+            f"{source}: the {role} column is of type {found[0]}, expected {expected}; convert it, or choose another with "
+            f"{role}_column"
+        )
+
+
+def _times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> tuple[pd.Series, str]:
+    try:
+        return to_times(source, column, place)
+    except UserError:
+        raise
+    except Exception:  # pyarrow has errors of its own
+        check_unicode(f"{source}: the time column", column, place)
+        raise
 
 
 def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:

@@ -77,7 +77,13 @@ def clean_ids(
     at = lambda wrong: _at(values, codes, wrong.to_numpy(bool), place)
     if kind == "numbers":
         return _whole(what, values, at)[codes]
-    text = _text(what, values.astype(str), at)
+    try:
+        text = _text(what, values.astype(str), at)
+    except UserError:
+        raise
+    except ValueError:  # of pandas or pyarrow
+        check_unicode(what, column, place)
+        raise
     if is_text and (numbers := _numbers(what, text, at)) is not None:
         return numbers[codes]
     return text.array.take(codes)
@@ -90,6 +96,18 @@ def id_kind(what: str, found: str) -> str:
     if found in ("string", "empty"):
         return "text"
     raise UserError(f"{what} are of type {found}, expected integers or text; convert the column")
+
+
+def check_unicode(what: str, column: pd.Series, place: Callable[[int], str] | None) -> None:
+    """Raises `UserError` if a value is no Unicode text. Slow: for a column that pandas could not read."""
+    row = 0
+    try:
+        for value in column:
+            str(value).encode()
+            row += 1
+    except UnicodeError as error:
+        where = f": {place(row)}" if place else ""
+        raise UserError(f"{what}{where}: not Unicode text ({error.reason}); write the text as UTF-8") from error
 
 
 def _type_of(column: pd.Series) -> str:

@@ -349,6 +349,48 @@ def test_one_check_of_ids_for_files_streams_and_frames(tmp_path, kind):
             assert read().user_ids.tolist() == expected, name
 
 
+ODD_TYPES = {  # a column of values that are no times and no ratings -> the type that the message names
+    "booleans": (pa.array([True, False]), "bool"),
+    "bytes": (pa.array([b"1", b"2"]), "bytes"),
+    "durations": (pa.array([1, 2], pa.duration("s")), "timedelta64"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TYPES)
+def test_times_and_ratings_of_other_types_are_refused(tmp_path, caplog, kind):
+    column, name = ODD_TYPES[kind]
+    pq.write_table(pa.table({"user": [1, 1], "item": [5, 6], "x": column}), tmp_path / "a.parquet")
+    frame = pd.read_parquet(tmp_path / "a.parquet")
+    for given in (frame, frame.astype({"x": object}), frame.astype({"x": "category"})):
+        for options in ({"split": "time", "time_column": "x"}, {"rating_column": "x", "min_rating": 1}):
+            assert "column is of type" in refused(from_frame, given, **options)
+    for options in ({"split": "time", "time_column": "x"}, {"rating_column": "x", "min_rating": 1}):
+        assert f"column is of type {name}, expected numbers" in refused(load, tmp_path / "a.parquet", **options)
+    assert ids_of(load(tmp_path / "a.parquet", split="none", time_column="x")) == ([1], [5, 6])
+    assert "the times were not read" in caplog.text
+
+
+def test_dates_are_no_ratings():
+    frame = pd.DataFrame({"user": [1], "item": [5], "rating": pd.to_datetime(["2024-01-31"])})
+    for given in (frame, frame.assign(rating=frame["rating"].dt.date)):
+        assert "the rating column is of type" in refused(from_frame, given, min_rating=1)
+
+
+def test_text_that_is_not_unicode_is_refused(tmp_path):
+    ends = pa.py_buffer(np.array([0, 1, 2], np.int32).tobytes())
+    text = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(b"a\xff")])
+    surrogate = pd.Series(["a", "a\ud800"], dtype=object)
+    for column in ("user", "item", "time"):
+        columns = {"user": [1, 2], "item": [5, 6], "time": [3, 4]}
+        pq.write_table(pa.table(columns | {column: text}), tmp_path / "train.parquet")
+        frame = pd.DataFrame(columns | {column: surrogate})
+        for function, given in ((load, tmp_path / "train.parquet"), (from_frame, frame)):
+            message = refused(function, given, split="time")
+            assert "row 2: not Unicode text" in message and column in message
+        if column != "time":
+            assert "not Unicode text" in refused(open_stream, tmp_path)
+
+
 def test_a_stream_finds_rows_by_ids_without_blanks(tmp_path):
     pq.write_table(pa.table({"user": [" a", "a", "b"], "item": [1.0, 2.0, 1.0]}), tmp_path / "train.parquet")
     stream = load_streamed(tmp_path, 1 << 20)
