@@ -1,11 +1,13 @@
 """Runs of users that are made of their histories: as exact and as complete as those of any other method."""
 
+import functools
+
 import numpy as np
 import pytest
+from support.configs import config_of
 from support.same import assert_same
 
 from onebp_jax import Recommender
-from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.training import run_folder
@@ -17,18 +19,18 @@ def dataset():
     return generate(num_users=60, num_items=50, interactions_per_user=12, seed=3)
 
 
-def small(**changes):
-    config = default_config()
-    fields = {
-        "method": "onebp_history",
-        "dim": 8,
-        "batch_size": 16,
-        "learning_rate": 0.02,
-        "l2": 0.0,
-        "temperature": 0.2,
-    }
-    config.update(fields | {"epochs": 6, "patience": 0, "checkpoint_seconds": 0.0} | changes)
-    return config
+small = functools.partial(
+    config_of,
+    method="onebp_history",
+    dim=8,
+    batch_size=16,
+    learning_rate=0.02,
+    l2=0.0,
+    temperature=0.2,
+    epochs=6,
+    patience=0,
+    checkpoint_seconds=0.0,
+)
 
 
 @pytest.fixture(scope="module")

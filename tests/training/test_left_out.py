@@ -1,11 +1,13 @@
 """A user who touched (nearly) all items: too few are left as negatives, so the user's pairs are not trained on."""
 
+import functools
+
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+from support.configs import config_of
 
-from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, load_streamed
 from onebp_jax.data.device import on_host
 from onebp_jax.data.evaluation_pairs import split_of
@@ -34,12 +36,7 @@ def data_set(**kwargs) -> Dataset:
     return Dataset("keen", pairs_of(**kwargs), test, users, items, "given")
 
 
-def small(**changes):
-    config = default_config()
-    config.update(
-        {"dim": 4, "batch_size": 16, "epochs": 2, "validation_fraction": 0.0, "num_negatives": 4, "l2": 0.0} | changes
-    )
-    return config
+small = functools.partial(config_of, dim=4, batch_size=16, epochs=2, validation_fraction=0.0, num_negatives=4, l2=0.0)
 
 
 @pytest.fixture(scope="module")

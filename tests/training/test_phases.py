@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from dataclasses import replace
@@ -9,9 +10,10 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from support.configs import config_of
 
 from onebp_jax import serving
-from onebp_jax.config import check_config, default_config
+from onebp_jax.config import check_config
 from onebp_jax.data import Dataset, generate
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import make_layout
@@ -27,10 +29,7 @@ def dataset() -> Dataset:
     return generate(num_users=60, num_items=50, interactions_per_user=12, seed=3)
 
 
-def small(**changes):
-    config = default_config()
-    config.update({"dim": 4, "batch_size": 128, "epochs": 4, "learning_rate": 0.05, "patience": 0} | changes)
-    return config
+small = functools.partial(config_of, dim=4, batch_size=128, epochs=4, learning_rate=0.05, patience=0)
 
 
 def files_of(folder):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from support.configs import config_of
 
-from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.training import curves, events
@@ -17,10 +18,7 @@ from onebp_jax.training.train import train
 DATA = generate(num_users=60, num_items=50, interactions_per_user=12, seed=3)
 
 
-def small(**changes):
-    config = default_config()
-    config.update({"dim": 4, "batch_size": 128, "epochs": 3, "patience": 0} | changes)
-    return config
+small = functools.partial(config_of, dim=4, batch_size=128, epochs=3, patience=0)
 
 
 def test_the_report_says_what_was_done(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import time
@@ -11,11 +12,11 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from support.configs import config_of
 from support.programs import READS_COMPILED, assert_one_line, run, start, tables
 from support.same import assert_same
 
 from onebp_jax import serving
-from onebp_jax.config import default_config
 from onebp_jax.data import epoch_batches, generate, hold_out_validation, load_streamed, train_csr
 from onebp_jax.data.device import to_device
 from onebp_jax.data.streamed import train_pairs_of
@@ -65,12 +66,7 @@ def dataset(folder):
     return load_streamed(folder, 2**30)
 
 
-def small(**changes):
-    config = default_config()
-    config.update(
-        {"dim": 4, "batch_size": 64, "epochs": 3, "learning_rate": 0.01, "patience": 0, "stream_window": 192} | changes
-    )
-    return config
+small = functools.partial(config_of, dim=4, batch_size=64, epochs=3, learning_rate=0.01, patience=0, stream_window=192)
 
 
 def prepared(dataset, layout=None, **changes):

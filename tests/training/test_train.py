@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import signal
@@ -9,6 +10,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from support.configs import config_of
 
 from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, generate
@@ -26,10 +28,7 @@ def dataset() -> Dataset:
     return generate(num_users=80, num_items=60, interactions_per_user=12, seed=3)
 
 
-def small(**changes):
-    config = default_config()
-    config.update({"dim": 4, "batch_size": 128, "epochs": 6, "learning_rate": 0.01, "patience": 0} | changes)
-    return config
+small = functools.partial(config_of, dim=4, batch_size=128, epochs=6, learning_rate=0.01, patience=0)
 
 
 def result_of(workdir):

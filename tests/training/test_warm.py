@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
+from support.configs import config_of
 
-from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.methods import build_method
@@ -18,10 +19,7 @@ from onebp_jax.training.train import train
 pytestmark = pytest.mark.usefixtures("shared_scan")
 
 
-def small(**changes):
-    config = default_config()
-    config.update({"dim": 4, "batch_size": 128, "epochs": 3, "learning_rate": 0.01, "patience": 0} | changes)
-    return config
+small = functools.partial(config_of, dim=4, batch_size=128, epochs=3, learning_rate=0.01, patience=0)
 
 
 @pytest.fixture(scope="module")
