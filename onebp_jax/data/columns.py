@@ -74,6 +74,8 @@ def interactions(
     """
     columns = choose_columns(source, list(table), roles)
     found, attrs = {}, {}
+    if is_text:
+        check_no_header(source, table, [columns["user"], columns["item"]], place)
     for role, name in columns.items():
         column: pd.Series = table.loc[:, name].reset_index(drop=True)
         try:
@@ -150,6 +152,19 @@ def _times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -
     except Exception:  # pyarrow has errors of its own
         check_unicode(f"{source}: the time column", column, place)
         raise
+
+
+def check_no_header(source: str | Path, table: pd.DataFrame, columns: list[str], place: Callable[[int], str]) -> None:
+    """Raises `UserError` if a row of a text file is a header: it has the names of these columns, in any case."""
+    plain = lambda value: str(value).strip(BLANKS).split(":")[0].casefold()  # RecBole writes user_id:token
+    first, *others = columns
+    codes, distinct = pd.factorize(table.loc[:, first])
+    named = [code for code, value in enumerate(distinct) if plain(value) == plain(first)]
+    for row in np.flatnonzero(np.isin(codes, named)) if named else ():
+        if all(plain(table.loc[:, name].iloc[row]) == plain(name) for name in others):
+            raise UserError(
+                f"{source}: {place(int(row))}: the header again, {','.join(table)[:60]!r}; were files joined? remove the line"
+            )
 
 
 def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.columns import COLUMNS, check_names, index_as_columns, listed
+from onebp_jax.data.columns import COLUMNS, check_names, check_no_header, index_as_columns, listed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
@@ -105,6 +105,8 @@ def read_by_id(
         )
     if frame.empty:
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
+    if is_text:
+        check_no_header(path, frame, list(dict.fromkeys((column, frame.columns[-1]))), place)
     given: pd.Series = frame.loc[:, column]
     if given.isna().any():
         row = int(given.isna().to_numpy().argmax())

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.ids import numeric
 from onebp_jax.data.packed import plain_name, read_bytes
 from onebp_jax.errors import UserError
 
@@ -92,8 +92,8 @@ def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: st
             "%s: %d fields in quotes have blanks before the quotes; blanks before fields were left out", path, spaced
         )
     table = TextTable(_parse(path, text, layout), text, layout)
-    if not layout.names:
-        _check_again(path, table)
+    if layout.names:
+        _check_first(path, table)
     _check_swallowed(path, table)
     return table
 
@@ -169,7 +169,7 @@ def _records(text: str, layout: Layout):
 
 def _after_blanks(text: str, layout: Layout, pattern: str) -> bool:
     """Whether some field begins with blanks, and the pattern after them; the fast test comes first."""
-    if not any(start in text for start in (f"{layout.separator} ", "\n ")):
+    if not (text.startswith(" ") or f"{layout.separator} " in text or "\n " in text):
         return False
     return bool(re.search(rf"(?:^|{layout.separator}) +{pattern}", text, re.MULTILINE))
 
@@ -193,17 +193,14 @@ def _widest(text: str, layout: Layout, columns: int) -> tuple[int, str]:
     return widest, ""
 
 
-def _check_again(path: Path, table: TextTable) -> None:
-    """Raises `UserError` if the header comes again."""
-    frame = table.frame
-    named = [place for place, name in enumerate(frame) if str(name).strip(BLANKS)]
-    again = pd.Series(bool(named), frame.index)
-    for place in (named[0], named[-1]) if named else ():
-        again &= frame.iloc[:, place] == frame.columns[place]
-    if again.any():
-        where = table.place(int(again.to_numpy().argmax()))
+def _check_first(path: Path, table: TextTable) -> None:
+    """Raises `UserError` if a file without a header has one: its first line has words for the numbers, or begins with user."""
+    first = table.frame.iloc[0]
+    numbers = first.iloc[2:].dropna()
+    if str(first.iloc[0]).strip().casefold().startswith("user") or (len(numbers) and numeric(numbers).isna().all()):
         raise UserError(
-            f"{path}: {where}: the header again, {','.join(frame)[:60]!r}; were files joined? remove the line"
+            f"{path}: {table.place(0)}: a header, {','.join(map(str, first.dropna()))[:60]!r}, expected none in a file of this "
+            "name; remove the line, or convert the file to .csv"
         )
 
 

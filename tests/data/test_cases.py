@@ -64,6 +64,25 @@ REFUSED = {
     ),
     "a stray quote in the times": ("a.csv", 'user,item,time\n1,5,"3\n2,5,4"\n', ["line 3", "time holds"]),
     "header twice": ("a.csv", "user,item\n1,5\n\nuser,item\n2,5\n", ["line 4", "the header again"]),
+    "header twice, joined files with marks": (
+        "a.csv",
+        "\ufeffuser,item\na,x\n\ufeffuser,item\nb,y\n",
+        ["line 3", "the header again"],
+    ),
+    "header twice, blanks": ("a.csv", "user,item\na,x\nuser , item\nb,y\n", ["line 3", "the header again"]),
+    "header twice, another case": ("a.csv", "user,item\na,x\nUser,Item\nb,y\n", ["line 3", "the header again"]),
+    "header twice, another column": (
+        "a.csv",
+        "x,user,item,y\n1,a,x,2\nz,user,item,w\n",
+        ["line 3", "the header again"],
+    ),
+    "header of ratings.dat": (
+        "ratings.dat",
+        "UserID::MovieID::Rating::Timestamp\n1::5::3::9\n",
+        ["line 1", "a header, 'UserID,MovieID,Rating,Timestamp'"],
+    ),
+    "header of u.data": ("u.data", "uid\tiid\trating\ttimestamp\n1\t5\t3\t9\n", ["line 1", "a header"]),
+    "header of u.data, two columns": ("u.data", "user_id\titem_id\n1\t5\n", ["line 1", "a header"]),
     "header twice, inter": (
         "a.inter",
         "user_id:token\titem_id:token\n1\t5\nuser_id:token\titem_id:token\n",
