@@ -13,6 +13,8 @@ from onebp_jax.errors import UserError
 from onebp_jax.training import run_folder
 from onebp_jax.training.train import train
 
+pytestmark = pytest.mark.usefixtures("shared_scan")
+
 
 @pytest.fixture(scope="module")
 def dataset():
