@@ -152,6 +152,10 @@ def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
                 frame = frame.mask(frame.apply(lambda column: column.str.fullmatch(" +").fillna(False).astype(bool)))
             return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+            if "EOF inside string" in str(error):
+                raise UserError(
+                    f"{path}: {_last_record(text, layout)}: a quote that never closes; remove it, or close it"
+                ) from error
             at = f" ({error!r})"
     raise UserError(f"{path}: not every line has the columns of the first{at}; repair the file")
 
@@ -165,6 +169,14 @@ def _records(text: str, layout: Layout):
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     lines = io.StringIO(text, newline=None)  # every kind of line end becomes one
     return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=layout.skip_blanks)
+
+
+def _last_record(text: str, layout: Layout) -> str:
+    """Where the last record begins."""
+    records, before, end = _records(text, layout), 0, 0
+    for _ in records:
+        before, end = end, records.line_num
+    return f"line {before + 1}"
 
 
 def _after_blanks(text: str, layout: Layout, pattern: str) -> bool:

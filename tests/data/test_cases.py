@@ -63,6 +63,8 @@ REFUSED = {
         ["line 3", "note holds 1 line(s)"],
     ),
     "a stray quote in the times": ("a.csv", 'user,item,time\n1,5,"3\n2,5,4"\n', ["line 3", "time holds"]),
+    "a quote that never closes": ("a.csv", 'user,item\na,x\nb,"y\nc,z\n', ["line 3", "a quote that never closes"]),
+    "a quote that never closes, last line": ("a.tsv", 'user\titem\n"a\nb"\tx\nc\t"y', ["line 4", "never closes"]),
     "header twice": ("a.csv", "user,item\n1,5\n\nuser,item\n2,5\n", ["line 4", "the header again"]),
     "header twice, joined files with marks": (
         "a.csv",

@@ -160,7 +160,7 @@ def test_lightgcn_errors(tmp_path, text, words):
         ("a.csv", "user,item,time\n1,2,3\n2,3,\n", ["missing value", "time", "line 3"]),
         ("a.csv", "user,item\n1,2\n4,5,6\n", ["not every line", "line 3"]),
         ("a.csv", 'user,item\n"r1",1,2\n"r2",4,5\n', ["not every line"]),
-        ("a.csv", 'user,item\n1,"2\n', ["not every line"]),
+        ("a.csv", 'user,item\n1,"2\n', ["line 2", "never closes"]),
         ("u.data", "1\t2\t3\t4\t5\n", ["not every line"]),
         ("a.json", "{}", ["unknown format", ".csv", "u.data"]),
     ],
