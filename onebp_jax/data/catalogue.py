@@ -142,6 +142,11 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
     path = Path(name).expanduser()
     if path.is_dir():
         if files := _train_and_test(path):
+            if unused := [file.name for part in ("valid", "validation", "val", "dev") for file in _files(path, part)]:
+                logging.warning(
+                    "%s: %s is not used: validation pairs are held out of the train file (validation_fraction)",
+                    *(path, " and ".join(unused)),
+                )
             return files
         if is_prepared(path):
             raise UserError(
@@ -183,9 +188,19 @@ def _train_and_test(folder: Path) -> list[Path]:
     """The train and the test file of a folder; an empty list if it has neither."""
     found = []
     for part in ("train", "test"):
-        found += [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()][:1]
+        files = _files(folder, part)
+        if len(files) > 1:
+            raise UserError(
+                f"{folder}: has {' and '.join(file.name for file in files)}, expected one {part} file; move the others away"
+            )
+        found += files
     if len(found) == 1:
         raise UserError(f"{folder}: has only {found[0].name}, expected a train and a test file; add the other one")
     if found and len({is_lightgcn(file) for file in found}) == 2:
         raise UserError(f"{folder}: {found[0].name} and {found[1].name} differ in format; convert one of them")
     return found
+
+
+def _files(folder: Path, part: str) -> list[Path]:
+    """The files of a part of the data in a folder."""
+    return [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()]

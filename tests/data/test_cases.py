@@ -263,6 +263,21 @@ def test_a_zip_of_two_files_is_refused(tmp_path):
     assert "the archive has 2 files" in refused(load, tmp_path / "a.csv.zip")
 
 
+def test_two_train_files_in_a_folder_are_refused(tmp_path):
+    for name in ("train.csv", "train.tsv.gz", "test.csv"):
+        write(tmp_path, name, "user,item\n1,5\n")
+    assert "train.csv and train.tsv.gz, expected one train file" in refused(load, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["valid.csv", "validation.parquet"])
+def test_a_validation_file_beside_train_and_test_is_said_to_be_unused(tmp_path, caplog, name):
+    for part in ("train.csv", "test.csv", name):
+        write(tmp_path, part, f"user,item\n1,{5 + (part == 'test.csv')}\n")
+    assert ids_of(load(tmp_path)) == ([1], [5, 6])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"{name} is not used" in said and "validation_fraction" in said
+
+
 TIMES = {  # spellings of times in ascending order
     "utc": ["2024-01-31 12:00:00 UTC", "2024-01-31 12:00:01.5 UTC", "2024-02-01 00:00:00 UTC"],
     "zones": ["2024-01-31T13:00:00+02:00", "2024-01-31T12:00:00Z", "2024-01-31 12:30:00 GMT"],
