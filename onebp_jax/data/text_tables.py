@@ -10,12 +10,12 @@ import warnings
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 from absl import logging
 
 from onebp_jax.data.ids import numeric
 from onebp_jax.data.packed import plain_name, read_bytes
+from onebp_jax.data.quotes import check_after_quotes, check_swallowed
 from onebp_jax.errors import UserError
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -94,7 +94,9 @@ def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: st
     table = TextTable(_parse(path, text, layout), text, layout)
     if layout.names:
         _check_first(path, table)
-    _check_swallowed(path, table)
+    if layout.quotes and '"' in text:
+        check_swallowed(path, table.frame, text, separator, table.place)
+        check_after_quotes(path, text, separator, layout.skip_blanks)
     return table
 
 
@@ -214,29 +216,3 @@ def _check_first(path: Path, table: TextTable) -> None:
             f"{path}: {table.place(0)}: a header, {','.join(map(str, first.dropna()))[:60]!r}, expected none in a file of this "
             "name; remove the line, or convert the file to .csv"
         )
-
-
-def _check_swallowed(path: Path, table: TextTable) -> None:
-    """Raises `UserError` if a field in quotes holds what looks like rows of the table: a stray quote swallowed them.
-
-    A field that swallowed rows has no quotes inside. So its inner lines have as many separators as the header, and its last line
-    has those before this column. A text that has line breaks and is meant passes: its commas are others, or have blanks after.
-    """
-    frame, separator = table.frame, table.layout.separator
-    line_ends = max(map(table.text.count, "\n\r"))
-    if not table.layout.quotes or '"' not in table.text or line_ends <= len(frame) + 1:
-        return
-    blank = f"{separator} "
-    spaced = blank in table.text.lstrip().split("\n", 1)[0]
-    for place, (name, column) in enumerate(frame.items()):
-        for row in np.flatnonzero(column.str.contains(r"[\r\n]", regex=True, na=False)):
-            _, *inner, last = str(column.iloc[row]).splitlines()
-            as_rows = (
-                all(line.count(separator) == frame.shape[1] - 1 for line in inner) and last.count(separator) >= place
-            )
-            if as_rows and (inner or place) and (spaced or not any(blank in line for line in (*inner, last))):
-                raise UserError(
-                    f"{path}: {table.place(int(row))}: the field {name} holds {len(inner) + 1} line(s) that look like rows, "
-                    f"such as {(*inner, last)[0][:40]!r}; "
-                    "is there a stray quote? remove it; write a text that is meant without line breaks"
-                )

@@ -65,6 +65,9 @@ REFUSED = {
     "a stray quote in the times": ("a.csv", 'user,item,time\n1,5,"3\n2,5,4"\n', ["line 3", "time holds"]),
     "a quote that never closes": ("a.csv", 'user,item\na,x\nb,"y\nc,z\n', ["line 3", "a quote that never closes"]),
     "a quote that never closes, last line": ("a.tsv", 'user\titem\n"a\nb"\tx\nc\t"y', ["line 4", "never closes"]),
+    "text after a quote": ("a.csv", 'user,item\n1,5\n2,"abc"def\n', ["line 3", "text follows a closing quote"]),
+    "text after a quote and a blank": ("a.tsv", 'user\titem\n1\t"abc" def\n', ["line 2", "text follows"]),
+    "backslashes before quotes": ("a.csv", 'user,item\n1,"say \\"hi\\""\n', ["line 2", "text follows"]),
     "header twice": ("a.csv", "user,item\n1,5\n\nuser,item\n2,5\n", ["line 4", "the header again"]),
     "header twice, joined files with marks": (
         "a.csv",
@@ -140,6 +143,13 @@ WARNED = {
         {},
         (["ann", "bob"], ["x", "y"]),
         ["user ids: 2 have blanks", "item ids: 3 have blanks", "2 repeated"],
+    ),
+    "blanks after a quote": (
+        "a.csv",
+        'user,item\n"ann" ,"x""" \n',
+        {},
+        (["ann"], ['x"']),
+        ["user ids: 1", "item ids: 1"],
     ),
     "plain blanks, tsv": ("a.tsv", "user\titem\n ann\t x\n", {}, (["ann"], ["x"]), ["user ids: 1", "item ids: 1"]),
     "blanks before quotes": (
@@ -224,6 +234,12 @@ READ = {
         'user,item,review\n1,5,"Great.\nI liked it, and so did he."\n2,6,"no\n\nyes, a, b"\n3,7,"one\ntwo"\n',
         {},
         ([1, 2, 3], [5, 6, 7]),
+    ),
+    "quotes inside": (
+        "a.csv",
+        'user,item\r\n1,"say ""hi"""\r\n2,5" disk\r\n3,""""\r\n4,"a"\r\n',
+        {},
+        ([1, 2, 3, 4], ['say "hi"', '5" disk', '"', "a"]),
     ),
     "empty columns": ("a.csv", "user,item,,\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
     "empty fields": ("a.csv", "user,item\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
