@@ -23,6 +23,7 @@ from onebp_jax.data.feature_files import read_by_id, with_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
 from onebp_jax.data.prepared import is_prepared
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
+from onebp_jax.data.rights import check_rights
 from onebp_jax.data.synthetic import generate
 from onebp_jax.errors import UserError, nearest
 
@@ -140,6 +141,7 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
     if name in SOURCES:
         return _find_in_catalogue(name, data_dir, download)
     path = Path(name).expanduser()
+    check_rights(path)
     if path.is_dir():
         if files := _train_and_test(path):
             if unused := [file.name for part in ("valid", "validation", "val", "dev") for file in _files(path, part)]:
@@ -194,6 +196,8 @@ def _train_and_test(folder: Path) -> list[Path]:
                 f"{folder}: has {' and '.join(file.name for file in files)}, expected one {part} file; move the others away"
             )
         found += files
+    for file in found:
+        check_rights(file)
     if len(found) == 1:
         raise UserError(f"{folder}: has only {found[0].name}, expected a train and a test file; add the other one")
     if found and len({is_lightgcn(file) for file in found}) == 2:

@@ -17,6 +17,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
 from onebp_jax.data.readers import Table, read_table, without_rows
+from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import UserError
 
 _ENDS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -94,6 +95,7 @@ def read_by_id(
     if isinstance(source, pd.DataFrame):
         table = Table(check_names(path, index_as_columns(source)), False, lambda row: f"row {row + 1}")
     else:
+        check_rights(source)
         table = read_table(source, encoding, f"{tower}_features")
     frame, is_text, place = table
     usual = ((id_column,) if id_column else ()) + COLUMNS[tower]

@@ -9,6 +9,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
+from onebp_jax.data.written_ids import say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
 MOST = np.iinfo(np.int64).max
@@ -84,8 +85,10 @@ def clean_ids(
     except ValueError:  # of pandas or pyarrow
         check_unicode(what, column, place)
         raise
-    if is_text and (numbers := _numbers(what, text, at)) is not None:
-        return numbers[codes]
+    if is_text:
+        if (numbers := written_numbers(what, text, at)) is not None:
+            return numbers[codes]
+        say_why_text(what, text)
     return text.array.take(codes)
 
 
@@ -168,34 +171,6 @@ def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
             f"{what}{at(empty)[0]}: missing values: an id that is empty or blank; remove or fill these rows"
         )
     return bare
-
-
-def _numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
-    """Text of a text file as int64, if all ids are written as integers or as `7.0`; None if it stays text."""
-    try:  # no integer of 64 bits is longer than 20 characters; one long id would make a wide array
-        if text.str.len().max() > 20:
-            return None
-        numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
-        if (numbers.astype(np.str_) == text).all():
-            return numbers
-    except (ValueError, OverflowError):
-        pass
-    if not text.str.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?").all():
-        return None
-    scientific = text.str.contains("e", case=False)
-    if scientific.any():
-        where, value = at(scientific)
-        raise UserError(
-            f"{what}{where}: {value} is in scientific notation, which loses digits; write the ids in full, or as text"
-        )
-    if not text.str.contains(".", regex=False).any():
-        return None
-    fraction = ~text.str.fullmatch(r"-?(?:0|[1-9]\d{0,14})(?:\.0*)?")
-    if fraction.any():
-        where, value = at(fraction)
-        raise UserError(f"{what}{where}: {value}, expected whole numbers or text; correct it, or choose another column")
-    logging.warning("%s are whole numbers written as %s; they were read as integers", what, text.iloc[0])
-    return text.astype(float).to_numpy(np.int64)
 
 
 def int64_or_text(ids: np.ndarray | pd.Index | pd.api.extensions.ExtensionArray) -> np.ndarray:

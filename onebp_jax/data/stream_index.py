@@ -16,6 +16,7 @@ import pandas as pd
 from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_unused_ratings
 from onebp_jax.data.ids import clean_ids, id_kind, int64_or_text
+from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def open_stream(
         a column, has one of another kind than the first file, or has missing values.
     """
     folder = Path(folder).expanduser()
+    check_rights(folder)
     files = tuple(sorted(folder.glob(pattern)))
+    for file in files:
+        check_rights(file)
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")

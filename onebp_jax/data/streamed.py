@@ -25,6 +25,7 @@ from onebp_jax.data.ids import int64_or_text, join, say_mixed
 from onebp_jax.data.pairs import in_sorted, pair_keys, row_places, split_keys
 from onebp_jax.data.prepared import read_prepared
 from onebp_jax.data.readers import read_interactions
+from onebp_jax.data.rights import check_rights
 from onebp_jax.data.stream import UserItemIndex, train_csr
 from onebp_jax.data.stream_index import Stream, open_stream, read_group
 from onebp_jax.errors import UserError
@@ -106,6 +107,7 @@ def load_streamed(
         without a training pair, or two parts share a pair.
     """
     root = Path(folder).expanduser()
+    check_rights(root)
     if not root.is_dir():
         in_memory = "a set of the catalogue, which is read into memory" if str(folder) in NAMES else "no such folder"
         raise UserError(

@@ -4,9 +4,11 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tracemalloc
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -159,7 +161,28 @@ WARNED = {
         ([1, 2], [5, 6]),
         ["1 fields in quotes have blanks before", "left out"],
     ),
-    "whole floats": ("a.csv", "user,item\n1.0,5\n2.0,6\n", {}, ([1, 2], [5, 6]), ["written as 1.0", "integers"]),
+    "whole floats": (
+        "a.csv",
+        "user,item\n1.0,5\n2.0,6\n",
+        {},
+        ([1, 2], [5, 6]),
+        ["2 of 2 are whole", "written as 1.0"],
+    ),
+    "a whole float": ("a.csv", "user,item\n7,1\n8.0,2\n", {}, ([7, 8], [1, 2]), ["1 of 2 are whole", "written as 8.0"]),
+    "a word among integers": (
+        "a.csv",
+        lines([f"{user},5" for user in [*range(20), "\\N", "-"]], "user,item"),
+        {},
+        ([*map(str, range(20)), "\\N", "-"], [5]),
+        ["the user ids: 2 of 22 are no integers, the first is '\\\\N', so all were read as text"],
+    ),
+    "an integer and a float among text": (
+        "a.csv",
+        "user,item\n7,1\n7.0,1\nx,1\n",
+        {},
+        (["7", "7.0", "x"], [1]),
+        ["1 are integers of the same column but for the point, such as 7.0"],
+    ),
     "words as times": ("a.csv", "user,item,time\n1,5,noon\n", {}, ([1], [5]), ["line 2", "'noon'", "not read"]),
     "a missing time": ("a.csv", "user,item,time\n1,5,3\n1,6,\n", {}, ([1], [5, 6]), ["line 3", "not read"]),
     "a rating": ("a.csv", "user,item,plays\n1,5,3\n", {}, ([1], [5]), ["plays is not used", "min_rating"]),
@@ -517,6 +540,36 @@ def test_a_missing_file_is_named_with_its_argument(tmp_path, argument):
     options = {"dataset": write(tmp_path, "a.csv", "user,item\n1,5\n")} | {argument: str(tmp_path / "none.csv")}
     message = refused(load, **options)
     assert message.startswith(f"{argument}=") and "no such file" in message
+
+
+@pytest.mark.parametrize("fault", ["file", "folder"])
+def test_a_file_without_rights_is_said(tmp_path, monkeypatch, fault):
+    """Rights are simulated: the superuser may read all."""
+    write(tmp_path, "a.csv", "user,item\n1,5\n")
+    pq.write_table(pa.table({"user": [1], "item": [5]}), tmp_path / "train.parquet")
+    write(tmp_path, "items.csv", "item,price\n5,1\n")
+    denied = {tmp_path / name for name in ("b.csv", "train.parquet", "items.csv")}
+    write(tmp_path, "b.csv", "user,item\n1,5\n")
+    access, stat = os.access, Path.stat
+
+    def no_entry(path, **options):
+        if path in denied:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    if fault == "file":
+        monkeypatch.setattr(os, "access", lambda path, mode: path not in denied and access(path, mode))
+    else:
+        monkeypatch.setattr(Path, "stat", no_entry)
+    features = {"item_features": str(tmp_path / "items.csv")}
+    for read in (
+        lambda: load(tmp_path / "b.csv"),
+        lambda: load(tmp_path / "train.parquet"),
+        lambda: load(tmp_path / "a.csv", split="none", **features),
+        lambda: open_stream(tmp_path),
+    ):
+        message = refused(read)
+        assert "no right to read it" in message and "chmod" in message
 
 
 def test_a_folder_without_parquet_does_not_ask_for_pyarrow(tmp_path, monkeypatch):
