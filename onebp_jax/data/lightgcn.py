@@ -43,6 +43,13 @@ def read_lightgcn(path: str | Path, argument: str = "") -> np.ndarray:
     users = ids[is_user]
     if len(lengths) > 1 and lengths.min() == lengths.max() > 2:
         _check_table(path, users, int(lengths[0]), full + 1)
+    if alone := int((lengths == 1).sum()):
+        logging.warning(
+            "%s: %d lines have a user and no items, the first is line %d; they give no pairs",
+            path,
+            alone,
+            full[lengths.argmin()] + 1,
+        )
     return np.stack([np.repeat(users, lengths - 1), ids[~is_user]], axis=1).astype(np.int32)
 
 

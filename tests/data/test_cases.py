@@ -186,6 +186,13 @@ WARNED = {
     "words as times": ("a.csv", "user,item,time\n1,5,noon\n", {}, ([1], [5]), ["line 2", "'noon'", "not read"]),
     "a missing time": ("a.csv", "user,item,time\n1,5,3\n1,6,\n", {}, ([1], [5, 6]), ["line 3", "not read"]),
     "a rating": ("a.csv", "user,item,plays\n1,5,3\n", {}, ([1], [5]), ["plays is not used", "min_rating"]),
+    "users without items": (
+        "a.txt",
+        "0 1 2\n\n1\n2 0\n3\n",
+        {},
+        ([0, 1, 2], [0, 1, 2]),
+        ["2 lines have a user and no items", "line 3", "no pairs"],
+    ),
     "a table, perhaps": ("a.txt", "".join(f"{n} {n} 1\n" for n in range(2, 14)), {}, None, ["each line has 3 numbers"]),
 }
 
