@@ -194,13 +194,26 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
 def say_unused_ratings(
     source: str | Path, found: list[str], roles: Roles, advice: str = "min_rating sets a threshold"
 ) -> None:
-    """Warns that a column of ratings is not used."""
+    """Warns that a column of ratings is not used, and that a role has several columns of usual names."""
+    _say_choice(source, found, roles)
     used = set(filter(None, roles[:4]))
     unused = [name for name in found if name.lower() in RATINGS and name not in used]
     if unused and not roles.rated:
         logging.warning(
             "%s: the column %s is not used, each row counts as one interaction; %s", source, unused[0], advice
         )
+
+
+def _say_choice(source: str | Path, found: list[str], roles: Roles) -> None:
+    """Warns of each role that is used, is not named and has several columns to choose from."""
+    needed = {"user": True, "item": True, "time": roles.timed, "rating": roles.rated}
+    for role, defaults in (*COLUMNS.items(), ("rating", RATINGS)):
+        there = [name for name in defaults if name in found]
+        if needed[role] and not getattr(roles, role) and len(there) > 1:
+            logging.warning(
+                "%s: the columns %s may hold the %ss; %s was taken, %s_column chooses another",
+                *(source, listed(there), role, there[0], role),
+            )
 
 
 def listed(columns: Iterable[str]) -> str:

@@ -92,7 +92,7 @@ def open_stream(
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise UserError(f"{folder}: {NEEDS_PYARROW}") from error
-    metadata, columns = _common_columns(files, Roles(user_column, item_column))
+    metadata, columns = _common_columns(files, Roles(user_column, item_column, timed=False))
     groups = np.array(
         [
             (file, group, found.row_group(group).num_rows)

@@ -452,6 +452,37 @@ def test_times_and_ratings_of_other_types_are_refused(tmp_path, caplog, kind):
     assert "the times were not read" in caplog.text
 
 
+COLUMNS_TWICE = {  # columns that hold one role -> which is taken
+    "user": ["user_id", "uid"],
+    "item": ["item", "movieId"],
+    "time": ["timestamp", "time"],
+    "rating": ["rating", "plays"],
+}
+
+
+@pytest.mark.parametrize("role", COLUMNS_TWICE)
+def test_the_choice_among_columns_is_said_where_the_role_is_used(tmp_path, caplog, role):
+    taken, other = COLUMNS_TWICE[role]
+    columns = {"user": [1, 1], "item": [5, 6], "time": [3, 4], "rating": [1, 2]}
+    columns.pop(role)
+    table = pd.DataFrame({other: [8, 9], taken: [1, 2]} | columns)
+    table.to_parquet(tmp_path / "train.parquet")
+    options = {"split": "time", "min_rating": 0}
+    said = f"the columns {taken}, {other} may hold the {role}s; {taken} was taken, {role}_column chooses another"
+    for read in (lambda **given: load(tmp_path / "train.parquet", **given), lambda **given: from_frame(table, **given)):
+        caplog.clear()
+        read(**options)
+        assert caplog.text.count("may hold") == 1 and said in caplog.text
+        caplog.clear()
+        read(**options, **{f"{role}_column": other})
+        assert "may hold" not in caplog.text
+        read(split="none")
+        assert ("may hold" in caplog.text) == (role in ("user", "item"))
+    caplog.clear()
+    open_stream(tmp_path)
+    assert ("may hold" in caplog.text) == (role in ("user", "item"))
+
+
 def test_dates_are_no_ratings():
     frame = pd.DataFrame({"user": [1], "item": [5], "rating": pd.to_datetime(["2024-01-31"])})
     for given in (frame, frame.assign(rating=frame["rating"].dt.date)):
