@@ -108,7 +108,7 @@ def check_unicode(what: str, column: pd.Series, place: Callable[[int], str] | No
         for value in column:
             str(value).encode()
             row += 1
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         where = f": {place(row)}" if place else ""
         raise UserError(f"{what}{where}: not Unicode text ({error.reason}); write the text as UTF-8") from error
 

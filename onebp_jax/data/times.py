@@ -64,11 +64,12 @@ def _iso_8601(source: str | Path, column: pd.Series, place: Callable[[int], str]
 
 def _nanoseconds(source: str | Path, dates: pd.Series, place: Callable[[int], str]) -> pd.Series:
     """The dates in nanoseconds; their index is the row. Raises `UserError` for one that 64 bits cannot hold."""
-    outside = ~dates.dt.year.between(1678, 2261) & dates.notna()
+    years = pd.Series(dates.dt.year)
+    outside = ~years.between(1678, 2261) & dates.notna()
     if outside.any():
-        row = int(dates.index[outside.to_numpy().argmax()])
+        row = int(dates.index[int(outside.to_numpy().argmax())])
         raise UserError(
-            f"{source}: {place(row)}: the time column has a date of the year {dates[row].year}, expected years from 1678 to "
+            f"{source}: {place(row)}: the time column has a date of the year {years[row]:.0f}, expected years from 1678 to "
             "2261; correct or remove the row, or set time_column=none"
         )
     return dates.dt.as_unit("ns")
@@ -119,7 +120,7 @@ def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int]
     dates = _nanoseconds(source, pd.to_datetime(written, errors="coerce", format="mixed", utc=True), place)
     wrong = dates.isna()
     if wrong.any():
-        row = int(wrong.index[wrong.to_numpy().argmax()])
+        row = int(wrong.index[int(wrong.to_numpy().argmax())])
         raise UserError(
             f"{source}: {place(row)}: the time column has {texts[row][:40]!r}, expected numbers, or dates such as "
             "2024-01-31T12:00:00; convert it, choose another column with time_column, or set time_column=none"

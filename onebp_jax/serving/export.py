@@ -14,7 +14,7 @@ from onebp_jax.training.run_folder import Trained, write_atomically, write_npz
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
 
 
-def export(run: Trained, out: Path) -> list[Path]:
+def export(run: Trained, out: str | Path) -> list[Path]:
     """Writes the vectors of a run and returns the files written.
 
     Args:
@@ -27,6 +27,7 @@ def export(run: Trained, out: Path) -> list[Path]:
     Raises:
       UserError: the ending is another one, or Parquet is asked for without pyarrow.
     """
+    out = Path(out)
     if out.suffix not in FORMATS:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
     if out.suffix == ".npz":

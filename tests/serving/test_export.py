@@ -27,6 +27,14 @@ def test_one_row_per_vector(several, tmp_path):
     assert not several or users["interest"].tolist() == [0, 1] * 3
 
 
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_a_path_may_be_text(ending, tmp_path):
+    run = Trained(None, {}, ITEM[:3], ITEM, *IDS)
+    written = export(run, str(tmp_path / f"text.{ending}"))
+    again = export(run, tmp_path / f"path.{ending}")
+    assert [a.read_bytes() for a in written] == [b.read_bytes() for b in again]
+
+
 def test_parquet_without_pyarrow_says_how_to_install_it_as_the_manual_does(monkeypatch, tmp_path):
     def missing(*args, **kwargs):
         raise ImportError("Unable to find a usable engine")
