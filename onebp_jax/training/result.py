@@ -99,7 +99,7 @@ def _refit(dataset: Dataset | StreamedDataset, refitted: Outcome) -> dict:
 
 def _advise(config, outcome: Outcome, result: dict) -> None:
     """Warns if the best epoch is the last one: the run may have ended too early."""
-    if result["validation"].get(protocols.CRITERION) and outcome.epochs_done == outcome.progress.selection.epoch:
+    if result["validation"].get(protocols.CRITERION) and 0 < outcome.epochs_done == outcome.progress.selection.epoch:
         logging.warning(
             "the best epoch is the last one (%d): more epochs may be better; the same run with epochs=%d goes on from here",
             *(outcome.epochs_done, 2 * config.epochs),
