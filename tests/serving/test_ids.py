@@ -80,7 +80,7 @@ def test_items_without_titles_and_items_of_another_set():
 
 def test_titles_that_a_run_knows(tmp_path, caplog):
     logging.use_absl_handler()
-    run = run_of()
+    run = run_of(dataset="own.csv")
     assert known_titles(tmp_path, run) is None
     run.config.item_features = str(tmp_path / "features.csv")
     assert known_titles(tmp_path, run) is None and "lists have no titles" in caplog.text
