@@ -2,7 +2,7 @@
 
 Command:  onebp train --config=best_ml100k --workdir=runs/best_ml100k
 Hardware: 2 shared CPU cores.
-Time:     about 1 s of training, 10 s with everything.
+Time:     about 1 s of training beside other work.
 Score:    test NDCG@20, honest, 3 seeds: .4377 +-.0019; trained on validation pairs too .4514 +-.0033; results/FRONTIER.md.
 """
 

@@ -151,7 +151,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         # A random key is made of 32 bits: a larger seed would repeat a smaller one.
         "seed": Field(0, whole(0, 2**32 - 1), "The seed of the run."),
         "epochs": Field(100, whole(1), "The most epochs."),
-        "batch_size": Field(1024, whole(1), "Pairs per step, over all devices."),
+        "batch_size": Field(1024, whole(1), "Pairs per step (users, if it holds histories), over all devices."),
         "drop_last": Field(False, true_or_false, "Leave out the last, smaller batch of an epoch."),
         # For tables below about 10 MB, more threads cost more than they give (results/performance.md). The number can
         # change the order of sums; therefore it is part of the configuration.

@@ -126,22 +126,22 @@ def _check_same_forms(before: State, after: State) -> None:
 
 def _programs(scan, data: Interactions, feed: Feed, refresh: Callable | None):
     """`(compile, advance)` over one scan. A program is compiled once per length; its time is counted apart."""
-    compiled = {}
-    if refresh is not None:
-        refresh = jax.jit(refresh)
+    compiled, refreshed = {}, {}
 
     def compile(run: Run, length: int) -> Run:
         if length in compiled:
             return run
         started = time.perf_counter()
+        if refresh is not None and not compiled:
+            refreshed["context"] = jax.jit(refresh).lower(run.state.tables, data).compile()
         compiled[length] = scan.lower(run.state, data, length=length, batches=feed.batch_form(length)).compile()
         return _add_seconds(run, compile=time.perf_counter() - started)
 
     def advance(run: Run, length: int) -> Run:
         run = compile(run, length)
         before, started, state = run.step, time.perf_counter(), run.state
-        if refresh is not None and before % feed.epoch_steps == 0:
-            state = state._replace(context=refresh(state.tables, data))
+        if before % feed.epoch_steps == 0:
+            state = state._replace(**{name: made(state.tables, data) for name, made in refreshed.items()})
         state, info = compiled[length](state, data, batches=feed.batches(before, length))
         losses, examples = np.asarray(info.loss, np.float64), np.asarray(info.examples, np.int64)
         run = _add_seconds(run, train=time.perf_counter() - started)

@@ -10,7 +10,8 @@ from support.same import assert_same
 from onebp_jax import Recommender
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
-from onebp_jax.training import run_folder
+from onebp_jax.methods.build import build_method
+from onebp_jax.training import checkpoint, run_folder, runner
 from onebp_jax.training.train import train
 
 pytestmark = pytest.mark.usefixtures("shared_scan")
@@ -61,6 +62,20 @@ def test_a_stopped_run_goes_on_bit_for_bit(done, dataset, tmp_path):
     train(small(decay_epochs=6, epochs=4), dataset, tmp_path / "run")
     train(small(decay_epochs=6, steps_per_call=1), dataset, tmp_path / "run")
     assert_same(run_folder.read_run(tmp_path / "run").item, expected.item)
+
+
+def test_smoothed_items_go_on_bit_for_bit_within_an_epoch(dataset, tmp_path):
+    """The context of an epoch is a part of its checkpoints: it was made of items that have moved since."""
+    config = small(options={"smoothing": 1.0})
+    prepared = lambda: runner.prepare(config, build_method(config), dataset)
+    job, run = prepared()
+    assert job.epoch_steps > 2
+    run = job.advance(run, 1)
+    assert np.asarray(run.state.context).any()
+    checkpoint.save(tmp_path / "checkpoints", run)
+    restored = checkpoint.restore(tmp_path / "checkpoints", prepared()[1])
+    assert_same(restored.state.context, run.state.context)
+    assert_same(job.advance(restored, 2).state.item, job.advance(run, 2).state.item)
 
 
 @pytest.mark.parametrize("method", ["onebp_history", "onebp_spectral"])
