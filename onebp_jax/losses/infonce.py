@@ -16,8 +16,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, columns, compares, mark_loss, per_positive, scores
+from onebp_jax.losses.scores import check_negatives, compares, log_total, mark_loss, paired_users, per_positive, scores
 from onebp_jax.ops.checks import check_positive
+from onebp_jax.ops.geometry import paired_dots
 from onebp_jax.types import Array, Loss
 
 
@@ -28,15 +29,11 @@ def infonce(temperature: float = 1.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "infonce")
-        of_positive, of_negatives = scores(
-            user, positive, negatives, temperature, extra.get("negative_mask"), extra.get("paired_user")
-        )
-        if extra.get("log_q") is not None:
-            of_negatives = of_negatives - columns(extra["log_q"])
+        of_positive = paired_dots(paired_users(user, extra), positive) / temperature
         if extra.get("positive_log_q") is not None:
             of_positive = of_positive - extra["positive_log_q"]
-        of_all = per_positive(jax.nn.logsumexp(of_negatives, axis=0), extra.get("slots"))
-        return jax.nn.softplus(of_all - of_positive)
+        of_all = log_total(user, negatives, temperature, extra.get("negative_mask"), extra.get("log_q"))
+        return jax.nn.softplus(per_positive(of_all, extra.get("slots")) - of_positive)
 
     return mark_loss(loss, histories=True)
 
@@ -54,11 +51,10 @@ def catalogue_softmax(temperature: float = 1.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "catalogue_softmax")
-        of_positive, of_negatives = scores(
-            user, positive, negatives, temperature, extra.get("negative_mask"), extra.get("paired_user")
-        )
-        log_q = -jnp.log(extra["num_items"]) if extra.get("log_q") is None else columns(extra["log_q"])
-        of_all = jax.nn.logsumexp(of_negatives - log_q, axis=0) - jnp.log(negatives.shape[-2])
+        of_positive = paired_dots(paired_users(user, extra), positive) / temperature
+        log_q = -jnp.log(extra["num_items"]) if extra.get("log_q") is None else extra["log_q"]
+        of_all = log_total(user, negatives, temperature, extra.get("negative_mask"), log_q)
+        of_all = of_all - jnp.log(negatives.shape[-2])
         return jax.nn.softplus(per_positive(of_all, extra.get("slots")) - of_positive)
 
     return mark_loss(loss, histories=True)

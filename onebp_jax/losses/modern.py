@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from onebp_jax.losses.scores import check_negatives, compares, mark_loss, per_positive
+from onebp_jax.losses.scores import check_negatives, compares, mark_loss, of_each_user, paired_users, per_positive
 from onebp_jax.ops.checks import check_cosine_margin, check_not_negative, check_positive
 from onebp_jax.ops.geometry import dots, paired_dots, unit
 from onebp_jax.types import Array, Loss
@@ -33,15 +33,18 @@ def ccl(margin: float = 0.4, weight: float = 5.0) -> Loss:
     @compares("dot")
     def loss(user: Array, positive: Array, negatives: Array, **extra) -> Array:
         check_negatives(negatives, "ccl")
-        negative_mask, user = extra.get("negative_mask"), unit(user)
-        paired = extra.get("paired_user")
-        excess = jax.nn.relu(dots(user, unit(negatives)) - margin)
-        number = excess.shape[0]
-        if negative_mask is not None:
-            excess = jnp.where(negative_mask.T, 0, excess)
-            number = jnp.maximum(1, jnp.sum(~negative_mask, 1)).astype(excess.dtype)
-        of_negatives = per_positive(weight * jnp.sum(excess, 0) / number, extra.get("slots"))
-        return 1 - paired_dots(user if paired is None else unit(paired), unit(positive)) + of_negatives
+        cosine = paired_dots(unit(paired_users(user, extra)), unit(positive))
+        user, negatives = unit(user), unit(negatives)
+
+        def excess(user: Array, negative_mask: Array | None) -> Array:
+            found = jax.nn.relu(dots(user, negatives) - margin)
+            if negative_mask is None:
+                return weight * jnp.sum(found, 0) / found.shape[0]
+            number = jnp.maximum(1, jnp.sum(~negative_mask, 1)).astype(found.dtype)
+            return weight * jnp.sum(jnp.where(negative_mask.T, 0, found), 0) / number
+
+        of_users = of_each_user(excess, user, negatives, extra.get("negative_mask"))
+        return 1 - cosine + per_positive(of_users, extra.get("slots"))
 
     return mark_loss(loss, histories=True)
 
