@@ -12,8 +12,13 @@ from onebp_jax.config.fields import FIELDS
 _ROOM = __name__.rpartition(".")[0]
 # The flags of an argument that has another name; a program has one of them.
 _FLAGS_OF = {"driver": ("parallel",), "spec": ("methods", "method")}
-# The beginning of a message, and what it advises. Elsewhere a message may quote text that only looks like a flag.
-_NAMED = re.compile(r"(^|\b(?:use|or|give|set|expected) )([a-z_]\w*)((?:\.\w+)?=)(True\b)?")
+# A quoted text, or a name: with `=`, or alone before a blank or a mark. A name in a path is none.
+_NAMED = re.compile(
+    r"""(?<!\w)(?:'[^']*'|"[^"]*")|"""
+    r"(?:^|(?<=[ (]))(?P<name>[a-z]\w*)(?P<part>\.\w+)?(?:(?P<equals>=)(?P<true>True\b)?|(?=[ ,;:)]|\.?$)(?! is ))"
+)
+# A name of one word is meant as one after these.
+_ADVICE = re.compile(r"\b(?:set|use|lower|raise) $")
 
 
 def own_flags(room: str = _ROOM) -> dict[str, flags.Flag]:
@@ -29,16 +34,30 @@ def own_flags(room: str = _ROOM) -> dict[str, flags.Flag]:
 def with_flags(message: str) -> str:
     """The message with flags in place of names: `k=0: ...` becomes `--k=0: ...`, and `dim=0: ...` `--config.dim=0: ...`.
 
-    It replaces only names of flags and fields that the program has, at the beginning and in advice (`use tables=replicated`).
-    A switch that is on is the plain flag: `set skip_unknown=True` becomes `set --skip_unknown`.
+    It replaces only names of flags and fields that the program has. A name of one word without `=`, which may be a plain word, is
+    replaced only in advice (`set encoding`) and before `must be`. What is quoted stays, and so does what is said of a quoted row
+    (`spec='onebp:dim=0': dim=0: ...`). A switch that is on is the plain flag: `skip_unknown=True` becomes `--skip_unknown`.
     """
     own = own_flags()
 
     def flag(found: re.Match[str]) -> str:
-        before, name, rest, true = found.groups("")
+        name, part, equals, true = found.group("name", "part", "equals", "true")
+        before, after = message[: found.start()], message[found.end() :]
+        sure = (
+            equals
+            or part
+            or "_" in (name or "")
+            or _ADVICE.search(before)
+            or (not before and after.startswith(" must be "))
+        )
+        if not name or not sure or before.endswith("': "):
+            return found[0]
         for known in _FLAGS_OF.get(name, (name,)):
-            if known in own and not rest.startswith("."):
-                return f"{before}--{known}" + ("" if true and own[known].boolean else rest + true)
-        return f"{before}--config.{name}{rest}{true}" if name in FIELDS and "config" in own else found[0]
+            if known in own and not part:
+                return f"--{known}" if true and own[known].boolean else f"--{known}{equals or ''}{true or ''}"
+        field = FIELDS.get(name)
+        if field is None or "config" not in own or (part and not isinstance(field.default, dict)):
+            return found[0]
+        return f"--config.{found[0]}"
 
     return _NAMED.sub(flag, message)

@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection
-from logging import WARNING, Formatter
+from logging import WARNING, Formatter, LogRecord
 from pathlib import Path
 from typing import TypeVar
 
@@ -187,7 +187,7 @@ def run(main: Callable[[], None], doc: str | None) -> None:
 def _tell(error: Exception) -> int | None:
     """Prints the line of an error that a user can act on, and returns its exit status; None for any other error."""
     if isinstance(error, UserError):
-        status = _say(with_flags(str(error)), 2)
+        status = _say(error, 2)
         print("\n".join(error.choices), end="\n" if error.choices else "")
         return status
     if isinstance(error, RunFailed):
@@ -207,7 +207,7 @@ def _tell(error: Exception) -> int | None:
 
 
 def _say(error: object, status: int) -> int:
-    print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
+    print("error: " + " ".join(with_flags(str(error)).split()), file=sys.stderr, flush=True)
     return status
 
 
@@ -217,10 +217,18 @@ def _keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache_dir)
 
 
+class _InFlags(Formatter):
+    """Lines of the log, our own with flags in place of names."""
+
+    def format(self, record: LogRecord) -> str:
+        line = super().format(record)
+        return with_flags(line) if "onebp_jax" in record.pathname else line
+
+
 def _plain_logging() -> None:
     """Shows our own messages, and warnings of other packages, as plain lines on standard error."""
     handler = logging.get_absl_handler()
-    handler.setFormatter(Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_InFlags("%(levelname)s: %(message)s"))
     # Messages of these packages also come as exceptions, or we say them ourselves.
     silent = ("orbax", "config_flags")
     loud = lambda r: r.levelno >= WARNING and not any(name in r.pathname for name in silent)

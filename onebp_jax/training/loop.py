@@ -18,7 +18,7 @@ from onebp_jax.training.result import Outcome
 from onebp_jax.training.run import Job, Run
 from onebp_jax.training.signals import caught_signals
 
-_HINT = "the tables have grown out of range: try a lower learning_rate or a higher temperature"
+_HINT = "the tables have grown out of range: lower learning_rate, or raise temperature"
 
 
 def train_in(folder: Path, job: Job, run: Run) -> Outcome:

@@ -1,12 +1,21 @@
 """Messages of the library in the words of the command line."""
 
+import ast
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from absl import flags
 from ml_collections import config_flags
 
 from onebp_jax.cli.messages import with_flags
+from onebp_jax.config import OPTIONS
+from onebp_jax.config.fields import FIELDS
+
+ROOT = Path(__file__).resolve().parents[2]
+# Arguments in Python that no program has.
+IN_PYTHON = {"adjacency", "devices", "epoch_unit", "folder", "fraction", "layout", "n", "slope", "test", "thresholds"}
 
 
 @pytest.fixture
@@ -44,6 +53,15 @@ def define(monkeypatch):
         ),
         ("leave unknown ids out, or set skip_unknown=True", "leave unknown ids out, or set --skip_unknown"),
         ("set refit=True, or k=True", "set {}refit=True, or --k=True"),
+        ("x.csv: min_rating=3 left out 5 of 10 rows", "x.csv: {}min_rating=3 left out 5 of 10 rows"),
+        ("no user column; choose one with user_column", "no user column; choose one with {}user_column"),
+        ("no times (another name: time_column)", "no times (another name: {}time_column)"),
+        ("not UTF-8: if names look wrong, set encoding", "not UTF-8: if names look wrong, set {}encoding"),
+        ("no given split; use split 'ratio', or k 3", "no given split; use {}split 'ratio', or k 3"),
+        ("above max_bytes=3: raise options.max_bytes.", "above max_bytes=3: raise {}options.max_bytes."),
+        ("num_negatives must be at least 1", "{}num_negatives must be at least 1"),
+        ("k must be at least 1", "--k must be at least 1"),
+        ("stream_window=4: split='time' is not", "{}stream_window=4: {}split='time' is not"),
         # What is quoted, what is in a path, and what is no flag stay.
         ("'onebp:dim=0': dim=0: expected at least 1", "'onebp:dim=0': dim=0: expected at least 1"),
         # A program has rows of several methods, or of one.
@@ -52,6 +70,9 @@ def define(monkeypatch):
         ("/runs/k=5/dim=3 holds another run", "/runs/k=5/dim=3 holds another run"),
         ("my_k=5 is unknown", "my_k=5 is unknown"),
         ("k.dim=3 is unknown", "k.dim=3 is unknown"),
+        ("dataset.csv: cannot be read", "dataset.csv: cannot be read"),
+        ("/runs/batch_size.csv: dim, 'use dim=3', \"set dim\"", "/runs/batch_size.csv: dim, 'use dim=3', \"set dim\""),
+        ("batch_size is 3 there and 4 here", "batch_size is 3 there and 4 here"),
         ("the k is 3 here and dim is 4 there", "the k is 3 here and dim is 4 there"),
     ],
 )
@@ -69,3 +90,46 @@ def test_flags_of_other_packages_are_not_the_programs(define):
     define("k", config=True)
     flags.DEFINE_string("verbosity", None, "", flag_values=flags.FLAGS, module_name="absl.logging")
     assert with_flags("verbosity=3: expected less") == "verbosity=3: expected less"
+
+
+def names_at_the_beginning() -> set[str]:
+    """The names with which errors of the library begin: `name=...` or `name must be`."""
+    found = set(FIELDS)
+    for path in sorted((ROOT / "onebp_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) in ("UserError", "RunFailed", "ValueError")
+                and node.args
+            ):
+                parts = getattr(node.args[0], "values", [node.args[0]])
+                first = parts[0].value if parts and isinstance(parts[0], ast.Constant) else ""
+                found |= set(re.findall(r"^(\w+)(?:=| must be )", str(first)))
+    return found
+
+
+def flags_of_all_programs() -> set[str]:
+    sources = "".join(path.read_text() for room in ("launch", "onebp_jax/cli") for path in (ROOT / room).glob("*.py"))
+    return set(re.findall(r'(?:DEFINE_\w+|define_path)\(\s*"(\w+)"', sources))
+
+
+def test_every_name_with_which_an_error_begins_becomes_a_flag(define):
+    define(*flags_of_all_programs() - {"config"}, config=True)
+    names = names_at_the_beginning()
+    assert {"user_column", "rating_column", "split", "k", "out"} <= names
+    kept = {name for name in names if not with_flags(f"{name}=x: expected y").startswith("--")}
+    # `as_user_error` writes an option as `options.NAME`.
+    assert kept - set(OPTIONS) == IN_PYTHON, (
+        "a flag has another name: add it to _FLAGS_OF; no program has it: add it to IN_PYTHON"
+    )
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_becomes_a_flag_in_advice(define, name):
+    define(config=True)
+    flag = f"--config.{name}"
+    assert (
+        with_flags(f"x.csv: no such; set {name}, or give {name}=1") == f"x.csv: no such; set {flag}, or give {flag}=1"
+    )
+    if "_" in name:
+        assert with_flags(f"another with {name} (not {name})") == f"another with {flag} (not {flag})"
