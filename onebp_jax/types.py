@@ -190,12 +190,12 @@ class Encoder(NamedTuple):
       reads_all_rows: whether a vector depends on other rows than its own.
       geometry: how vectors are compared: "dot", "distance" (squared, Euclidean), or a name that a loss shares.
       prepare: `prepare(data) -> tree`, on the host, of NumPy arrays: constants, found later in `data.prepared`.
-      partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the updater of the other tower averages, "user" or
-        "item" rows; None for the table rows themselves.
+      partner: `partner(tables, tower, ids i32[b], data) -> [b, ...]`: what the other tower averages; None for the table rows.
       aggregate: for users that are made of their histories, `aggregate(items f32[p, d], item_ids i32[p], slots i32[p], b, data)
         -> (f32[b, d], f32[p, d] or None)`: the user of each slot, out of the vectors of its items, and, if it is not the same,
         the user that each item is compared with. Slot `b` is padding. Such a method's epoch unit is "history".
       refresh: `refresh(tables, data) -> [N, ...]`, the items' `context` of the next epoch, from whole tables; None for none.
+      fold: `fold(tables, data) -> onebp_jax.ops.fold.Fold`, how such a user grows event by event; None if nobody said.
     """
 
     init: Callable[[Array, Interactions], Tables]
@@ -207,6 +207,7 @@ class Encoder(NamedTuple):
     partner: Callable[..., Array] | None = None
     aggregate: Callable[..., tuple[Array, Array | None]] | None = None
     refresh: Callable[[Tables, Interactions], Array] | None = None
+    fold: Callable[[Tables, Interactions], Any] | None = None
 
 
 class ModelView(NamedTuple):

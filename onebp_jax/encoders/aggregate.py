@@ -23,6 +23,7 @@ from onebp_jax.encoders.embedding import xavier_normal
 from onebp_jax.encoders.graph import AnyArray, Edges, sums, weighted
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts
+from onebp_jax.ops.fold import Fold
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
@@ -104,4 +105,9 @@ def aggregate(
         user = unit(sums(data.prepared.to_user, unit(to_float32(tables.item)), data.num_users))
         return unit(sums(data.prepared.to_item, user, data.num_items))
 
-    return Encoder(init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None)
+    def fold(tables: Tables, data: Interactions) -> Fold:
+        return Fold(data.prepared.weight[:, None] * items(tables, unit), unit)
+
+    return Encoder(
+        init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None, fold=fold
+    )

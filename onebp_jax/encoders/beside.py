@@ -11,24 +11,30 @@ up to two numbers. The score stays one inner product.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.encoders.graph import AnyArray
 from onebp_jax.ops.checks import check_count, check_not_negative
-from onebp_jax.ops.csr import need_rows
+from onebp_jax.ops.csr import item_counts, need_rows
+from onebp_jax.ops.fold import Fold
 from onebp_jax.ops.spectral import spectral_tables
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
 
 class _Prepared(NamedTuple):
-    """What the encoder prepared, and the spectral vectors `f32[M, r]` (weighted and scaled) and `f32[N, r]`."""
+    """What the encoder prepared, and the spectral vectors `f32[M, r]` (weighted and scaled) and `f32[N, r]`.
+
+    An item adds `item * share / gain` to the spectral sum of its users, with `share f32[N, 1]` and `gain f32[r]`.
+    """
 
     inner: Tree
     user: AnyArray
     item: AnyArray
+    share: AnyArray
+    gain: AnyArray
 
 
 def beside_spectral(
@@ -58,11 +64,12 @@ def beside_spectral(
     def prepare(data: Interactions) -> _Prepared:
         need_rows(data)
         width = min(spectral_dim, data.num_users, data.num_items)
-        user, item = spectral_tables(
+        user, item, gain = spectral_tables(
             _pairs(data), data.num_users, data.num_items, width, item_power, response, iterations, seed
         )
-        scale = spectral_weight / spread(user, item, np)
-        return _Prepared(encoder.prepare(data), scale * user, item)
+        scale = spectral_weight / spread(user, covariance(item))
+        share = np.maximum(item_counts(data), 1).astype(np.float32)[:, None] ** np.float32(-2 * item_power)
+        return _Prepared(encoder.prepare(data), scale * user, item, share, np.where(gain > 0, gain, 1))
 
     def own(data: Interactions) -> Interactions:
         return data.replace(prepared=data.prepared.inner)
@@ -71,7 +78,7 @@ def beside_spectral(
         user, item = encoder.vectors(tables, own(data))
         beside = data.prepared
         return (
-            jnp.concatenate([user / spread(user, item), beside.user], 1),
+            jnp.concatenate([user / spread(user, covariance(item)), beside.user], 1),
             jnp.concatenate([item, beside.item], 1),
         )
 
@@ -81,6 +88,19 @@ def beside_spectral(
             return None
         return lambda *given, **more: function(*given[:place], own(given[place]), *given[place + 1 :], **more)
 
+    def fold(tables: Tables, data: Interactions) -> Fold:
+        assert encoder.fold is not None
+        inner, beside = encoder.fold(tables, own(data)), data.prepared
+        width = inner.messages.shape[1]
+        of_items, of_spectral = covariance(encoder.vectors(tables, own(data))[1]), covariance(beside.item)
+
+        def vector(sums: Array) -> Array:
+            user, spectral = inner.vector(sums[:, :width]), sums[:, width:]
+            spectral = spectral_weight * spectral / spread(spectral, of_spectral)
+            return jnp.concatenate([user / spread(user, of_items), spectral], 1)
+
+        return Fold(jnp.concatenate([inner.messages, beside.item * beside.share / beside.gain], 1), vector)
+
     return encoder._replace(
         encode=with_own(encoder.encode, 3),
         vectors=vectors,
@@ -88,17 +108,20 @@ def beside_spectral(
         partner=with_own(encoder.partner, 3),
         aggregate=with_own(encoder.aggregate, 4),
         refresh=with_own(encoder.refresh, 1),
+        fold=fold if encoder.fold is not None else None,
     )
 
 
-def spread(user: AnyArray, item: AnyArray, xp: Any = jnp) -> AnyArray:
-    """`f32[M, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same.
-
-    Args:
-      xp: `jnp` in a compiled program, `np` on the host.
-    """
+def covariance(item: AnyArray) -> AnyArray:
+    """`f32[d, d]`: of the items' vectors."""
     centred = item - item.mean(0)
-    variance = ((user @ (centred.T @ centred / len(item))) * user).sum(1, keepdims=True)
+    return centred.T @ centred / len(item)
+
+
+def spread(user: AnyArray, covariance: AnyArray) -> AnyArray:
+    """`f32[n, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same."""
+    xp = np if isinstance(user, np.ndarray) else jnp
+    variance = ((user @ covariance) * user).sum(1, keepdims=True)
     return xp.where(variance > 1e-12, xp.sqrt(xp.maximum(variance, 1e-12)), 1)
 
 

@@ -49,7 +49,7 @@ def spectral(dim: int, item_power: float = 0.5, response: float = 0.0, iteration
 
     def tables(pairs: np.ndarray, num_users: int, num_items: int) -> tuple[np.ndarray, np.ndarray]:
         check_rank("dim", dim, num_users, num_items)
-        return spectral_tables(pairs, num_users, num_items, dim, item_power, response, iterations, seed)
+        return spectral_tables(pairs, num_users, num_items, dim, item_power, response, iterations, seed)[:2]
 
     return Baseline(tables)
 

@@ -93,8 +93,8 @@ def spectral_tables(
     response: float = 0.0,
     iterations: int = 4,
     seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`(f32[M, rank], f32[N, rank])`: the tables of the method `spectral` (`onebp_jax.methods.factors`).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`(f32[M, rank], f32[N, rank], f32[rank])`: the tables of the method `spectral` (`methods.factors`) and `l^response`.
 
     With the singular vectors `v_j` and values `l` of `leading_singular_vectors`, and the number `d_j` of users of item `j`: the
     row of item `j` is `l^response v_j d_j^item_power`, that of a user the sum of `v_i d_i^-item_power` over the history.
@@ -103,7 +103,8 @@ def spectral_tables(
     matrix = interactions_matrix(pairs, num_users, num_items)
     # Items without users have no vector, so their power does not matter.
     weights = np.maximum(matrix.sum(0), 1)[:, None] ** np.float32(item_power)
-    return matrix @ (vectors / weights), vectors * weights * values ** np.float32(response)
+    gain = values ** np.float32(response)
+    return matrix @ (vectors / weights), vectors * weights * gain, gain
 
 
 def _inverse_root(counts: np.ndarray) -> np.ndarray:

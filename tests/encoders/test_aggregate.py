@@ -102,3 +102,35 @@ def test_a_matrix_of_few_ranks_gives_all_of_them(data):
 def test_exponents_and_weights_are_checked(name):
     with pytest.raises(ValueError, match=f"^{name} must be zero or a positive number, got -1.0"):
         encoders.aggregate(DIM, **{name: -1.0})
+
+
+FOLDS = {
+    "sum": lambda: encoders.aggregate(DIM),
+    "damped": lambda: encoders.aggregate(DIM, damping=0.4),
+    "smoothed": lambda: encoders.aggregate(DIM, smoothing=0.7),
+    "beside": lambda: encoders.beside_spectral(encoders.aggregate(DIM), 6, 0.3, 0.4),
+    "beside, response": lambda: encoders.beside_spectral(encoders.aggregate(DIM, 0.3, smoothing=0.5), 6, 0.3, 0.4, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_event_by_event_equals_the_aggregate(data, matrix, name):
+    encoder = FOLDS[name]()
+    device, tables = prepared(encoder, data)
+    fold = encoder.fold(tables, device)
+    sums = jnp.zeros((USERS, fold.messages.shape[1]))
+    random = np.random.default_rng(2)
+    for item in random.permutation(ITEMS):
+        sums = sums + matrix[:, item, None].astype(np.float32) * fold.messages[item]
+    expected = np.asarray(encoder.vectors(tables, device)[0])
+    found = np.asarray(fold.vector(sums))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    # A user without events, and any part of the users, in any order.
+    assert not np.asarray(fold.vector(jnp.zeros_like(sums[:2]))).any()
+    few = np.array([5, 1])
+    np.testing.assert_allclose(fold.vector(sums[few]), found[few], atol=1e-6)
+
+
+def test_an_encoder_without_a_fold_has_none_beside_spectral_vectors():
+    assert encoders.beside_spectral(encoders.embedding(DIM), 4).fold is None
