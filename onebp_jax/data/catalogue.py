@@ -155,7 +155,7 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
                 f"{path}: a prepared folder, which is streamed: set stream_window=8388608, or load its log instead"
             )
         raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
-    if not path.exists() and path.name == name and not name.endswith(SUFFIXES):  # a word, not a path
+    if not path.exists() and path.name == name and not name.lower().endswith(SUFFIXES):  # a word, not a path
         raise UserError(
             f"dataset={name!r}: neither a file or folder nor a known set{nearest(name, NAMES)}; "
             f"known sets are {', '.join(NAMES)}, or give a path"
@@ -207,4 +207,6 @@ def _train_and_test(folder: Path) -> list[Path]:
 
 def _files(folder: Path, part: str) -> list[Path]:
     """The files of a part of the data in a folder."""
-    return [folder / (part + end) for end in SUFFIXES if (folder / (part + end)).is_file()]
+    names = {part + end for end in SUFFIXES}
+    there = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return [path for path in there if path.name.lower() in names and path.is_file()]

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from onebp_jax.data.columns import COLUMNS, check_names, check_no_header, index_as_columns, listed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
+from onebp_jax.data.quotes import say_quotes
 from onebp_jax.data.readers import Table, read_table, without_rows
 from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import UserError
@@ -69,6 +71,7 @@ def _add(
         both = (known, ids[new]) if known.dtype == ids.dtype == np.int64 else (keys, of_file[new])
         keys = keys.append(of_file[new])
         dataset = dataclasses.replace(dataset, item_ids=np.concatenate([int64_or_text(part) for part in both]))
+    _say_cover(path, tower, known=len(known), covered=int((~new).sum()), new=int(new.sum()))
     used = [name for name in frame if (name in columns if columns else not _is_id(name))]
     features = to_features(frame.loc[:, used].set_axis(of_file).reindex(keys), path)
     if not features.names:
@@ -77,6 +80,20 @@ def _add(
             "without values are not used, and ids only if feature_columns names them)"
         )
     return dataclasses.replace(dataset, **{f"{tower}_features": features})
+
+
+def _say_cover(path: Path, tower: str, *, known: int, covered: int, new: int) -> None:
+    """Says how many users or items have no row in their file, and what becomes of rows of new ones."""
+    if covered < known:
+        logging.warning(
+            "%s: has rows for %s of %s %ss; the others have no features",
+            *(path, f"{covered:,}", f"{known:,}", tower),
+        )
+    if new:
+        what = (
+            "are items without pairs and join the catalogue" if tower == "item" else "are of unknown users and left out"
+        )
+        logging.info("%s: %s more rows %s", path, f"{new:,}", what)
 
 
 def read_by_id(
@@ -97,7 +114,7 @@ def read_by_id(
     else:
         check_rights(source)
         table = read_table(source, encoding, f"{tower}_features")
-    frame, is_text, place = table
+    frame, is_text, place, in_quotes = table
     usual = ((id_column,) if id_column else ()) + COLUMNS[tower]
     column = next((name for name in usual if name in frame), None)
     if column is None:
@@ -115,6 +132,7 @@ def read_by_id(
         raise UserError(
             f"{path}: {given.isna().sum()} ids are missing in the column {column}, the first in {place(row)}; fill or remove them"
         )
+    say_quotes(f"{path}: the {tower} ids", given, in_quotes(column))
     ids = int64_or_text(clean_ids(f"{path}: the {tower} ids", given.reset_index(drop=True), place, is_text=is_text))
     repeated = pd.Index(ids).duplicated()
     if repeated.any():

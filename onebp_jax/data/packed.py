@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import lzma
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
+_ZIP_END = 22  # bytes of the record that ends an archive, but for its comment
 PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
+_ZST = b"\x28\xb5\x2f\xfd"
 # The first bytes of files that are not text -> what they are.
 _BEGINNINGS = {
     b"\x1f\x8b": ".gz",
     b"PK\x03\x04": ".zip (or a spreadsheet)",
-    b"\x28\xb5\x2f\xfd": ".zst",
+    _ZST: ".zst",
     b"BZh": ".bz2",
     b"\xfd7zXZ": ".xz",
     b"PAR1": ".parquet",
@@ -26,8 +29,12 @@ _BEGINNINGS = {
 
 
 def plain_name(path: Path) -> str:
-    """The name of the file without the ending of a compression."""
-    return path.stem if path.suffix in PACKED else path.name
+    """The name of the file in small letters, without the ending of a compression."""
+    return (path.stem if _packing(path) in PACKED else path.name).lower()
+
+
+def _packing(path: Path) -> str:
+    return path.suffix.lower()
 
 
 def check_file(path: Path, argument: str = "") -> None:
@@ -61,12 +68,30 @@ def read_bytes(path: Path, argument: str = "") -> bytes:
 def _unpacked(path: Path, data: bytes) -> bytes:
     if not data:
         return data
-    if path.suffix == ".zip":
+    if _packing(path) == ".zip":
         return _only_member(path, data)
-    if path.suffix == ".zst":
+    if _packing(path) == ".zst":
         return _unzstd(path, data)
-    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}.get(path.suffix)
-    return unpack(data) if unpack else data
+    unpackers = {".gz": lambda: zlib.decompressobj(wbits=31), ".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor}
+    unpacker = unpackers.get(_packing(path))
+    return _streams(data, unpacker) if unpacker else data
+
+
+def _streams(data: bytes, unpacker: Callable[[], Any]) -> bytes:
+    """One or several packed streams, perhaps with zeros after each; other bytes after the last are a fault."""
+    parts = []
+    while data:
+        stream = unpacker()
+        try:
+            parts.append(stream.decompress(data))
+        except (OSError, zlib.error, lzma.LZMAError) as error:
+            if not parts:
+                raise
+            raise OSError(f"{len(data)} bytes after the end of the packed data are something else") from error
+        if not stream.eof:
+            raise EOFError("the end of the packed data is missing")
+        data = stream.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def _only_member(path: Path, data: bytes) -> bytes:
@@ -77,6 +102,9 @@ def _only_member(path: Path, data: bytes) -> bytes:
             raise UserError(
                 f"{path}: the archive has {len(names)} files, expected one; unpack it and give one of the files"
             )
+        surplus = len(data) - (data.rfind(b"PK\5\6") + _ZIP_END + len(archive.comment))
+        if surplus > 0 and data[-surplus:].strip(b"\0"):
+            raise zipfile.BadZipFile(f"{surplus} bytes after the end of the packed data are something else")
         return archive.read(names[0])
 
 
@@ -89,5 +117,7 @@ def _unzstd(path: Path, data: bytes) -> bytes:
         ) from error
     try:
         return pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if "Unknown frame descriptor" in str(error) and data.startswith(_ZST):
+            raise OSError("bytes after the end of the packed data are something else") from error
         raise OSError(error) from error

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.columns import (
     Roles,
     check_distinct,
@@ -30,6 +31,7 @@ from onebp_jax.data.columns import (
 )
 from onebp_jax.data.lightgcn import read_lightgcn
 from onebp_jax.data.packed import PACKED, check_file, plain_name
+from onebp_jax.data.quotes import say_quotes
 from onebp_jax.data.text_tables import LAYOUTS, layout_of, read_text_table
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
@@ -43,11 +45,13 @@ class Table(NamedTuple):
     Attributes:
       frame: all columns. is_text: whether they are text from a text file.
       place: where a row is, for messages: "line 7" or "row 6".
+      in_quotes: which fields of a column stand in quotes, see `TextTable.in_quotes`.
     """
 
     frame: pd.DataFrame
     is_text: bool
     place: Callable[[int], str]
+    in_quotes: Callable[[str], pd.Series | None] = lambda name: None
 
 
 def is_lightgcn(path: Path) -> bool:
@@ -90,18 +94,20 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
         return pd.DataFrame(read_lightgcn(path, argument), columns=["user", "item"])
     table = read_table(path, encoding, argument)
     names = list(table.frame)
-    choose_columns(path, names, roles)
+    columns = choose_columns(path, names, roles)
     if table.frame.empty:
         raise UserError(f"{path}: {without_rows(table.is_text)}; check the program that wrote it")
     if say:
         say_unused_ratings(path, names, roles)
+    for role in ("user", "item"):
+        say_quotes(f"{path}: the {role} ids", table.frame.loc[:, columns[role]], table.in_quotes(columns[role]))
     return interactions(path, table.frame, roles, table.place, is_text=table.is_text)
 
 
 def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:
     """All columns of a table; the ending of the name tells the format. Raises as `read_interactions`."""
     layout = layout_of(path)
-    if not layout and path.suffix != ".parquet":
+    if not layout and path.suffix.lower() != ".parquet":
         check_file(path, argument)
         ends = [end for end in SUFFIXES if not (is_lightgcn(path) and end.startswith(".txt"))]
         known = ", ".join(end for end in ends if not end.endswith(PACKED))
@@ -113,7 +119,8 @@ def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:
     frame = table.frame
     if plain_name(path).endswith(".inter"):
         frame = frame.rename(columns=lambda name: name.split(":")[0])
-    return Table(check_names(path, frame), True, table.place)
+    places = {name.strip(BLANKS): place for place, name in enumerate(frame)}
+    return Table(check_names(path, frame), True, table.place, lambda name: table.in_quotes(places[name]))
 
 
 def without_rows(is_text: bool) -> str:

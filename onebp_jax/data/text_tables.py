@@ -15,7 +15,12 @@ from absl import logging
 
 from onebp_jax.data.ids import numeric
 from onebp_jax.data.packed import plain_name, read_bytes
-from onebp_jax.data.quotes import check_after_quotes, check_swallowed
+from onebp_jax.data.quotes import (
+    check_after_quotes,
+    check_swallowed,
+    mark_needless_quotes,
+    without_blanks_before_quotes,
+)
 from onebp_jax.errors import UserError
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -27,13 +32,11 @@ class Layout(NamedTuple):
     Attributes:
       separator: what stands between fields. quotes: whether quotes mean something.
       names: the columns of a file without a header.
-      skip_blanks: whether blanks before fields are left out, so that a quote after blanks opens a field.
     """
 
     separator: str
     quotes: bool = True
     names: tuple[str, ...] = ()
-    skip_blanks: bool = False
 
 
 RAW = ("user", "item", "rating", "timestamp")
@@ -67,6 +70,16 @@ class TextTable(NamedTuple):
                 break
         return f"line {records.line_num}"
 
+    def in_quotes(self, column: int) -> pd.Series | None:
+        """Which fields of a column have quotes around them without need, if others have none; None: all are alike."""
+        if not self.layout.quotes or '"' not in self.text:
+            return None
+        marked = mark_needless_quotes(self.text, self.layout.separator, column)
+        if marked is None:
+            return None
+        fields = _parse(Path(), marked, self.layout).iloc[:, column]
+        return fields.fillna("") != self.frame.iloc[:, column].fillna("")
+
 
 def layout_of(path: Path) -> Layout | None:
     """The layout that the name of a text file tells; None for another format."""
@@ -86,17 +99,14 @@ def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: st
         )
     if separator == "::":  # pandas reads a separator of two characters in a slow Python loop
         text, layout = text.replace(separator, "\t"), layout._replace(separator="\t")
-    elif layout.quotes and (spaced := _quotes_after_blanks(text, layout)):
-        layout = layout._replace(skip_blanks=True)
-        logging.warning(
-            "%s: %d fields in quotes have blanks before the quotes; blanks before fields were left out", path, spaced
-        )
+    elif layout.quotes and '"' in text:
+        text = without_blanks_before_quotes(path, text, separator)
     table = TextTable(_parse(path, text, layout), text, layout)
     if layout.names:
         _check_first(path, table)
     if layout.quotes and '"' in text:
         check_swallowed(path, table.frame, text, separator, table.place)
-        check_after_quotes(path, text, separator, layout.skip_blanks)
+        check_after_quotes(path, text, separator)
     return table
 
 
@@ -131,12 +141,7 @@ def decode(path: Path, data: bytes, encoding: str) -> str:
 def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
     names = list(layout.names) or next(filter(None, _records(text, layout)))
     options = {
-        **{
-            "sep": layout.separator,
-            "header": None if layout.names else 0,
-            "index_col": False,
-            "skipinitialspace": layout.skip_blanks,
-        },
+        **{"sep": layout.separator, "header": None if layout.names else 0, "index_col": False},
         **{"dtype": str, "keep_default_na": False, "na_values": [""], "quoting": _quoting(layout)},
     }
     at = ""
@@ -150,7 +155,7 @@ def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
             with warnings.catch_warnings():  # pandas only warns when it drops surplus fields
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frame = pd.read_csv(io.StringIO(text), names=range(columns), **options)  # type: ignore[arg-type]
-            if _after_blanks(text, layout, rf"(?:{layout.separator}|\r|$)"):
+            if _has_blank_fields(text, layout):
                 frame = frame.mask(frame.apply(lambda column: column.str.fullmatch(" +").fillna(False).astype(bool)))
             return frame.loc[:, : len(names) - 1].set_axis(names, axis=1)
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -170,7 +175,7 @@ def _records(text: str, layout: Layout):
     """The lines of the text as lists of fields; `line_num` is the line where the last one ends."""
     csv.field_size_limit(max(len(text), csv.field_size_limit()))
     lines = io.StringIO(text, newline=None)  # every kind of line end becomes one
-    return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout), skipinitialspace=layout.skip_blanks)
+    return csv.reader(lines, delimiter=layout.separator, quoting=_quoting(layout))
 
 
 def _last_record(text: str, layout: Layout) -> str:
@@ -181,20 +186,11 @@ def _last_record(text: str, layout: Layout) -> str:
     return f"line {before + 1}"
 
 
-def _after_blanks(text: str, layout: Layout, pattern: str) -> bool:
-    """Whether some field begins with blanks, and the pattern after them; the fast test comes first."""
+def _has_blank_fields(text: str, layout: Layout) -> bool:
+    """Whether some field may hold blanks alone; the fast test comes first."""
     if not (text.startswith(" ") or f"{layout.separator} " in text or "\n " in text):
         return False
-    return bool(re.search(rf"(?:^|{layout.separator}) +{pattern}", text, re.MULTILINE))
-
-
-def _quotes_after_blanks(text: str, layout: Layout) -> int:
-    """How many fields in quotes have blanks before the quotes."""
-    if not _after_blanks(text, layout, '"'):
-        return 0
-    return sum(
-        field.startswith(" ") and field.lstrip(" ")[:1] == '"' for fields in _records(text, layout) for field in fields
-    )
+    return bool(re.search(rf"(?:^|{layout.separator}) +(?:{layout.separator}|\r|$)", text, re.MULTILINE))
 
 
 def _widest(text: str, layout: Layout, columns: int) -> tuple[int, str]:

@@ -159,7 +159,28 @@ WARNED = {
         'user,item,title\n1, 5,"a, ""b"\n 2,6, "c, d"\n',
         {},
         ([1, 2], [5, 6]),
-        ["1 fields in quotes have blanks before", "left out"],
+        ["1 fields in quotes have blanks before", "left out", "user ids: 1 have blanks", "item ids: 1 have blanks"],
+    ),
+    "some ids in quotes": (
+        "a.tsv",
+        'user\titem\nu1\t"Heroes"\nu2\tHeroes\nu3\t"Low"\n',
+        {},
+        (["u1", "u2", "u3"], ["Heroes", "Low"]),
+        ["item ids: 2 of 3 stand in quotes", '"Heroes"', "1 of these ids are also there without"],
+    ),
+    "an id in quotes": (
+        "a.csv",
+        'user,item,title\n7,u2,"a, ""u1"", b"\n8,"u1",u1\n',
+        {},
+        ([7, 8], ["u2", "u1"]),
+        ["item ids: 1 of 2 stand in quotes", "0 of these ids"],
+    ),
+    "titles in quotes that are one id": (
+        "a.csv",
+        'user,item\r\n7,The Matrix\r\n8,"The Matrix"\r\n',
+        {},
+        ([7, 8], ["The Matrix"]),
+        ["item ids: 1 of 2 stand in quotes"],
     ),
     "whole floats": (
         "a.csv",
@@ -271,6 +292,17 @@ READ = {
         {},
         ([1, 2, 3, 4], ['say "hi"', '5" disk', '"', "a"]),
     ),
+    "quotes around all": ("a.csv", '"user","item","n"\n"u1","x",1\n"u2","y, z",2\n', {}, (["u1", "u2"], ["x", "y, z"])),
+    "quotes around what is no word": (
+        "a.csv",
+        'user,item\n1,"The Matrix"\n2,Heat\n',
+        {},
+        ([1, 2], ["The Matrix", "Heat"]),
+    ),
+    "capitals in the name": ("A.CSV.GZ", gzip.compress(b"user,item\n1,5\n"), {}, ([1], [5])),
+    "capitals, Inter": ("A.Inter", "user_id:token\titem_id:token\n1\t5\n", {}, ([1], [5])),
+    "zeros after packed data": ("a.csv.xz", lzma.compress(b"user,item\n1,5\n") + bytes(8), {}, ([1], [5])),
+    "two packed streams": ("a.csv.bz2", bz2.compress(b"user,item\n") + bz2.compress(b"1,5\n"), {}, ([1], [5])),
     "empty columns": ("a.csv", "user,item,,\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
     "empty fields": ("a.csv", "user,item\n1,5,,\n2,6,,\n", {}, ([1, 2], [5, 6])),
     "pandas' index": ("a.csv", ",user,item\n0,1,5\n1,2,6\n", {}, ([1, 2], [5, 6])),
@@ -302,6 +334,17 @@ def test_read_right(tmp_path, caplog, kind):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zst", "a.csv.zip"])
+def test_bytes_after_the_end_of_packed_data_are_refused(tmp_path, name):
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(Path(name).suffix)
+    content = pack(b"user,item\n1,5\n") if pack else packed(Path(name).suffix[1:])
+    assert ids_of(load(write(tmp_path, name, content), split="none")) == ([1], [5])
+    for surplus in (b"junk", b"user,item\n2,6\n"):
+        message = refused(load, write(tmp_path, name, content + surplus))
+        assert "after the end of the packed data" in message
+        assert name.endswith(".zst") or f"{len(surplus)} bytes" in message
+
+
 def test_a_zip_of_two_files_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("train.csv", "user,item\n1,5\n")
@@ -310,9 +353,12 @@ def test_a_zip_of_two_files_is_refused(tmp_path):
 
 
 def test_two_train_files_in_a_folder_are_refused(tmp_path):
-    for name in ("train.csv", "train.tsv.gz", "test.csv"):
+    for name in ("Train.CSV", "train.tsv.gz", "TEST.csv"):
         write(tmp_path, name, "user,item\n1,5\n")
-    assert "train.csv and train.tsv.gz, expected one train file" in refused(load, tmp_path)
+    assert "Train.CSV and train.tsv.gz, expected one train file" in refused(load, tmp_path)
+    (tmp_path / "train.tsv.gz").unlink()
+    write(tmp_path, "TEST.csv", "user,item\n1,6\n")
+    assert ids_of(load(tmp_path)) == ([1], [5, 6])
 
 
 @pytest.mark.parametrize("name", ["valid.csv", "validation.parquet"])
@@ -564,6 +610,21 @@ def test_text_among_numbers_of_a_feature_is_said(tmp_path, caplog):
         words in said
         for words in ("items.csv", "the column price has 3 numbers", "1 values that are none", "'NA'", "id 6")
     )
+
+
+def test_rows_that_features_lack_are_counted(tmp_path, caplog):
+    path = write(tmp_path, "a.csv", "user,item\n1,5\n1,6\n2,7\n")
+    items = str(write(tmp_path, "items.csv", "item,genre\n5,Drama\n9,Crime\n"))
+    users = str(write(tmp_path, "users.csv", "user,age\n2,7\n3,8\n4,9\n"))
+    with caplog.at_level("INFO", "absl"):
+        load(path, split="none", item_features=items, user_features=users)
+    said = [record.getMessage().partition("csv: ")[2] for record in caplog.records]
+    assert said == [
+        "has rows for 1 of 2 users; the others have no features",
+        "2 more rows are of unknown users and left out",
+        "has rows for 1 of 3 items; the others have no features",
+        "1 more rows are items without pairs and join the catalogue",
+    ]
 
 
 def test_words_for_nothing_in_features(tmp_path):
