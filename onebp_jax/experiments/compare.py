@@ -183,6 +183,7 @@ def _timing(result: dict) -> dict[str, float]:
         "epoch chosen": result["epoch"],
         "epochs done": result["epochs_done"],
         "ms an epoch": 1e3 * seconds["per_epoch"],
+        "prepare s": seconds.get("prepare", 0.0),
         "train s": seconds["train"],
         "eval s": seconds["eval"],
         "compile s": seconds["compile"],

@@ -29,6 +29,7 @@ from onebp_jax.experiments.search_space import Range, Space, plain, settings, si
 from onebp_jax.experiments.sweep import planned, run_trials, trial_config
 from onebp_jax.training import run_folder
 from onebp_jax.training.folder_kinds import check_kind
+from onebp_jax.training.run import Seconds
 from onebp_jax.training.train import train
 
 ORACLE_SPAN = 1.5
@@ -195,9 +196,7 @@ def _summary(results: list[dict], protocol: str, epochs: int) -> dict:
         "epochs_at_most": epochs,
         "epochs": [result["epoch"] for result in results],
         "epochs_done": [result["epochs_done"] for result in results],
-        "seconds": [
-            round(sum(result["seconds"][name] for name in ("train", "eval", "compile")), 3) for result in results
-        ],
+        "seconds": [round(sum(result["seconds"].get(name, 0) for name in Seconds._fields), 3) for result in results],
         "metrics": runs,
         "mean": {name: statistics.fmean(values) for name, values in columns.items()},
         "sd": {name: statistics.stdev(values) if several else None for name, values in columns.items()},

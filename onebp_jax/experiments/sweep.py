@@ -21,6 +21,7 @@ from onebp_jax.experiments.search_space import SEARCHES, Settings, Space, plain,
 from onebp_jax.methods.build import unused_fields
 from onebp_jax.training import run_folder
 from onebp_jax.training.folder_kinds import check_kind
+from onebp_jax.training.run import Seconds
 from onebp_jax.training.train import train
 
 
@@ -68,7 +69,7 @@ def run_trials(
         try:
             result = train(trial, dataset, folder, layout)
             line["validation"] = result["validation"][protocols.CRITERION]
-            clocks = [result["seconds"][name] for name in ("train", "eval", "compile")]
+            clocks = [result["seconds"].get(name, 0) for name in Seconds._fields]
             line |= {"epoch": result["epoch"], "epochs_done": result["epochs_done"], "seconds": round(sum(clocks), 3)}
         except RunFailed as error:
             line["failed"] = str(error)

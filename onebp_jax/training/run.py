@@ -10,11 +10,12 @@ from onebp_jax.types import Array, Interactions, State
 
 
 class Seconds(NamedTuple):
-    """Wall time of a run so far, by what it was spent on."""
+    """Wall time of a run so far, by what it was spent on; `prepare` is what came before the first step, without reading files."""
 
     train: float = 0.0
     eval: float = 0.0
     compile: float = 0.0
+    prepare: float = 0.0
 
 
 class Progress(NamedTuple):

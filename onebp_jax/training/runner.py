@@ -71,6 +71,7 @@ def prepare(
     init: Trained | None = None,
 ) -> tuple[Job, Run]:
     """Splits, places data and tables on the devices; raises `UserError` if method, data, layout and `init` do not fit."""
+    started = time.perf_counter()
     feed = make_feed(config, method.epoch_unit, dataset, layout)
     host_data = checked_data(config, method, feed.data, layout)
     _say_left_out(host_data, dataset)
@@ -88,7 +89,8 @@ def prepare(
         measure = evaluator(feed.seen, feed.held_out, shape, feed.popularity, rank=rank)
     scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last, layout)
     programs = _programs(scan, data, feed, method.encoder.refresh)
-    run = Run(state, jax.tree.map(jnp.copy, vectors(state)), Progress(protocols.start()))
+    run = Run(state, jax.block_until_ready(jax.tree.map(jnp.copy, vectors(state))), Progress(protocols.start()))
+    run = _add_seconds(run, prepare=time.perf_counter() - started)
     return Job(config, data, feed.watched, feed.epoch_steps, feed.call_steps, *programs, measure, vectors, rank), run
 
 

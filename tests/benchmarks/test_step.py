@@ -71,10 +71,16 @@ def dataset():
 def test_our_curve_has_a_point_an_evaluation(dataset):
     config = config_of(method="onebp", epochs=4, eval_every=2, batch_size=256)
     curve = quality.own_curve(config, dataset, "onebp", lambda line: None)
-    assert [epoch for epoch, _, _ in curve.points] == [2, 4]
-    assert 0 < curve.points[0][1] < curve.points[1][1] and curve.compile_s > 0
+    assert [epoch for epoch, _, _ in curve.points] == [0, 2, 4]
+    assert 0 < curve.points[0][1] < curve.points[1][1] < curve.points[2][1] and curve.compile_s > 0
     value = curve.best[2]
     assert curve.seconds_to(value) is None and curve.seconds_to(0.0) == curve.points[0][1]
+
+
+def test_what_is_not_trained_has_one_point(dataset):
+    curve = quality.own_curve(config_of(method="spectral", dim=8), dataset, "spectral", lambda line: None)
+    ((epoch, seconds, value),) = curve.points
+    assert epoch == 0 and seconds > 0 and 0 < value <= 1
 
 
 @pytest.mark.skipif(not INSTALLED, reason="the package implicit (extra `bench`) is not installed")
