@@ -1,8 +1,8 @@
 """Wall time against test NDCG@20: our methods and the models of `implicit`, on the same cores, one after the other.
 
-A point is a model after some seconds of preparation and training, measured on the test set by one evaluator. The seconds do not
-count evaluation and compilation (which is reported apart). A model that is trained has a point before its first epoch, one that is not
-has one point. These are curves, not results: the best point of each is chosen on the test set.
+A point is a model after some seconds of preparation and training, measured on the test set by one evaluator; evaluation is not
+counted, compilation is reported apart. A trained model has a point before its first epoch, one without training has one point.
+These are curves, not results: the best point of each is chosen on the test set.
 """
 
 from __future__ import annotations
