@@ -38,7 +38,7 @@ def main() -> None:
     if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("these fields have no effect on method=%s: %s", config.method, settings)
-    init = run_folder.read_run(_INIT.value) if _INIT.value else None
+    init = run_folder.read_run(_INIT.value, "init") if _INIT.value else None
     result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout, init)
     if not processes.is_lead():
         return

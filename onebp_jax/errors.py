@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
+from pathlib import Path
 
+# More names are not listed in an error.
+_FEW = 16
 NEEDS_PYARROW = "Parquet needs pyarrow: python -m pip install 'onebp-jax[serving]'"
 
 
@@ -15,18 +20,41 @@ class UserError(ValueError):
 
     The message is one line that says what was given, what was expected and what to do. It names arguments and config fields
     (`data_dir=...`), not flags; the programs put flags in their place. The programs print the message on standard error and
-    exit with status 2, without a traceback. They print the `choices`, one possible value per line, on standard output.
+    exit with status 2, without a traceback.
     """
 
-    def __init__(self, message: str, choices: tuple[str, ...] = ()):
-        super().__init__(message)
-        self.choices = choices
+
+def closest(name: object, known: Iterable[str], count: int, least: float = 0.0) -> list[str]:
+    """At most `count` known names, the most alike first, whatever their case; each is alike by at least `least`, from 0 to 1."""
+    by_lower = {one.lower(): one for one in known}
+    return [by_lower[one] for one in difflib.get_close_matches(str(name).lower(), by_lower, count, least)]
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` if some known name is close to this one, else an empty string."""
-    close = difflib.get_close_matches(str(name), list(known), 1, 0.6)
+    close = closest(name, known, 1, 0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def one_of(name: object, known: Collection[str]) -> str:
+    """What was expected in place of a name: `"one of a, b (did you mean 'a'?)"`; of many known names only the nearest."""
+    if len(known) <= _FEW:
+        return f"one of {', '.join(known)}{nearest(name, known)}"
+    return f"one of {len(known)} names, the nearest: {', '.join(closest(name, known, 4))}"
+
+
+def no_such(what: str, path: str | os.PathLike) -> str:
+    """`"no such WHAT"` and the nearest names of the folder; of a symbolic link that leads nowhere, where it leads."""
+    path = Path(path)
+    if path.is_symlink():
+        return f"a symbolic link to {os.readlink(path)}, which does not exist"
+    folder = Path(os.path.abspath(path)).parent
+    try:
+        names = sorted(entry.name for entry in islice(folder.iterdir(), 10_000))
+    except OSError:
+        return f"no such {what}: {folder} is not a folder that can be read"
+    near = closest(path.name, names, 4)
+    return f"no such {what}; " + (f"the nearest in {folder}: {', '.join(near)}" if near else f"{folder} is empty")
 
 
 def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable:

@@ -18,7 +18,7 @@ from onebp_jax.cli.messages import own_flags
 from onebp_jax.cli.shipped import shipped
 from onebp_jax.config import OPTIONS, check_config
 from onebp_jax.config.fields import FIELDS
-from onebp_jax.errors import UserError, nearest
+from onebp_jax.errors import UserError, nearest, no_such, one_of
 
 _MISSING = "--config is missing, for example --config=quickstart"
 _START = "start it from onebp_jax.config.default_config()"
@@ -48,8 +48,9 @@ def find(given: str) -> str:
     path = Path(name).expanduser()
     if not path.is_file():
         if name not in names():
-            near = nearest(path.stem, names())
-            raise UserError(f"--config={given}: no such file{near}; known names are {', '.join(names())}")
+            if path.name != name or path.suffix:  # a path
+                raise UserError(f"--config={given}: {no_such('file', path)}{nearest(path.stem, names())}")
+            raise UserError(f"--config={given}: no such file, expected a path or {one_of(name, names())}")
         path = shipped("configs") / f"{name}.py"
     return f"{path}{colon}{argument}"
 
@@ -124,10 +125,9 @@ def _check_overrides(argv: list[str]) -> None:
     """Raises `UserError` for `--config.FIELD=VALUE` with an unknown field or option."""
     for argument, field, option in _overrides(argv):
         if field not in FIELDS:
-            raise UserError(f"{argument}: unknown field{nearest(field, FIELDS)}; --help lists the fields")
+            raise UserError(f"{argument}: unknown field, expected {one_of(field, FIELDS)}; --help lists them")
         if field == "options" and option and option not in OPTIONS:
-            known = ", ".join(OPTIONS)
-            raise UserError(f"{argument}: unknown option{nearest(option, OPTIONS)}: expected one of {known}")
+            raise UserError(f"{argument}: unknown option, expected {one_of(option, OPTIONS)}; --help lists them")
 
 
 def _wrong_override(argv: list[str]) -> str:
@@ -137,7 +137,7 @@ def _wrong_override(argv: list[str]) -> str:
         if name and not isinstance(known, dict):
             return f"{argument}: the field {field} has no parts, expected --config.{field}=VALUE"
         if name and isinstance(known, dict) and field != "options" and name not in known:
-            return f"{argument}: {field} has no {name!r}{nearest(name, known)}: expected one of {', '.join(known)}"
+            return f"{argument}: {field} has no {name!r}, expected {one_of(name, known)}"
     return ""
 
 

@@ -187,9 +187,7 @@ def run(main: Callable[[], None], doc: str | None) -> None:
 def _tell(error: Exception) -> int | None:
     """Prints the line of an error that a user can act on, and returns its exit status; None for any other error."""
     if isinstance(error, UserError):
-        status = _say(error, 2)
-        print("\n".join(error.choices), end="\n" if error.choices else "")
-        return status
+        return _say(error, 2)
     if isinstance(error, RunFailed):
         return _say(error, 1)
     if isinstance(error, MemoryError | ValueError | jax.errors.JaxRuntimeError):

@@ -14,16 +14,15 @@ from onebp_jax.config.options import OPTIONS, check_options
 from onebp_jax.config.rules import (
     Rule,
     checked_later,
+    choice,
     name_or_function,
-    nearest,
     number,
-    one_of,
     optional,
     text,
     true_or_false,
 )
 from onebp_jax.data.assemble import SPLITS
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, nearest
 from onebp_jax.ops.rows import DTYPES
 
 # A run may be resumed with other values of these fields: they change how it proceeds, not what it computes.
@@ -120,7 +119,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "beta": Field(0.99, number(0, 1), "The share of a user's row that a moving average keeps per update."),
         "duplicates": Field("expected", checked_later, "How a moving average treats a row that repeats in a batch."),
         "normalize": Field(False, true_or_false, "Score unit vectors, that is by the cosine."),
-        "table_dtype": Field("float32", one_of(*DTYPES), "How tables are stored; arithmetic is in float32."),
+        "table_dtype": Field("float32", choice(*DTYPES), "How tables are stored; arithmetic is in float32."),
         "num_negatives": Field(5, whole(1), "Negatives of each row of the batch."),
         "shared_negatives": Field(
             0, whole(0), "Above 0: this many negatives for the whole batch, in place of each row's own."
@@ -132,7 +131,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "temperature": Field(1.0, number(0, above=True), "Scores are divided by this in the loss."),
         "optimizer": Field(
             "dense",
-            one_of("dense", "rowwise"),
+            choice("dense", "rowwise"),
             "dense: optax updates the whole table at each step, as in the paper; rowwise: only the rows of the batch.",
         ),
         "transform": Field(
@@ -162,7 +161,7 @@ GROUPS: dict[str, dict[str, Field]] = {
         "tensorboard": Field(False, true_or_false, "Write events for TensorBoard (extra: tensorboard)."),
     },
     "Evaluation": {
-        "protocol": Field("honest", one_of(*PROTOCOLS), "honest: choose on validation; paper_oracle: on the test set."),
+        "protocol": Field("honest", choice(*PROTOCOLS), "honest: choose on validation; paper_oracle: on the test set."),
         "validation_fraction": Field(
             0.1,
             number(0, 0.9),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from onebp_jax.errors import nearest
+from onebp_jax.errors import one_of
 
 Rule = Callable[[object], str]
 
@@ -25,9 +25,9 @@ def number(low: float, high: float = math.inf, *, above: bool = False, whole: bo
     return expected
 
 
-def one_of(*known: str) -> Rule:
+def choice(*known: str) -> Rule:
     """One of these texts."""
-    return lambda value: "" if value in known else f"one of {', '.join(known)}{nearest(value, known)}"
+    return lambda value: "" if value in known else one_of(value, known)
 
 
 def optional(rule: Rule) -> Rule:

@@ -10,10 +10,10 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config, nearest
+from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.experiments import report
@@ -44,7 +44,7 @@ def variant(config, spec: str, seed: int, named: str = "spec") -> ml_collections
     for change in changes:
         field, given, text = change.partition("=")
         if field not in fields():
-            raise UserError(f"{where}: {change!r} is not FIELD=VALUE of the config{nearest(field, fields())}")
+            raise UserError(f"{where}: {change!r} is not FIELD=VALUE of the config, expected {one_of(field, fields())}")
         if not given or not text and field.startswith("options."):
             raise UserError(f"{where}: {field} has no value, as in {field}=VALUE")
         within, name = (options, field.removeprefix("options.")) if "." in field else (made, field)
@@ -57,7 +57,7 @@ def variant(config, spec: str, seed: int, named: str = "spec") -> ml_collections
         check_config(made)
         build_method(made)
     except UserError as error:
-        raise UserError(f"{where}: {error}", error.choices) from error
+        raise UserError(f"{where}: {error}") from error
     return made
 
 

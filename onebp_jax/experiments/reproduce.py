@@ -17,11 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onebp_jax import methods
-from onebp_jax.config import nearest
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.errors import RunFailed, UserError, one_of
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.published import ROWS, published
@@ -85,8 +84,7 @@ def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict
         raise UserError(f"methods={','.join(names)}: expected each of them once")
     for name in names:
         if name not in methods.NAMED:
-            known = ", ".join(methods.NAMED)
-            raise UserError(f"methods={name!r}: unknown{nearest(name, methods.NAMED)}; expected some of {known}")
+            raise UserError(f"methods={name!r}: expected {one_of(name, methods.NAMED)}; onebp train --help lists them")
     label = {method: row for row, method in ROWS[table].items()}
     wanted = {label.get(name, name): name for name in names} or ROWS[table]
     here = {row: method for row, method in wanted.items() if method in methods.NAMED}

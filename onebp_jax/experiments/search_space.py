@@ -21,8 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onebp_jax.config import nearest
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.experiments.compare import fields, literal
 
 SEARCHES = ("random", "grid")
@@ -55,7 +54,11 @@ def parse(text: str) -> Space:
             )
         allowed = [name for name in fields() if name not in FIXED]
         if field not in allowed:
-            why = "is fixed in a search" if field in FIXED else f"is no field of the config{nearest(field, allowed)}"
+            why = (
+                "is fixed in a search"
+                if field in FIXED
+                else f"is no field of the config, expected {one_of(field, allowed)}"
+            )
             raise UserError(f"space={part!r}: {field!r} {why}")
         if field in space:
             raise UserError(f"space={text!r}: {field!r} is given twice")

@@ -10,10 +10,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from onebp_jax.config import nearest
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import RunFailed, UserError
+from onebp_jax.errors import RunFailed, UserError, one_of
 from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.report import aligned, as_settings
@@ -99,7 +98,7 @@ def sweep(
     if not names or len(set(names)) < len(names):
         raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
     if search not in SEARCHES:
-        raise UserError(f"search={search!r}: expected one of {', '.join(SEARCHES)}{nearest(search, SEARCHES)}")
+        raise UserError(f"search={search!r}: expected {one_of(search, SEARCHES)}")
     changes = settings(config, space, trials, search, seed)
     runs = [run for method in names for run in planned(config, workdir, method, changes)]
     report = {

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import ml_collections
 
-from onebp_jax.config import PARTS, as_plain, default_config, nearest
+from onebp_jax.config import PARTS, as_plain, default_config
 from onebp_jax.config.callables import call_user_function, callable_id, failed, watched_loss
-from onebp_jax.errors import UserError, as_user_error
+from onebp_jax.errors import UserError, as_user_error, one_of
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.named import NAMED
 from onebp_jax.methods.parts import KNOWN, named, no_name
@@ -84,10 +84,7 @@ def _function_of(method) -> Callable:
     if not isinstance(method, str | int | float):
         raise no_name("method", method, "a name such as 'onebp'")
     if method not in NAMED:
-        raise UserError(
-            f"method={method!r} is unknown{nearest(str(method), NAMED)}: expected one of {', '.join(NAMED)}",
-            choices=described(),
-        )
+        raise UserError(f"method={method!r}: expected {one_of(method, NAMED)}; onebp train --help lists them")
     return NAMED[str(method)]
 
 

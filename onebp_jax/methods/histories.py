@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from onebp_jax import losses, samplers
-from onebp_jax.config import nearest
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.methods.parts import by_gradient, own_or_shared
 from onebp_jax.types import Encoder, Method
 from onebp_jax.updaters import chain
@@ -19,9 +18,7 @@ def histories(config, encoder: Encoder, loss: str = "infonce", margin: float = 0
       loss: "infonce" or "ccl", which has a margin and a weight. Without `shared_negatives` the negatives are the whole catalogue.
     """
     if loss not in ROW_LOSSES:
-        raise UserError(
-            f"options.row_loss={loss!r}: expected one of {', '.join(ROW_LOSSES)}{nearest(loss, ROW_LOSSES)}"
-        )
+        raise UserError(f"options.row_loss={loss!r}: expected {one_of(loss, ROW_LOSSES)}")
     known = {"infonce": losses.catalogue_softmax(config.temperature), "ccl": losses.ccl(margin, weight)}
     sampler = own_or_shared(config) if config.shared_negatives else samplers.full_catalogue()
     return Method(encoder, sampler, known[loss], chain(), by_gradient(config), epoch_unit="history")

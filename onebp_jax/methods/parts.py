@@ -11,9 +11,8 @@ from collections.abc import Callable
 import optax
 
 from onebp_jax import encoders, losses, samplers
-from onebp_jax.config import nearest
 from onebp_jax.config.callables import call_user_function, callable_id
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.ops.checks import check_not_negative
 from onebp_jax.types import Encoder, Loss, Method, Sampler, Updater
 from onebp_jax.updaters import (
@@ -132,9 +131,7 @@ def in_front(config, encoder: Encoder, reading: str) -> Method:
     if reading == "prestep":
         return compose(config, encoder=encoder, pre_step=compose(config, user=average(config)))
     if reading not in READINGS:
-        raise UserError(
-            f"options.reading={reading!r}: expected one of {', '.join(READINGS)}{nearest(reading, READINGS)}"
-        )
+        raise UserError(f"options.reading={reading!r}: expected {one_of(reading, READINGS)}")
     return compose(
         config, encoder=encoder if reading == "layer0" else encoders.stop_user_gradient(encoder), user=average(config)
     )
@@ -150,7 +147,7 @@ def feature_towers(config, hidden: str, ids: bool, towers: str) -> Method:
     """
     known = ("item", "user", "both")
     if towers not in known:
-        raise UserError(f"options.towers={towers!r}: expected one of {', '.join(known)}{nearest(towers, known)}")
+        raise UserError(f"options.towers={towers!r}: expected {one_of(towers, known)}")
     if towers == "user" and not ids:
         raise UserError("options.ids=False leaves items no vector where towers='user': set towers='item' or 'both'")
     widths = [width.strip() for width in str(hidden).split(",") if width.strip()]
@@ -225,7 +222,7 @@ def named(field: str, name: str, known: dict[str, Callable]) -> Callable:
     if not isinstance(name, str):
         raise no_name(field, name, f"one of {', '.join(known)}")
     if name not in known:
-        raise UserError(f"{field}={name!r}: expected one of {', '.join(known)}{nearest(name, known)}")
+        raise UserError(f"{field}={name!r}: expected {one_of(name, known)}")
     return known[name]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from onebp_jax.errors import one_of
+
 
 def check_count(name: str, value: float, least: int = 1) -> None:
     """`value` must be a whole number of at least `least`, which is 1 or 0."""
@@ -16,7 +18,7 @@ def check_count(name: str, value: float, least: int = 1) -> None:
 def check_choice(name: str, value: object, known: Collection[str]) -> None:
     """`value` must be one of the `known` names."""
     if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        raise ValueError(f"{name} must be {one_of(value, known)}, got {value!r}")
 
 
 def check_positive(name: str, value: float) -> None:

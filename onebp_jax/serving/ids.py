@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, no_such
 
 
 def row_index(known: np.ndarray) -> dict[str, int]:
@@ -59,6 +59,8 @@ def read_ids(path: str | Path) -> list[str]:
     Raises:
       UserError: the file cannot be read, or has no ids.
     """
+    if not Path(path).expanduser().exists():
+        raise UserError(f"users_file={path}: {no_such('file', Path(path).expanduser())}")
     try:
         lines = Path(path).expanduser().read_text("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from onebp_jax.config import nearest
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 
 if TYPE_CHECKING:
     from onebp_jax.data.frames import Interactions
@@ -30,7 +29,7 @@ def set_fields(config, given: dict[str, Any]) -> None:
     """
     for name, value in given.items():
         if name not in config:
-            raise UserError(f"unknown config field {name!r}{nearest(name, config)}")
+            raise UserError(f"unknown config field {name!r}, expected {one_of(name, config)}")
         if isinstance(config[name], ConfigDict):
             set_fields(config[name], dict(value))
             continue

@@ -198,7 +198,7 @@ class Recommender:
     @classmethod
     def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:
         """The recommender of a run folder, from `save` or `onebp train`; raises `UserError` if it is none."""
-        model = cls(layout=layout)._read(Folder(folder))
+        model = cls(layout=layout)._read(Folder(folder), "folder")
         model._asked = model.config
         return model
 
@@ -226,8 +226,8 @@ class Recommender:
         fit_in(folder, config, dataset, init, items, self._layout)
         return self._read(folder)
 
-    def _read(self, folder: Folder) -> Recommender:
-        run = read_run(folder.path)
+    def _read(self, folder: Folder, argument: str = "workdir") -> Recommender:
+        run = read_run(folder.path, argument)
         self.__dict__ = {"_asked": self._asked, "_layout": self._layout}  # nothing that an earlier run computed
         self._folder, self.workdir, self.run = folder, folder.path, run
         self.config, self.result = run.config, run.result

@@ -24,7 +24,7 @@ import numpy as np
 from onebp_jax.compat.moved import current_id
 from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, no_such
 from onebp_jax.training import run_data
 from onebp_jax.training.files import append_line as append_line
 from onebp_jax.training.files import cut_lines as cut_lines
@@ -201,13 +201,18 @@ class Trained(NamedTuple):
     item_ids: np.ndarray
 
 
-def read_run(workdir: str | Path) -> Trained:
-    """Reads the folder of a finished run; raises `UserError` if it is no run folder or the run has not ended."""
+def read_run(workdir: str | Path, argument: str = "workdir") -> Trained:
+    """Reads the folder of a finished run; raises `UserError`, naming the argument, if it is none or the run has not ended."""
     workdir = Path(workdir)
     if not (workdir / "config.json").exists():
-        raise UserError(f"{workdir} is not a run folder: it has no config.json")
+        runs = sorted(path.parent.name for path in workdir.glob("*/config.json"))
+        there = f"; it holds the runs {', '.join(runs[:5])}{', ..' * (len(runs) > 5)}: give one of them" if runs else ""
+        what = "not a run folder, it has no config.json" + there if workdir.is_dir() else no_such("folder", workdir)
+        raise UserError(f"{argument}={workdir}: {what}")
     if not (workdir / "result.json").exists():
-        raise UserError(f"the run in {workdir} has not ended: give the same onebp train command again to finish it")
+        raise UserError(
+            f"{argument}={workdir}: the run has not ended: give the same onebp train command again to finish it"
+        )
     config = default_config()
     with config.unlocked():
         config.update(_origin(workdir)["config"])

@@ -156,7 +156,7 @@ def test_which_rows():
     assert reproduce.rows_of(2, ["ease", "onebp"]) == ({"ease": "ease", "OneBP": "onebp"}, {})
     with pytest.raises(UserError, match="^table=4: expected one of 2, 3"):
         reproduce.rows_of(4)
-    with pytest.raises(UserError, match="^methods='onebpp': unknown .did you mean 'onebp'"):
+    with pytest.raises(UserError, match="^methods='onebpp': expected .* the nearest: onebp, "):
         reproduce.rows_of(2, ["onebpp"])
     with pytest.raises(UserError, match="each of them once"):
         reproduce.rows_of(2, ["onebp", "onebp"])

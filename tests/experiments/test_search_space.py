@@ -73,8 +73,11 @@ def test_a_grid_is_every_combination_and_the_configs_own():
     [
         ("learning_rate", "^space='learning_rate': expected FIELD=VALUES"),
         ("learning_rate=", "expected FIELD=VALUES"),
-        ("learing_rate=1|2", "'learing_rate' is no field of the config .did you mean 'learning_rate'"),
-        ("options.shrnk=1|2", "'options.shrnk' is no field of the config .did you mean 'options.shrink'"),
+        ("learing_rate=1|2", "'learing_rate' is no field of the config, expected .* the nearest: learning_rate, "),
+        (
+            "options.shrnk=1|2",
+            "'options.shrnk' is no field of the config, expected .* the nearest: options.shrink, ",
+        ),
         ("options=1|2", "'options' is no field"),
         ("seed=0|1", "'seed' is fixed in a search"),
         ("protocol=honest|paper_oracle", "'protocol' is fixed"),

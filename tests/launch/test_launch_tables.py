@@ -103,7 +103,7 @@ def test_a_comparison_of_nothing_or_of_the_same_is_refused(flag, tmp_path):
 @pytest.mark.parametrize(
     ("last", "devices", "tables", "words"),
     [
-        ("onebpp", 1, None, "method='onebpp' is unknown"),
+        ("onebpp", 1, None, "method='onebpp': expected one of"),
         ("twobp:l2=-1", 1, None, "l2=-1"),
         ("onebp_features", 1, None, "^spec='onebp_features': the item tower reads features, and the data have none"),
         (

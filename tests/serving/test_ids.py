@@ -46,8 +46,8 @@ def test_a_file_of_ids(tmp_path):
     with pytest.raises(UserError, match="the file is empty"):
         read_ids(path)
     path.write_bytes(b"\xff\xfe7\x00")
-    for bad in (path, tmp_path / "none.txt"):
-        with pytest.raises(UserError, match="cannot read .*one id per line"):
+    for bad, said in ((path, "cannot read .*one id per line"), (tmp_path / "user.txt", "no such file; .*: users.txt")):
+        with pytest.raises(UserError, match=said):
             read_ids(bad)
 
 

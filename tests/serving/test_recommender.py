@@ -215,7 +215,7 @@ def test_evaluate_on_other_interactions(frame):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"dims": 3}, "unknown config field 'dims'.*did you mean 'dim'"),
+        ({"dims": 3}, "unknown config field 'dims', expected .* the nearest: dim, "),
         ({"dim": 0}, "dim=0: expected at least 1"),
         ({"dim": "x"}, "dim='x': expected a value of type int"),
         ({"options": {"no": 1}}, "unknown config field 'no'"),

@@ -414,7 +414,9 @@ def test_a_finished_run_is_read_back(finished):
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UserError, match=f"{folder} is not a run folder: it has no config.json"):
+        with pytest.raises(
+            UserError, match=f"^workdir={folder}: (not a run folder, it has no config.json|no such folder; )"
+        ):
             run_folder.read_run(folder)
 
 
