@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
-from onebp_jax.data.written_ids import say_why_text, written_numbers
+from onebp_jax.data.written_ids import say_beyond, say_floats, say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
 MOST = np.iinfo(np.int64).max
+MOST_OF_FLOATS = 2**53  # beyond it a float does not hold each whole number
+_EXPECTED = "expected integers or text; convert the column, or choose another"
 
 
 def number_ids(
@@ -61,8 +65,9 @@ def clean_ids(
 ) -> np.ndarray | pd.api.extensions.ExtensionArray:
     """The ids of a column, int64 or text: the one check of ids, whatever they were read from.
 
-    Whole numbers stay whole numbers, also where they are stored as floats or decimals. Text stays text, without blanks around
-    it. In a column of a text file (`is_text`) ids are numbers if each is written as Python writes that integer, or all as `7.0`.
+    Whole numbers stay whole numbers, also where they are stored as floats or decimals; they become text if some are beyond 64
+    bits. Text stays text, without blanks around it. In a column of a text file (`is_text`) ids are numbers if each is written as
+    Python writes that integer, or all as `7.0`; if all are `True` or `False`, they are booleans.
 
     Args:
       what: where the ids are from and whose they are, for messages: "clicks.csv: the user ids".
@@ -77,7 +82,12 @@ def clean_ids(
     values = pd.Series(distinct)
     at = lambda wrong: _at(values, codes, wrong.to_numpy(bool), place)
     if kind == "numbers":
-        return _whole(what, values, at)[codes]
+        if any(isinstance(value, float) for value in values):
+            say_floats(what)
+        integers = whole_numbers(what, values, at)
+        if integers.dtype.kind == "O":
+            say_beyond(what, pd.Series(integers))
+        return integers[codes]
     try:
         text = _text(what, values.astype(str), at)
     except UserError:
@@ -86,9 +96,11 @@ def clean_ids(
         check_unicode(what, column, place)
         raise
     if is_text:
-        if (numbers := written_numbers(what, text, at)) is not None:
-            return numbers[codes]
-        say_why_text(what, text)
+        if text.str.lower().isin(["true", "false"]).all():
+            raise UserError(f"{what} are of type boolean ({text.iloc[0]}), {_EXPECTED}")
+        if (integers := written_numbers(what, text, at)) is not None:
+            return integers[codes]
+    say_why_text(what, text)
     return text.array.take(codes)
 
 
@@ -98,7 +110,7 @@ def id_kind(what: str, found: str) -> str:
         return "numbers"
     if found in ("string", "empty"):
         return "text"
-    raise UserError(f"{what} are of type {found}, expected integers or text; convert the column")
+    raise UserError(f"{what} are of type {found}, {_EXPECTED}")
 
 
 def check_unicode(what: str, column: pd.Series, place: Callable[[int], str] | None) -> None:
@@ -130,22 +142,32 @@ def _at(
     return f": {place(int((codes == first).argmax()))}" if place else "", values.iloc[first]
 
 
-def _whole(what: str, values: pd.Series, at: Callable) -> np.ndarray:
-    """Numbers as int64."""
+def whole_numbers(what: str, values: pd.Series, at: Callable) -> np.ndarray:
+    """Numbers as int64, or as text if some are beyond it; raises `UserError` for one that is not whole."""
     if values.dtype.kind in "iu" and values.max() <= MOST:
         return values.to_numpy(np.int64)
-    floats = numeric(values.astype(object).map(lambda value: value if isinstance(value, int) else float(value)))
-    stored_as_floats = floats.dtype.kind == "f"
-    limit = 2**53 if stored_as_floats else MOST
-    wrong = ~((floats % 1 == 0) & (floats <= limit) & (floats >= -limit))
+    exact = [_as_integer(value) for value in values]
+    wrong = pd.Series([value is None for value in exact])
     if wrong.any():
         where, value = at(wrong)
+        limit = f" up to {MOST_OF_FLOATS}" if isinstance(value, float) else ""
         raise UserError(
-            f"{what}{where}: {value}, expected whole numbers up to {limit} or text; convert the column, or choose another"
+            f"{what}{where}: {value}, expected whole numbers{limit} or text; convert the column, or choose another"
         )
-    if stored_as_floats:
-        logging.warning("%s are whole numbers stored as %s; they were read as integers", what, values.dtype)
-    return floats.astype(np.int64).to_numpy()
+    try:
+        return np.array(exact, np.int64)
+    except OverflowError:
+        return np.array(list(map(str, exact)), object)
+
+
+def _as_integer(value: object) -> int | None:
+    """The whole number that a number is; None if it has a fraction, or is a float that may stand for another number."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else None
+    number = float(value)  # type: ignore[arg-type]
+    return int(number) if number % 1 == 0 and abs(number) <= MOST_OF_FLOATS else None
 
 
 def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
@@ -153,8 +175,11 @@ def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:
     broken = text.str.contains(f"[{BREAKS}]", regex=True)
     if broken.any():
         where, value = at(broken)
+        zero = "\0" in str(value)
+        found = "the zero character (NUL)" if zero else "a line break"
         raise UserError(
-            f"{what}{where}: {str(value)[:40]!r} has a line break, expected none in an id; is there a stray quote? remove it"
+            f"{what}{where}: {str(value)[:40]!r} has {found}, expected none in an id; "
+            f"{'' if zero else 'is there a stray quote? '}remove it"
         )
     bare = text.str.strip(BLANKS)
     changed = bare != text

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.arrow_ids import bare, distinct_ids, kind_of, of_one_type, plain
 from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_unused_ratings
-from onebp_jax.data.ids import clean_ids, id_kind, int64_or_text
+from onebp_jax.data.ids import int64_or_text
 from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
@@ -116,14 +116,16 @@ def open_stream(
 
 def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> np.ndarray:
     """The internal ids of one row group, `int32[rows, len(roles)]`; role 0 is the user, 1 the item."""
+    import pyarrow as pa
+
     file, _, rows = stream.groups[group]
     columns = _read_columns(stream, group, roles)
     ids = np.empty((rows, len(roles)), np.int32)
     for place, (role, column) in enumerate(zip(roles, columns, strict=True)):
         numbers, codes = stream.numbers[role], np.arange(len(column))
         if numbers.dtype.kind != "i":  # Python strings are slow to make: each distinct text is looked up once
-            encoded = column.dictionary_encode()
-            column, codes = _bare(encoded.dictionary), encoded.indices.to_numpy()
+            encoded = column.cast(pa.large_string()).dictionary_encode()
+            column, codes = bare(encoded.dictionary), encoded.indices.to_numpy()
         found = numbers.get_indexer(column.to_numpy(zero_copy_only=False))
         if len(codes) != rows or found.min() < 0:
             raise UserError(f"{stream.files[file]}: has changed since it was opened; open the folder again")
@@ -143,7 +145,7 @@ def _common_columns(files: tuple[Path, ...], roles: Roles) -> tuple[tuple[pq.Fil
         columns = choose_columns(path, schema.names, roles)
         names = columns["user"], columns["item"]
         roles = Roles(*names)
-        of_file = " and ".join(f"{name} {_kind(path, schema.field(name))}" for name in names)
+        of_file = " and ".join(f"{name} {kind_of(path, schema.field(name))}" for name in names)
         if kinds and kinds != of_file:
             raise UserError(
                 f"{path}: the id columns are {of_file}, in {files[0].name} {kinds}; convert one of the files"
@@ -165,19 +167,6 @@ def _open(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
         raise UserError(f"{path}: cannot be read as Parquet ({error!r}); write or copy the file again") from error
 
 
-def _kind(path: Path, field: pa.Field) -> str:
-    """ "numbers" or "text": what a column holds, encoded as a dictionary or not."""
-    import pyarrow as pa
-
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    found = str(kind)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        found = "integer"  # the values are looked at when they are read
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        found = "string"
-    return id_kind(f"{path}: the ids in column {field.name}", found)
-
-
 def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa.Array]:
     """The id columns of one row group, as int64 or text."""
     import pyarrow as pa
@@ -188,33 +177,12 @@ def _read_columns(stream: Stream, group: int, roles: tuple[int, ...]) -> list[pa
     try:
         with pq.ParquetFile(path, metadata=stream.metadata[file]) as opened:
             table = opened.read_row_group(int(number), columns=names)
-        columns = [_plain(f"{path}: row group {number}: the ids in column {name}", table[name]) for name in names]
+        columns = [plain(f"{path}: row group {number}: the ids in column {name}", table[name]) for name in names]
     except (OSError, KeyError, pa.ArrowException) as error:
         raise UserError(
             f"{path}: row group {number} cannot be read ({error!r}); write or copy the file again"
         ) from error
     return columns
-
-
-def _plain(what: str, column: pa.ChunkedArray) -> pa.Array:
-    """A column as int64 or text, without a dictionary; raises `UserError` for a missing value or a number that is not whole."""
-    import pyarrow as pa
-
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if column.null_count:
-        raise UserError(
-            f"{what}: missing values: {column.null_count} of {len(column)}, expected none; remove or fill these rows"
-        )
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return pa.array(clean_ids(what, column.cast(kind).to_pandas()))
-    return column.cast(pa.int64() if pa.types.is_integer(kind) else pa.large_string()).combine_chunks()
-
-
-def _bare(column: pa.Array) -> pa.Array:
-    """Text without blanks around it, as `clean_ids` makes it."""
-    import pyarrow.compute as pc
-
-    return pc.utf8_trim(column, characters=BLANKS)  # type: ignore[attr-defined]
 
 
 def _distinct_ids(stream: Stream) -> list[np.ndarray]:
@@ -229,10 +197,11 @@ def _distinct_ids(stream: Stream) -> list[np.ndarray]:
             known, *new = map(len, ids)
             # Merging only when as many new ids have come in takes linear time, and memory for twice the ids.
             if group == last or sum(new) > known:
-                ids[:] = [pa.chunked_array(ids).unique()]
+                ids[:] = [pa.chunked_array(of_one_type(ids)).unique()]
     ids = []
     for name, (found,) in zip(stream.columns, parts, strict=True):
         what = f"{stream.files[0].parent}: the ids in column {name}"
+        stored = {file.schema.to_arrow_schema().field(name).type for file in stream.metadata}
         # Ids that differ by blanks alone become one.
-        ids.append(int64_or_text(pd.unique(clean_ids(what, found.to_pandas()))))
+        ids.append(int64_or_text(pd.unique(distinct_ids(what, found, stored))))
     return ids

@@ -1,8 +1,10 @@
-"""Ids as a text file writes them: which columns are integers, and what is said of those that almost are."""
+"""Ids as they are written: which columns of text files are integers, and what is said of those that almost are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -10,17 +12,16 @@ from absl import logging
 
 from onebp_jax.errors import UserError
 
+WHOLE = r"-?(?:0|[1-9]\d*)"
+
 
 def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
     """Text of a text file as int64, if all ids are written as integers or as `7.0`; None if it stays text."""
-    try:  # no integer of 64 bits is longer than 20 characters; one long id would make a wide array
-        if text.str.len().max() > 20:
-            return None
-        numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
-        if (numbers.astype(np.str_) == text).all():
-            return numbers
-    except (ValueError, OverflowError):
-        pass
+    if text.str.len().max() <= 20:  # as long as integers of 64 bits; one long id would make a wide array
+        with suppress(ValueError, OverflowError):
+            numbers = text.to_numpy(dtype=np.str_).astype(np.int64)
+            if (numbers.astype(np.str_) == text).all():
+                return numbers
     if not text.str.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?").all():
         return None
     scientific = text.str.contains("e", case=False)
@@ -29,13 +30,20 @@ def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | No
         raise UserError(
             f"{what}{where}: {value} is in scientific notation, which loses digits; write the ids in full, or as text"
         )
-    if not text.str.contains(".", regex=False).any():
-        return None
-    fraction = ~text.str.fullmatch(r"-?(?:0|[1-9]\d{0,14})(?:\.0*)?")
-    if fraction.any():
-        where, value = at(fraction)
-        raise UserError(f"{what}{where}: {value}, expected whole numbers or text; correct it, or choose another column")
     point = text.loc[text.str.contains(".", regex=False)]
+    if not len(point):
+        if text.str.fullmatch(WHOLE).all():
+            say_beyond(what, text)
+        return None
+    other = ~text.str.fullmatch(r"-?(?:0|[1-9]\d{0,14})(?:\.0*)?")
+    if other.any():
+        where, value = at(other)
+        if re.fullmatch(r"[+-]?\d+(?:\.0*)?", str(value)):
+            raise UserError(
+                f"{what}{where}: {value} has zeros or a plus in front, or more than 15 digits, so it is text; but "
+                f"{point.iloc[0]} in the same column is a number; write all ids without a point, or make all of them text"
+            )
+        raise UserError(f"{what}{where}: {value}, expected whole numbers or text; correct it, or choose another column")
     logging.warning(
         "%s: %d of %d are whole numbers written as %s; they were read as integers",
         *(what, len(point), len(text), point.iloc[0]),
@@ -43,18 +51,39 @@ def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | No
     return text.astype(float).to_numpy(np.int64)
 
 
+def say_floats(what: str) -> None:
+    """Warns of whole numbers in a column of floats."""
+    logging.warning("%s are whole numbers in a column of numbers with a point; they were read as integers", what)
+
+
+def say_beyond(what: str, text: pd.Series) -> None:
+    """Warns of integers, as text, that 64 bits do not hold."""
+    beyond = [one for one in text if not -(2**63) <= int(one) < 2**63]
+    logging.warning(
+        "%s: %d of %d are integers beyond 64 bits, such as %s, so all were read as text",
+        *(what, len(beyond), len(text), beyond[0][:40]),
+    )
+
+
 def say_why_text(what: str, text: pd.Series) -> None:
-    """Warns if a few ids make all others text, and of ids that differ by `.0` alone."""
-    whole = text.str.fullmatch(r"-?(?:0|[1-9]\d*)").to_numpy(bool)
+    """Warns of numbers with a point in a column of text, and if a few ids make all others text."""
+    whole = text.str.fullmatch(WHOLE).to_numpy(bool)
     others = text.loc[~whole]
+    bare = others.str.extract(r"^(-?\d+)\.0*$")[0]
+    twice = others.loc[bare.isin(text.loc[whole])]
+    if len(others) and bare.notna().all():
+        logging.warning(
+            "%s: %d of %d are whole numbers written as %s in a column of text; all stay text, convert the column if they are "
+            "numbers",
+            *(what, len(others), len(text), others.iloc[0][:40]),
+        )
+        return
     if 0 < 10 * len(others) <= whole.sum():
         logging.warning(
             "%s: %d of %d are no integers, the first is %r, so all were read as text; remove or correct these if ids are "
             "integers",
             *(what, len(others), len(text), others.iloc[0][:40]),
         )
-    bare = others.str.extract(r"^(-?\d+)\.0*$")[0]
-    twice = others.loc[bare.isin(text.loc[whole])]
     if len(twice):
         logging.warning(
             "%s: %d are integers of the same column but for the point, such as %s; they are ids of their own, "

@@ -17,6 +17,7 @@ TRAIN, VALIDATION, TEST = range(3)
 # Places of a pair: hexadecimal numbers of 12 digits, from the MD5 of its ids and the seed.
 DIGITS = 12
 WHOLE = r"^(?:0|-?[1-9][0-9]{0,17}|-[1-8][0-9]{18})$"
+ANY_WHOLE = r"^(?:0|-?[1-9][0-9]*)$"
 LONG = r"^[1-9][0-9]{18}$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 WHOLE_FLOAT = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.0*)?$"
@@ -28,11 +29,13 @@ def whole(text: Any) -> Any:
 
 
 def forms(text: Any) -> dict[str, Any]:
-    """How many texts are written as integers, as numbers, as numbers with an exponent, with a point, and as `7.0` or `7`."""
+    """How many texts are written as integers, as integers of any length, as numbers, with an exponent, with a point, ..."""
     number = text.re_search(NUMBER)
     return {
         "texts": text.count(),
+        "booleans": text.lower().isin(["true", "false"]).sum(),
         "integers": whole(text).sum(),
+        "long_integers": text.re_search(ANY_WHOLE).sum(),
         "numbers": number.sum(),
         "scientific": (number & text.lower().contains("e")).sum(),
         "pointed": (number & text.contains(".")).sum(),

@@ -22,6 +22,7 @@ DATE = (
 # What a Parquet column holds, by the name of its type in Arrow.
 TEXT = re.compile(r"text|(large_)?string(_view)?")
 WHOLE_NUMBERS = re.compile(r"u?int(8|16|32)|int64")
+LARGE = re.compile(r"uint64|decimal\d*\(\d+, 0\)")
 FLOATS = re.compile(r"halffloat|float|double")
 MOMENTS = re.compile(r"timestamp\[.*|date32.*")
 IDS = "ids are integers or text"
@@ -36,7 +37,7 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
       UserError: a column has values that are no ids, times or numbers; the first line of a file comes again.
     """
     roles = ("user", "item")
-    ids = {role: _ids(source, role, log[role], blanks=True) for role in roles}
+    ids = {role: _ids(source, role, log[role], blanks=True, beyond=True) for role in roles}
     totals = {"rows": log.count(), "missing": (ids["user"].isnull() | ids["item"].isnull()).sum()}
     for role in roles:
         totals |= _id_totals(source, role, log[role])
@@ -50,7 +51,11 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     found = {name: int(value or 0) for name, value in log.aggregate(**totals).to_pyarrow().to_pylist()[0].items()}
     _refuse(source, found)
     # Each later use of a column computes it again, and `strip` is slow.
-    ids = {role: _ids(source, role, log[role], blanks=found.get(f"{role}_blanks", 0) > 0) for role in roles}
+    there = lambda what, role: found.get(f"{role}_{what}", 0) > 0
+    ids = {
+        role: _ids(source, role, log[role], blanks=there("blanks", role), beyond=there("beyond", role))
+        for role in roles
+    }
     for role in ("time", "rating"):
         if role in source.columns:
             values[role] = _value(source, role, log[role], found)
@@ -58,14 +63,18 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     return kept, {"read": found["rows"], "without_ids": found["missing"]}
 
 
-def _ids(source: Source, role: str, column: Any, *, blanks: bool) -> Any:
-    """A column of ids as int64 or text, without the blanks around them if there are any; null where there is no id."""
+def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) -> Any:
+    """A column of ids as int64 or text; null where there is no id.
+
+    Args:
+      blanks: whether there are blanks around ids, which are left out. beyond: whether there are integers beyond 64 bits.
+    """
     kind = source.kinds[role]
     if TEXT.fullmatch(kind):
         return (column.strip() if blanks else column).nullif("")
-    if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind):
+    if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind) or (LARGE.fullmatch(kind) and not beyond):
         return column.cast("int64")
-    if kind == "uint64":
+    if LARGE.fullmatch(kind):
         return column.cast("string")
     raise UserError(f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}; {IDS}: convert it")
 
@@ -73,32 +82,59 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool) -> Any:
 def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] | None:
     """How the distinct ids of a text file become int64, as `onebp_jax.data.load` reads them; None if they stay text.
 
-    They are integers if each is written as Python writes it, or all are numbers and some are written as `7.0`.
+    They are integers if each is written as Python writes it, or all are numbers and some are written as `7.0`. Warns of numbers
+    among ids that stay text, also of those that are text in Parquet.
 
     Raises:
-      UserError: all are numbers, but some have a fraction or an exponent.
+      UserError: all are numbers, but some have a fraction or an exponent; or all are `True` or `False`.
     """
-    if not source.is_text:
+    if not TEXT.fullmatch(source.kinds[role]):
         return None
     found = ids.aggregate(**forms(ids.id)).to_pyarrow().to_pylist()[0]
-    if found["integers"] == found["texts"]:
-        return lambda text: text.cast("int64")
-    if found["numbers"] < found["texts"]:
-        return None
     name, column = _name(source), source.columns[role]
-    if found["scientific"]:
-        raise UserError(
-            f"{name}: {found['scientific']} ids of {column} are in scientific notation, which loses digits; write them in full"
+    if source.is_text:
+        if found["booleans"] == found["texts"]:
+            raise UserError(
+                f"{name}: the ids of {column} are of type boolean (True, False); {IDS}: choose another column"
+            )
+        if found["integers"] == found["texts"]:
+            return lambda text: text.cast("int64")
+        if found["numbers"] == found["texts"] and found["scientific"]:
+            raise UserError(
+                f"{name}: {found['scientific']} ids of {column} are in scientific notation, which loses digits; write them in "
+                "full"
+            )
+        if found["numbers"] == found["texts"] and found["pointed"]:
+            return _of_points(name, column, found)
+    others = found["texts"] - found["long_integers"]
+    if not others and source.is_text:
+        _say_beyond(name, column, found["texts"] - found["integers"])
+    elif 0 < 10 * others <= found["long_integers"]:
+        logging.warning(
+            "%s: %d of %d ids of %s are no integers, so all are read as text; remove or correct these if ids are integers",
+            *(name, others, found["texts"], column),
         )
-    if not found["pointed"]:
-        return None
+    elif found["whole_floats"] > found["long_integers"]:
+        logging.warning(
+            "%s: %d ids of %s are whole numbers written as 1.0 in a column of text; all stay text",
+            *(name, found["whole_floats"] - found["long_integers"], column),
+        )
+    return None
+
+
+def _of_points(name: Path, column: str, found: dict[str, int]) -> Callable[[Any], Any]:
+    """How ids become int64 that are numbers, some with a point."""
     if wrong := found["texts"] - found["whole_floats"]:
         raise UserError(
-            f"{name}: {wrong} ids of {column} are no whole numbers of at most 15 digits; {IDS}: correct them, or choose another "
-            "column"
+            f"{name}: {wrong} ids of {column} are no whole numbers of at most 15 digits, or have zeros or a plus in front, and "
+            f"{found['pointed']} are written with a point; {IDS}: write them in one way, or choose another column"
         )
     logging.warning("%s: the values of %s are whole numbers written as 1.0; they are read as integers", name, column)
     return lambda text: text.cast("float64").cast("int64")
+
+
+def _say_beyond(name: Path, column: str, beyond: int) -> None:
+    logging.warning("%s: %d ids of %s are integers beyond 64 bits, so all are read as text", name, beyond, column)
 
 
 def _name(source: Source) -> Path:
@@ -114,7 +150,9 @@ def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
         return {f"{role}_blanks": blanks, f"{role}_wrong": wrong.sum()}
     if FLOATS.fullmatch(source.kinds[role]):
         number = column.cast("float64")
-        return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() >= 2.0**53)).sum()}
+        return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() > 2.0**53)).sum()}
+    if LARGE.fullmatch(source.kinds[role]):
+        return {f"{role}_beyond": ((column > 2**63 - 1) | (column < -(2**63))).sum()}
     return {}
 
 
@@ -193,6 +231,8 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
             logging.warning(
                 "%s: the values of %s are floats, all of them whole; they are read as integers", name, column
             )
+        if beyond := found.get(f"{role}_beyond"):
+            _say_beyond(name, column, beyond)
     for role in ("time", "rating"):
         readable = [found[name] for name in (f"{role}_number", f"{role}_date") if name in found]
         wrong = max(found.get(f"{role}_missing", 0), found["rows"] - max(readable, default=found["rows"]))

@@ -1,6 +1,7 @@
 """Files as they are: each kind of odd file is read right, refused with its line, or read with a warning (docs/odd_files.md)."""
 
 import bz2
+import decimal
 import gzip
 import io
 import lzma
@@ -99,6 +100,12 @@ REFUSED = {
     "zeros": ("a.csv", "user,item\n1,5\n".encode("utf-16-le"), ["UTF-16", "encoding=utf-16-le"]),
     "column twice": ("a.csv", "user,item,item\n1,5,6\n", ["two columns are called 'item'"]),
     "column twice but for blanks": ("a.csv", "user,item,item \n1,5,6\n", ["two columns are called 'item'"]),
+    "zeros in front among numbers with a point": (
+        "a.csv",
+        "user,item\n7.0,5\n007,6\n",
+        ["line 3", "007 has zeros or a plus in front", "7.0 in the same column is a number"],
+    ),
+    "booleans": ("a.csv", "user,item\nTrue,5\nFalse,6\n", ["user ids are of type boolean (True)"]),
     "scientific ids": ("a.csv", "user,item\n1,123\n2,1.23E+12\n", ["line 3", "1.23E+12", "scientific"]),
     "ids with fractions": ("a.csv", "user,item\n1,1.0\n2,2.5\n", ["line 3", "2.5", "whole numbers"]),
     "plain blank id": ("a.csv", "user,item\n1,  \n", ["line 2", "missing values"]),
@@ -203,6 +210,20 @@ WARNED = {
         {},
         (["7", "7.0", "x"], [1]),
         ["1 are integers of the same column but for the point, such as 7.0"],
+    ),
+    "integers beyond 64 bits": (
+        "a.csv",
+        "user,item\n18446744073709551615,1\n7,1\n",
+        {},
+        (["18446744073709551615", "7"], [1]),
+        ["user ids: 1 of 2 are integers beyond 64 bits, such as 18446744073709551615, so all were read as text"],
+    ),
+    "integers of 30 digits": (
+        "a.csv",
+        f"user,item\n{10**30},1\n7,1\n",
+        {},
+        ([str(10**30), "7"], [1]),
+        ["beyond 64 bits"],
     ),
     "words as times": ("a.csv", "user,item,time\n1,5,noon\n", {}, ([1], [5]), ["line 2", "'noon'", "not read"]),
     "a missing time": ("a.csv", "user,item,time\n1,5,3\n1,6,\n", {}, ([1], [5, 6]), ["line 3", "not read"]),
@@ -451,6 +472,15 @@ COLUMNS = {  # a column of user ids -> the ids, or words of the refusal
     "floats beyond 2^53": (pa.array([1.0, 1e17]), "expected whole numbers up to"),
     "whole floats": (pa.array([1.0, 2.0]), [1, 2]),
     "decimals": (pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]),
+    "large decimals": (pa.array([2**60, 2**60 + 1], pa.decimal128(20, 0)), [2**60, 2**60 + 1]),
+    "decimals with fractions": (
+        pa.array([decimal.Decimal("1.5"), None, decimal.Decimal(2)][::2]),
+        "1.5, expected whole",
+    ),
+    "decimals beyond 64 bits": (pa.array([1, 10**30], pa.decimal128(38, 0)), ["1", str(10**30)]),
+    "unsigned integers": (pa.array([1, 2], pa.uint64()), [1, 2]),
+    "unsigned integers beyond 64 bits": (pa.array([2**64 - 1, 2], pa.uint64()), [str(2**64 - 1), "2"]),
+    "the zero character": (pa.array(["a\0b", "b"]), "the zero character"),
     "small integers": (pa.array([1, 2], pa.uint8()), [1, 2]),
     "a dictionary": (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
     "blanks": (pa.array([" a", "b\u00a0"]), ["a", "b"]),
@@ -475,6 +505,41 @@ def test_one_check_of_ids_for_files_streams_and_frames(tmp_path, kind):
             assert expected in refused(read), name
         else:
             assert read().user_ids.tolist() == expected, name
+
+
+WARNED_COLUMNS = {  # a column of user ids -> what is said of it, once by each reader
+    "floats": (pa.array([1.0, 2.0] * 6), "whole numbers in a column of numbers with a point"),
+    "decimals beyond 64 bits": (pa.array([1, 10**30] * 6, pa.decimal128(38, 0)), "1 of 2 are integers beyond 64 bits"),
+    "unsigned integers beyond 64 bits": (
+        pa.array([2**64 - 1, 2] * 6, pa.uint64()),
+        "1 of 2 are integers beyond 64 bits",
+    ),
+    "words among integers": (pa.array([*map(str, range(11)), "x"]), "1 of 12 are no integers, the first is 'x'"),
+    "a point among text": (pa.array(["7", "7.0", "x"] * 4), "1 are integers of the same column but for the point"),
+    "text like floats": (pa.array(["7.0", "8.0"] * 6), "2 of 2 are whole numbers written as 7.0 in a column of text"),
+}
+
+
+@pytest.mark.parametrize("kind", WARNED_COLUMNS)
+def test_files_streams_and_frames_say_the_same_of_odd_ids(tmp_path, caplog, kind):
+    column, said = WARNED_COLUMNS[kind]
+    table = pa.table({"user": column, "item": range(12)})
+    pq.write_table(table, tmp_path / "train.parquet", row_group_size=5)
+    memory = load(tmp_path / "train.parquet", split="none")
+    stream = open_stream(tmp_path)
+    frame = from_frame(table.to_pandas(), split="none")
+    assert memory.user_ids.tolist() == stream.user_ids.tolist() == frame.user_ids.tolist()
+    rows = np.concatenate(list(epoch_batches(stream, 1, 0, 0, lanes=1)))
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, memory.train.tolist()))
+    assert len(caplog.records) == 3 and all(said in record.getMessage() for record in caplog.records)
+
+
+def test_a_stream_whose_parts_differ_in_integers_beyond_64_bits(tmp_path):
+    for name, users in (("train1", pa.array([5, -1])), ("train2", pa.array([2**64 - 1, 5], pa.uint64()))):
+        pq.write_table(pa.table({"user": users, "item": [1, 2]}), tmp_path / f"{name}.parquet")
+    stream = open_stream(tmp_path)
+    assert stream.user_ids.tolist() == ["5", "-1", str(2**64 - 1)]
+    assert np.concatenate(list(epoch_batches(stream, 1, 0, 0, lanes=1)))[:, 0].sum() == 3
 
 
 ODD_TYPES = {  # a column of values that are no times and no ratings -> the type that the message names

@@ -1,5 +1,6 @@
 """Preparation: the same pairs as `data.load` in memory, in the same files whatever the order of the log and the engine."""
 
+import decimal
 import gzip
 import itertools
 import json
@@ -206,6 +207,9 @@ def test_a_prepared_folder_says_that_it_is_streamed(log, tmp_path):
         (pd.Series([7.0, 8.0, 9.0]), [7, 8, 9]),
         (pd.Series([7, 8, 9], dtype="int16"), [7, 8, 9]),
         (pd.Series([7, 8, 2**64 - 1], dtype="uint64"), [str(2**64 - 1), "7", "8"]),
+        (pd.Series([7, 8, 9], dtype="uint64"), [7, 8, 9]),
+        (pd.Series([decimal.Decimal(7), 8, 9]), [7, 8, 9]),
+        (pd.Series([decimal.Decimal(10**30), 8, 9]), [str(10**30), "8", "9"]),
         (pd.Series(["a", "b", "c"], dtype="category"), ["a", "b", "c"]),
     ],
     ids=lambda value: str(getattr(value, "dtype", "")),
@@ -214,6 +218,29 @@ def test_ids_of_parquet(tmp_path, ids, expected):
     pd.DataFrame({"user": ids, "item": [1, 2, 3]}).to_parquet(tmp_path / "log.parquet")
     prepare([tmp_path / "log.parquet"], tmp_path / "out", Rules(split="none"))
     assert read_prepared(tmp_path / "out").ids[0].tolist() == expected
+
+
+WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids are those of `load`
+    "words among integers": ([*map(str, range(11)), "x"], "1 of 12 ids of user are no integers"),
+    "integers beyond 64 bits": (["7", str(10**30)], "1 ids of user are integers beyond 64 bits"),
+    "points": (["7.0", "8"], "whole numbers written as 1.0"),
+    "a point among text": (["7.0", "7", "x"], "1 ids of user are whole numbers written as 1.0 in a column of text"),
+}
+
+
+@pytest.mark.parametrize("kind", WARNED)
+@pytest.mark.parametrize("end", ["csv", "parquet"])
+def test_odd_ids_are_said_and_are_those_of_load(tmp_path, caplog, kind, end):
+    ids, said = WARNED[kind]
+    frame, path = pd.DataFrame({"user": ids, "item": 1}), tmp_path / f"log.{end}"
+    frame.to_csv(path, index=False) if end == "csv" else frame.to_parquet(path)
+    prepare([path], tmp_path / "out", Rules(split="none"))
+    prepared = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    expected = load(path, split="none").user_ids.tolist()
+    assert sorted(read_prepared(tmp_path / "out").ids[0].tolist()) == sorted(expected)
+    assert len(prepared) == len(caplog.records)
+    assert end == "parquet" or any(said in line for line in prepared)
 
 
 TIMES = [
@@ -257,6 +284,8 @@ def test_times_order_pairs_as_they_are_meant(tmp_path, times):
         ("user,item\n1,2,3\n", {}, "log.csv: line 2: DuckDB cannot go on: .*repair the file"),
         ("user,thing\n1,2\n", {}, "no item column"),
         ("user,user,item\n1,2,3\n", {}, "different names"),
+        ("user,item\nTrue,2\nFalse,2\n", {}, "user are of type boolean"),
+        ("user,item\n7.0,2\n007,2\n", {}, "zeros or a plus in front, and 1 are written with a point"),
         ("user,item,time\n1,2,noon\n", {"split": "time"}, "1 of 1 values of time are missing or cannot be read"),
         ("user,item,time\n1,2,2024-13-01\n", {"split": "time"}, "cannot be read"),
         ("user,item\n1,2\n", {"split": "time"}, "no column timestamp or time"),
