@@ -4,8 +4,8 @@
     onebp recommend --workdir=runs/ml100k --users_file=users.txt --items=movies.csv --k=20 --out=lists.parquet
 
 Items that a user already has are left out. Without --out the lists are printed as CSV (user, rank, item, score, and title where
-titles are known). An id with a comma is written in double quotes: --users='"Smith, J",u2'. Exit status: 0 done, 2 bad flags,
-folder or data.
+titles are known). An id with commas or double quotes is written as in CSV: --users='"Smith, J","Al ""Bo"" C",u2'.
+Exit status: 0 done, 2 bad flags, folder or data.
 """
 
 import numpy as np
@@ -16,13 +16,14 @@ from onebp_jax import serving
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
+from onebp_jax.serving.flag_ids import rows_of_flag
 from onebp_jax.serving.ids import read_ids, row_index, rows_of
 from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 from onebp_jax.training import run_folder
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
-_USERS = flags.DEFINE_list("users", None, "Original user ids, comma separated as in CSV; all users if not given.")
+_USERS = flags.DEFINE_string("users", None, "Original user ids, comma separated as in CSV; all users if not given.")
 _USERS_FILE = program.define_path("users_file", "A text file with one original user id per line.")
 _SKIP_UNKNOWN = flags.DEFINE_bool("skip_unknown", False, "Leave out users that the run does not know.")
 _ITEMS = program.define_path(
@@ -60,11 +61,11 @@ def _rows(run: run_folder.Trained) -> np.ndarray | None:
     users = _USERS.value
     if users is not None and _USERS_FILE.value:
         raise UserError("--users and --users_file: give one of them")
-    if users is not None and not all(users or [""]):
-        raise UserError(f"--users={','.join(users)}: an id is empty; leave the flag out for all users")
+    if users is not None:
+        return rows_of_flag("users", users, run.user_ids, _SKIP_UNKNOWN.value)
     if _USERS_FILE.value:
-        users = read_ids(_USERS_FILE.value)
-    return None if users is None else rows_of(users, row_index(run.user_ids), "users", _SKIP_UNKNOWN.value)
+        return rows_of(read_ids(_USERS_FILE.value), row_index(run.user_ids), "users", _SKIP_UNKNOWN.value)
+    return None
 
 
 def _hand_over(lists: pd.DataFrame, asked: int) -> None:

@@ -4,7 +4,8 @@
     onebp similar --workdir=runs/ml100k --user=0,17 --out=similar.csv
 
 The score is the cosine of two vectors (minus the squared distance for methods that compare by distance). Without --out the lists
-are printed as CSV. An id with a comma is written in double quotes. Exit status: 0 done, 2 bad flags, folder or data.
+are printed as CSV. An id with commas or double quotes is written as in CSV: --item='"Earth, Wind & Fire"'.
+Exit status: 0 done, 2 bad flags, folder or data.
 """
 
 from absl import flags
@@ -12,13 +13,14 @@ from absl import flags
 from onebp_jax import serving
 from onebp_jax.cli import program
 from onebp_jax.errors import UserError
+from onebp_jax.serving.flag_ids import rows_of_flag
 from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import WRITERS
 from onebp_jax.training import run_folder
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
-_ITEM = flags.DEFINE_list("item", None, "Original item ids, comma separated as in CSV.")
-_USER = flags.DEFINE_list("user", None, "Original user ids, comma separated as in CSV.")
+_ITEM = flags.DEFINE_string("item", None, "Original item ids, comma separated as in CSV.")
+_USER = flags.DEFINE_string("user", None, "Original user ids, comma separated as in CSV.")
 _ITEMS = program.define_path(
     "items", "List only the items of this CSV, TSV or Parquet file; its column title or name is shown."
 )
@@ -35,9 +37,9 @@ def main() -> None:
     if _USER.value:
         if _ITEMS.value:
             raise UserError(f"--items={_ITEMS.value}: it is for similar items, give --item in place of --user")
-        lists = serving.similar_users(run, serving.parse_ids(_USER.value, run.user_ids, "user"), _K.value)
+        lists = serving.similar_users(run, rows_of_flag("user", _USER.value, run.user_ids), _K.value)
     else:
-        rows = serving.parse_ids(_ITEM.value or [], run.item_ids, "item")
+        rows = rows_of_flag("item", _ITEM.value or "", run.item_ids)
         items = serving.read_items(_ITEMS.value, run) if _ITEMS.value else None
         lists = serving.similar_items(run, rows, _K.value, items=items.rows if items else None)
         lists = serving.with_titles(lists, items or known_titles(workdir, run), run.item_ids, "similar")

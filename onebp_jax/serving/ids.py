@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 
-from onebp_jax.errors import UserError, no_such
+from onebp_jax.errors import UserError, closest, no_such
+
+# Not more ids are compared with an unknown one letter by letter.
+_MOST_COMPARED = 20_000
 
 
 def row_index(known: np.ndarray) -> dict[str, int]:
@@ -20,20 +24,39 @@ def row_index(known: np.ndarray) -> dict[str, int]:
     return {str(original): row for row, original in enumerate(known.tolist())}
 
 
+def like_it(text: str, known: Iterable[str], write: Callable[[str], str] = repr) -> str:
+    """`"; the nearest: A, B"`: known ids like a text, first those that differ in marks and case only; if there are none, any ids.
+
+    Args:
+      write: how an id is shown.
+    """
+    plain = lambda one: "".join(filter(str.isalnum, one.casefold()))
+    known, wanted = list(known), plain(text)
+    same = [one for one in known if plain(one) == wanted]
+    alike = islice((one for one in known if plain(one)[:2] == wanted[:2]), _MOST_COMPARED)
+    near = list(dict.fromkeys([*same, *closest(text, alike, 3, 0.6)]))
+    return f"; {'the nearest:' if near else 'known ids are such as'} {', '.join(map(write, (near or known)[:3]))}"
+
+
 def rows_of(
-    ids: Iterable[object], index: Mapping[str, int], name: str = "users", skip_unknown: bool | None = None
+    ids: Iterable[object],
+    index: Mapping[str, int],
+    name: str = "users",
+    skip_unknown: bool | None = None,
+    write: Callable[[str], str] = repr,
 ) -> np.ndarray:
     """The rows of ids.
 
     Args:
       ids: original ids. index: see `row_index`. name: what the message calls the argument, "users" or "items".
       skip_unknown: leave unknown ids out, with a warning that counts them; None: the caller has no such option.
+      write: how the message shows known ids.
 
     Returns:
       `int[n]`, in the order of the ids; an id that is given twice has its row twice.
 
     Raises:
-      UserError: an id is unknown, and `skip_unknown` is not true.
+      UserError: an id is unknown, and `skip_unknown` is not true. It shows the nearest known ids.
     """
     texts = [str(one) for one in ids]
     rows = np.array([index.get(text, -1) for text in texts], np.int64)
@@ -41,9 +64,8 @@ def rows_of(
         first = texts[int(unknown.argmax())]
         found = f"{name}={first!r}: not an id of the run ({unknown.sum()} of the {len(rows)} given ids are unknown)"
         if not skip_unknown:
-            raise UserError(
-                f"{found}; leave unknown ids out" + (", or set skip_unknown=True" if skip_unknown is False else "")
-            )
+            advice = ", or set skip_unknown=True" if skip_unknown is False else ""
+            raise UserError(f"{found}{like_it(first, index, write)}; leave unknown ids out{advice}")
         logging.warning("%s: left out", found)
     return rows[~unknown]
 

@@ -75,5 +75,7 @@ def test_bfloat16_tables_are_the_float32_ones_rounded():
 
 
 def test_another_dtype_is_refused():
-    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16 .did you mean 'bfloat16'.., got 'float16'"):
+    with pytest.raises(
+        ValueError, match="dtype must be one of float32, bfloat16 .did you mean 'bfloat16'.., got 'float16'"
+    ):
         embedding(3, dtype="float16")

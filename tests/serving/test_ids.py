@@ -29,13 +29,21 @@ def test_an_id_is_known_by_its_text(known, given, rows):
 
 @pytest.mark.parametrize("given", [[7, 7.0], ["7", " 7"], ["7", "007"], ["7", None]])
 def test_an_unknown_id_is_named_and_counted_or_left_out(given, caplog):
-    unknown = r"^items='.*': not an id of the run \(1 of the 2 given ids are unknown\); leave unknown ids out"
+    unknown = r"^items='.*': not an id of the run \(1 of the 2 given ids are unknown\); "
+    unknown += "(the nearest: '7'|known ids are such as '7', '3', '-1'); leave unknown ids out"
     for skip_unknown, advice in ((None, "$"), (False, ", or set skip_unknown=True$")):
         with pytest.raises(UserError, match=unknown + advice):
             rows_of(given, row_index(NUMBERS), "items", skip_unknown)
     logging.use_absl_handler()
     assert rows_of(given, row_index(NUMBERS), "items", skip_unknown=True).tolist() == [0]
     assert "1 of the 2 given ids are unknown" in caplog.text
+
+
+def test_of_very_many_ids_the_nearest_are_found_too():
+    ids = [f"user {n}" for n in range(30_000)] + ["Sigur Rós", "O'Brien"]
+    for wrong, meant in (("sigur ros", "Sigur Rós"), ("obrien", "O'Brien")):
+        with pytest.raises(UserError, match=f"; the nearest: [\"']{meant}[\"']"):
+            rows_of([wrong], row_index(np.array(ids)))
 
 
 def test_a_file_of_ids(tmp_path):

@@ -79,11 +79,13 @@ def test_a_list_is_as_long_as_the_catalogue_allows_and_of_candidates_if_asked(mo
 
 
 def test_unknown_ids_are_an_error_or_left_out(model, caplog):
-    with pytest.raises(UserError, match=r"users='zoe': not an id of the run \(1 of the 2 given ids"):
+    with pytest.raises(UserError, match=r"users='zoe': not an id of the run \(1 of the 2 .*; known ids are such as '"):
         model.recommend(["zoe", model.user_ids[0]])
     for wrong in (lambda: model.recommend(items=["b1", "zoe"]), lambda: model.similar_items("zoe")):
         with pytest.raises(UserError, match="items='zoe'"):
             wrong()
+    with pytest.raises(UserError, match="items='B1': not an id of the run .*; the nearest: 'b1', "):
+        model.similar_items("B1")
     assert set(model.recommend(["zoe", model.user_ids[0]], skip_unknown=True)["user"]) == {model.user_ids[0]}
     with pytest.raises(UserError, match="k=0"):
         model.recommend(k=0)
