@@ -75,7 +75,7 @@ GROUPS: dict[str, dict[str, Field]] = {
             "The row of a repeated pair that counts, first or last: by time, else in file order.",
         ),
         "encoding": Field(
-            "", checked_later, "The encoding of text files, such as gbk; empty: UTF-8, or else Latin-1 with a warning."
+            "", checked_later, "The encoding of text files, such as gbk; empty: UTF-8, or else cp1252 with a warning."
         ),
         "stream_window": Field(
             0,

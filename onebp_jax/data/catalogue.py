@@ -73,7 +73,7 @@ def load(
       min_rating: leave out rows with a lower rating; None keeps all.
       min_user_items, min_item_users: leave out users with fewer items and items with fewer users, until all have enough.
       deduplicate: which row of a repeated pair counts, the "first" or the "last": by time, else in the order of the file.
-      encoding: of text files, such as "gbk"; empty: UTF-8, or else Latin-1 with a warning.
+      encoding: of text files, such as "gbk"; empty: UTF-8, or else cp1252 (Windows, Latin-1) with a warning.
       synthetic: arguments of `generate`, if the dataset is "synthetic".
       user_features, item_features: a file of side information, see `onebp_jax.data.features`; "auto" is `users.*` or
         `items.*` beside the files of the set. Items that only this file has join the item catalogue.

@@ -82,9 +82,9 @@ def clean_ids(
     values = pd.Series(distinct)
     at = lambda wrong: _at(values, codes, wrong.to_numpy(bool), place)
     if kind == "numbers":
+        integers = whole_numbers(what, values, at)
         if any(isinstance(value, float) for value in values):
             say_floats(what)
-        integers = whole_numbers(what, values, at)
         if integers.dtype.kind == "O":
             say_beyond(what, pd.Series(integers))
         return integers[codes]

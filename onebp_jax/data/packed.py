@@ -24,6 +24,17 @@ _BEGINNINGS = {
     b"BZh": ".bz2",
     b"\xfd7zXZ": ".xz",
     b"PAR1": ".parquet",
+    b"ARROW1": ".feather (Arrow)",
+    b"ORC": ".orc",
+    b"Obj\x01": ".avro",
+    b"\x93NUMPY": ".npy",
+    b"\x89HDF": ".h5 (HDF5)",
+    b"SQLite format 3": ".sqlite (a database)",
+    b"%PDF": ".pdf",
+    b"\x89PNG": ".png (a picture)",
+    b"\xff\xd8\xff": ".jpg (a picture)",
+    b"7z\xbc\xaf": ".7z",
+    b"Rar!": ".rar",
     b"\xd0\xcf\x11\xe0": ".xls (a spreadsheet: save it as .csv)",
 }
 

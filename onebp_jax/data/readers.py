@@ -8,7 +8,7 @@ The ending of the name tells the format:
     u.data ratings.dat    MovieLens as unpacked, no header: user, item, rating, timestamp; separated by tabs or `::`
 
 All formats but Parquet may be compressed (`.gz`, `.zip` with one file, `.zst`, `.bz2`, `.xz`). Text is UTF-8, or UTF-16 with a
-byte order mark, or of the `encoding` given, or else Latin-1, with a warning.
+byte order mark, or of the `encoding` given, or else cp1252 (Windows, Latin-1), with a warning.
 """
 
 from __future__ import annotations

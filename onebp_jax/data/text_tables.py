@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -13,6 +12,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from absl import logging
 
+from onebp_jax.data.decoding import check_is_table, decode, without_lines_before_header
 from onebp_jax.data.ids import numeric
 from onebp_jax.data.packed import plain_name, read_bytes
 from onebp_jax.data.quotes import (
@@ -22,8 +22,6 @@ from onebp_jax.data.quotes import (
     without_blanks_before_quotes,
 )
 from onebp_jax.errors import UserError
-
-_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 class Layout(NamedTuple):
@@ -89,6 +87,9 @@ def layout_of(path: Path) -> Layout | None:
 def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: str = "") -> TextTable:
     """Reads a text file; raises `UserError` with the line at fault if it is not a table."""
     text = decode(path, read_bytes(path, argument), encoding)
+    check_is_table(path, text)
+    if not layout.names:
+        text = without_lines_before_header(path, text, layout.separator)
     first, separator = text.lstrip().split("\n", 1)[0], layout.separator
     if separator not in first:
         other = next((repr(other) for other in ("\t", "::", *";|, ") if other in first), None)
@@ -104,38 +105,12 @@ def read_text_table(path: Path, layout: Layout, encoding: str = "", argument: st
     table = TextTable(_parse(path, text, layout), text, layout)
     if layout.names:
         _check_first(path, table)
+    if re.search(r"[\r\n]#\s", text):
+        _say_comments(path, table)
     if layout.quotes and '"' in text:
         check_swallowed(path, table.frame, text, separator, table.place)
         check_after_quotes(path, text, separator)
     return table
-
-
-def decode(path: Path, data: bytes, encoding: str) -> str:
-    """The text of a file: in the encoding given, else that of its byte order mark, else UTF-8, else Latin-1 with a warning."""
-    mark = next((known for start, known in _MARKS.items() if data.startswith(start)), "")
-    try:
-        text = data.decode(encoding or mark or "utf-8").removeprefix("\ufeff")
-    except LookupError as error:
-        raise UserError(
-            f"encoding={encoding!r}: no such encoding; expected one such as utf-8, cp1252, gbk or utf-16"
-        ) from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        if encoding or mark:
-            raise UserError(
-                f"{path}: line {line}: not {encoding or mark} (byte {error.start}); give another encoding, or repair the file"
-            ) from error
-        logging.warning(
-            "%s: line %d: not UTF-8 (byte %d); read as Latin-1, which is a guess: if ids or names look wrong, set encoding",
-            *(path, line, error.start),
-        )
-        text = data.decode("latin-1")
-    if "\0" in text:
-        raise UserError(
-            f"{path}: binary data or UTF-16 (byte {data.index(0)} is 0), expected text; convert or rename it, or set "
-            "encoding=utf-16-le"
-        )
-    return text
 
 
 def _parse(path: Path, text: str, layout: Layout) -> pd.DataFrame:
@@ -211,4 +186,14 @@ def _check_first(path: Path, table: TextTable) -> None:
         raise UserError(
             f"{path}: {table.place(0)}: a header, {','.join(map(str, first.dropna()))[:60]!r}, expected none in a file of this "
             "name; remove the line, or convert the file to .csv"
+        )
+
+
+def _say_comments(path: Path, table: TextTable) -> None:
+    """Warns of rows that look like comments."""
+    comments = table.frame.iloc[:, 0].str.match(r"#\s").fillna(False).to_numpy(bool)
+    if comments.any():
+        logging.warning(
+            "%s: %d rows begin with '#', the first in %s; they were read as rows: remove them if they are comments",
+            *(path, comments.sum(), table.place(int(comments.argmax()))),
         )

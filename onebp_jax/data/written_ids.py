@@ -12,7 +12,7 @@ from absl import logging
 
 from onebp_jax.errors import UserError
 
-WHOLE = r"-?(?:0|[1-9]\d*)"
+WHOLE = r"0|-?[1-9]\d*"
 
 
 def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
