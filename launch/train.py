@@ -35,11 +35,12 @@ def main() -> None:
     if layout is None:
         logging.info("one process, one device (%s)", jax.devices()[0].device_kind)
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
+    init = run_folder.read_run(_INIT.value, "init") if _INIT.value else None
+    dataset = program.load_data(config, flags.FLAGS.data_dir)
     if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("these fields have no effect on method=%s: %s", config.method, settings)
-    init = run_folder.read_run(_INIT.value, "init") if _INIT.value else None
-    result = train(config, program.load_data(config, flags.FLAGS.data_dir), workdir, layout, init)
+    result = train(config, dataset, workdir, layout, init)
     if not processes.is_lead():
         return
     seconds = result["seconds"]

@@ -12,6 +12,7 @@ from support import imports
 from support.programs import ROOT
 
 from onebp_jax.config import check_config
+from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data import generate
 from onebp_jax.methods.build import build_method
 from onebp_jax.training import runner
@@ -115,6 +116,8 @@ def test_every_config_parses_trains_and_says_what_to_expect(path):
     check_config(config)
     # The config's own method and fields on a small stand-in for its data; of one width, so that equal programs compile once.
     config.batch_size, config.dim = 64, 8
-    job, run = runner.prepare(config, build_method(config), generate(num_users=40, num_items=50, seed=1))
+    dataset = generate(num_users=40, num_items=50, seed=1)
+    choose_by_size(config, dataset)
+    job, run = runner.prepare(config, build_method(config), dataset)
     run = job.advance(run, 2)
     assert run.step == 2 and runner.is_finite(run)

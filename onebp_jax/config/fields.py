@@ -29,6 +29,8 @@ from onebp_jax.ops.rows import DTYPES
 OPERATIONAL = ("steps_per_call", "checkpoint_seconds", "tensorboard")
 # The names that `onebp_jax.evaluation.protocols` knows.
 PROTOCOLS = ("honest", "paper_oracle")
+# None leaves these to the size of the data, see `onebp_jax.config.by_size`.
+OPEN = ("dim", "batch_size", "shared_negatives", "item_updater", "temperature", "learning_rate")
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
 
 
@@ -205,6 +207,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
                 f"config field {name!r} is missing: start the config from onebp_jax.config.default_config()"
             )
     for name, field in FIELDS.items():
+        if config[name] is None and name in OPEN:
+            continue
         if expected := field.rule(config[name]):
             raise UserError(f"{name}={config[name]!r}: expected {expected}")
     check_options(config.options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ml_collections import ConfigDict
 
+from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
@@ -36,11 +37,12 @@ def set_fields(config, given: dict[str, Any]) -> None:
         try:
             config[name] = value
         except (TypeError, ValueError) as error:
-            raise UserError(f"{name}={value!r}: expected a value of type {type(config[name]).__name__}") from error
+            raise UserError(f"{name}={value!r}: expected a value of type {config.get_type(name).__name__}") from error
 
 
 def load_given(config, data: Data, data_dir: str | os.PathLike | None = None) -> Dataset | StreamedDataset:
-    """The data set that a user gives, by the fields of a config; `config.dataset` and, for a `Dataset`, `config.split` are set.
+    """The data set that a user gives, by the fields of a config; `config.dataset` and, for a `Dataset`, `config.split` are
+    set, and fields that the config leaves open are filled in.
 
     Args:
       config: the fields; it is changed.
@@ -49,6 +51,12 @@ def load_given(config, data: Data, data_dir: str | os.PathLike | None = None) ->
     Raises:
       UserError: as `onebp_jax.data.load` and `onebp_jax.data.from_frame`.
     """
+    dataset = _load_given(config, data, data_dir)
+    choose_by_size(config, dataset)
+    return dataset
+
+
+def _load_given(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset | StreamedDataset:
     if isinstance(data, Dataset | StreamedDataset):
         config.dataset = data.name
         if isinstance(data, Dataset):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.config import as_plain, check_config, default_config
+from onebp_jax.config.by_size import own_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
@@ -54,11 +55,12 @@ class Recommender:
     item_ids: np.ndarray
     _folder: Folder
 
-    def __init__(self, method: Any = "onebp", *, layout: Layout | None = None, **fields: Any):
+    def __init__(self, method: Any = None, *, layout: Layout | None = None, **fields: Any):
         """A recommender that is not fitted.
 
         Args:
-          method: a name of `onebp_jax.methods`, or a function that returns a `Method`.
+          method: a name of `onebp_jax.methods`, or a function that returns a `Method`. None: the config `own`, which is
+            `onebp_spectral` with settings by the size of the data. With a method the defaults are those of `default_config`.
           layout: the devices to train and to rank on, from `onebp_jax.parallel.make_layout`; None for one.
           fields: fields of the config, such as `dim=64, epochs=50, seed=1, options={"ease_l2": 300.0}`. Two have other defaults
             than in a config file: `split="none"` (no test part) and `refit=True` (in the end, train on all pairs).
@@ -68,8 +70,8 @@ class Recommender:
         """
         for_use = not fields.get("stream_window") and fields.get("protocol", "honest") == "honest"
         defaults = {"split": "none", "refit": True} if for_use else {}
-        self._asked = default_config()
-        set_fields(self._asked, {"method": method} | defaults | fields)
+        self._asked = own_config() if method is None else default_config()
+        set_fields(self._asked, ({} if method is None else {"method": method}) | defaults | fields)
         check_config(self._asked)
         self.config, self._layout = self._asked, layout
 

@@ -17,7 +17,7 @@ import onebp_jax
 from onebp_jax import Dataset, Recommender, UserError
 from onebp_jax.parallel import make_layout
 
-SMALL = {"dim": 4, "batch_size": 64, "epochs": 4, "learning_rate": 0.01}
+SMALL = {"method": "onebp", "dim": 4, "batch_size": 64, "epochs": 4, "learning_rate": 0.01}
 
 
 def clicks(seed=0, users=25, items=20, count=250) -> pd.DataFrame:
@@ -170,6 +170,18 @@ def test_other_kinds_of_data(kind):
         assert model.result["metrics"]
     lists = model.recommend([*model.user_ids[:2]], k=2)
     assert lists["rank"].tolist() == [1, 2, 1, 2]
+
+
+def test_without_a_method_settings_follow_the_size_of_the_data(frame, tmp_path):
+    model = Recommender(epochs=2, decay_epochs=0).fit(frame, user="listener", item="artist")
+    assert model.config.method == "onebp_spectral" and model.config.dim and model.config.options.spectral_dim
+    lists = model.recommend()
+    assert not {*zip(frame.listener, frame.artist, strict=True)} & {*zip(lists["user"], lists["item"], strict=True)}
+    model.save(tmp_path / "own")
+    pd.testing.assert_frame_equal(Recommender.load(tmp_path / "own").recommend(), lists)
+    more = pd.DataFrame({"listener": ["zoe", "zoe"], "artist": ["b1", "b2"]})
+    model.partial_fit(more, epochs=1)
+    assert len(model.recommend("zoe", k=3)) == 3
 
 
 def test_partial_fit_adds_users_items_and_epochs(frame, tmp_path):

@@ -1,0 +1,77 @@
+"""Fields that a config leaves open (None): they are chosen by the size of the data, as in `configs/own.py`.
+
+The rules are read off the settings that validation chose on six public sets (results/FRONTIER.md), so they are a start, not an
+optimum. Small, dense sets (above 1 % of all pairs) and large, sparse ones need other settings:
+
+    temperature       dense .1      sparse .06       fewer items near a user's own must be told apart
+    smoothing         dense 0       sparse 1         an item with few users leans on its neighbours
+"""
+
+from __future__ import annotations
+
+import math
+
+import ml_collections
+from absl import logging
+from ml_collections.config_dict import placeholder
+
+from onebp_jax.config.fields import FIELDS, OPEN, default_config
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
+
+DENSE = 0.01
+METHOD = "onebp_spectral"
+
+
+def own_config() -> ml_collections.ConfigDict:
+    """The config for a user's own data: users made of their histories, and what depends on the size of the data left open."""
+    config = default_config()
+    config.update(method=METHOD, epochs=16, decay_epochs=18, eval_every=2, patience=0, l2=0.0)
+    for name in OPEN:
+        config[name] = placeholder(type(FIELDS[name].default))
+    return config
+
+
+def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
+    """The settings for data of this size: fields of a config, and `options.NAME` of the method `onebp_spectral`."""
+    dense = num_pairs > DENSE * num_users * num_items
+    return {
+        "dim": 128,
+        "batch_size": _power_of_two(num_users / 40, 32, 1024),
+        "shared_negatives": 0 if num_items <= 8192 else 8192,
+        "item_updater": "" if dense else "on_sphere",
+        "temperature": 0.1 if dense else 0.06,
+        "learning_rate": 0.01 if dense else 0.004,
+        "options.smoothing": 0.0 if dense else 1.0,
+        "options.spectral_dim": _power_of_two(num_items / 20, 16, 1024),
+        "options.spectral_weight": 0.4 if dense else 0.15,
+        "options.item_power": 0.4,
+    }
+
+
+def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> None:
+    """Fills in the fields that are None, and says so in one line; with `method="onebp_spectral"` also its options.
+
+    A config without such fields stays as it is.
+    """
+    if all(config[name] is not None for name in OPEN):
+        return
+    num_pairs = len(dataset.train) if isinstance(dataset, Dataset) else dataset.stream.num_pairs
+    found, said = chosen(dataset.num_users, dataset.num_items, num_pairs), []
+    for name, value in found.items():
+        option = name.removeprefix("options.")
+        if option != name and config.method != METHOD:
+            continue
+        place, key = (config.options, option) if option != name else (config, name)
+        if place[key] is None:
+            place[key] = value
+            said.append(f"{name}={value}")
+    logging.info(
+        "chosen by the size of the data (%d users, %d items, %d pairs): %s",
+        *(dataset.num_users, dataset.num_items, num_pairs, " ".join(said)),
+    )
+
+
+def _power_of_two(value: float, low: int, high: int) -> int:
+    """The nearest power of two, from `low` to `high`."""
+    return int(min(high, max(low, 2 ** round(math.log2(max(value, 1))))))

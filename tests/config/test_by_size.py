@@ -1,0 +1,71 @@
+"""Settings by the size of the data: what is open is filled in and said, what is given stays."""
+
+import pytest
+from absl import logging
+
+from onebp_jax.config import OPTIONS, as_plain, check_config, default_config
+from onebp_jax.config.by_size import choose_by_size, chosen, own_config
+from onebp_jax.config.fields import FIELDS, OPEN
+from onebp_jax.data import generate
+from onebp_jax.methods.build import build_method, unused_fields
+from onebp_jax.training.train import train
+
+# Users, items, pairs: a toy, the shapes of public sets, and a hundred times the largest.
+SIZES = [(3, 2, 4), (943, 1682, 80_000), (6040, 3706, 800_000), (29858, 40981, 810_128), (3_000_000, 4_000_000, 10**8)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_size_has_settings_that_a_run_accepts(size):
+    config = own_config()
+    check_config(config)
+    for name, value in chosen(*size).items():
+        option = name.removeprefix("options.")
+        assert option in (OPTIONS if option != name else FIELDS)
+        (config.options if option != name else config)[option] = value
+    assert all(config[name] is not None for name in OPEN)
+    check_config(config)
+    build_method(config)
+    assert not unused_fields(config)
+
+
+def test_open_fields_are_filled_in_and_said_and_given_ones_stay(monkeypatch):
+    lines = []
+    monkeypatch.setattr(logging, "info", lambda text, *values: lines.append(text % values))
+    dataset = generate(num_users=60, num_items=40, seed=1)
+    config = own_config()
+    config.dim, config.options.item_power = 8, 0.3
+    choose_by_size(config, dataset)
+    expected = chosen(60, 40, len(dataset.train))
+    assert config.dim == 8 and config.options.item_power == 0.3
+    assert config.batch_size == expected["batch_size"] and config.options.smoothing == expected["options.smoothing"]
+    (line,) = lines
+    assert line.startswith(f"chosen by the size of the data (60 users, 40 items, {len(dataset.train)} pairs): ")
+    assert (
+        "batch_size=" in line and "options.spectral_dim=" in line and " dim=" not in line and "item_power" not in line
+    )
+    before = as_plain(config)
+    choose_by_size(config, dataset)
+    assert as_plain(config) == before and len(lines) == 1, "nothing is open any more"
+
+
+def test_another_method_gets_no_options():
+    dataset = generate(num_users=60, num_items=40, seed=1)
+    config = own_config()
+    config.method = "twobp"
+    choose_by_size(config, dataset)
+    assert as_plain(config)["options"] == {} and config.dim == chosen(60, 40, len(dataset.train))["dim"]
+    build_method(config)
+
+
+def test_other_configs_stay_as_they_are():
+    config = default_config()
+    choose_by_size(config, generate(num_users=60, num_items=40, seed=1))
+    assert as_plain(config) == as_plain(default_config())
+
+
+def test_train_fills_in_what_is_open(tmp_path):
+    config = own_config()
+    config.epochs = 2
+    result = train(config, generate(num_users=60, num_items=40, seed=1), tmp_path / "run")
+    assert result["dim"] == chosen(60, 40, 1)["dim"] and config.dim is None
+    assert 0 < result["metrics"]["NDCG@20"] < 1
