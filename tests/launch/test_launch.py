@@ -57,7 +57,7 @@ BAD = {
     "unknown field": ([*SMALL, "--workdir=WORK", "--config.learing_rate=1"], ["learing_rate", "learning_rate"]),
     "unknown method": (
         [*SMALL, "--workdir=WORK", "--config.method=onebpp"],
-        ["onebpp", "did you mean 'onebp'", "twobp"],
+        ["onebpp", "the nearest: onebp, "],
     ),
     "unknown rule": ([*SMALL, "--workdir=WORK", "--config.duplicates=lst"], ["'lst'", "expected", "last"]),
     "unknown protocol": ([*SMALL, "--workdir=WORK", "--config.protocol=onest"], ["onest", "honest"]),
