@@ -94,7 +94,7 @@ def sweep(
     layout=None,
     say=print,
 ) -> dict:
-    """Runs `trials` trials of each method; rewrites `sweep.json` in `workdir` after each, and returns it."""
+    """Runs `trials` trials of each method; writes `sweep.json` in `workdir` before the first and after each, and returns it."""
     if not names or len(set(names)) < len(names):
         raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
     if search not in SEARCHES:
@@ -116,6 +116,8 @@ def sweep(
     _check_folder(workdir / "sweep.json", report)
     check_runs(runs, dataset, layout)
     workdir.mkdir(parents=True, exist_ok=True)
+    if not (workdir / "sweep.json").exists():
+        run_folder.write_json(workdir / "sweep.json", report)
     for method in names:
 
         def note(done: dict, method=method) -> None:

@@ -49,6 +49,21 @@ def test_the_folder_of_another_program_is_refused_and_left_alone(folders, kind, 
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
+def test_a_folder_is_known_before_its_first_run_has_ended(kind, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onebp_jax.training.train.test_metrics", killed)
+        with pytest.raises(KeyboardInterrupt):
+            PROGRAMS[kind](tmp_path / "folder")
+    for other in PROGRAMS.keys() - {kind}:
+        with pytest.raises(UserError, match=f"it is the folder of {kind} "):
+            PROGRAMS[other](tmp_path / "folder")
+    PROGRAMS[kind](tmp_path / "folder")
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
 def test_a_folder_that_became_mixed_in_an_older_version_goes_on(folders, kind, tmp_path):
     for made in folders.values():
         for path in made.rglob("*"):
