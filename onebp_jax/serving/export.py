@@ -27,7 +27,7 @@ def export(run: Trained, out: str | Path) -> list[Path]:
     Raises:
       UserError: the ending is another one, or Parquet is asked for without pyarrow.
     """
-    out = Path(out)
+    out = Path(out).expanduser()
     if out.suffix not in FORMATS:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
     if out.suffix == ".npz":

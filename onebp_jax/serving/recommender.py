@@ -1,7 +1,4 @@
-"""`Recommender`: from a file or a frame to recommendations. It trains in a run folder, and a run folder is a saved model.
-
-data.load_configured -> training.train -> run_folder.read_run -> serving.recommend
-"""
+"""`Recommender`: from a file or a frame to recommendations. It trains in a run folder, and a run folder is a saved model."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import Layout
+from onebp_jax.serving.export import export
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
 from onebp_jax.serving.ids import row_index, rows_of
 from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_given, set_fields
@@ -31,7 +29,7 @@ from onebp_jax.training.run_folder import Trained, read_run
 
 
 class Recommender:
-    """A two-tower recommender: fit, recommend, save.
+    """A two-tower recommender: fit, recommend, save, export.
 
         model = Recommender(method="onebp", dim=64).fit(clicks, user="visitor", item="product")
         model.recommend("ann", k=5)
@@ -108,8 +106,7 @@ class Recommender:
         config = self._asked.copy_and_resolve_references()
         columns = {"user_column": user, "item_column": item, "time_column": time, "rating_column": rating}
         set_fields(config, {name: value for name, value in columns.items() if value is not None})
-        dataset = load_given(config, data, data_dir)
-        return self._train(config, dataset, items, init.run if init else None, workdir)
+        return self._train(config, load_given(config, data, data_dir), items, init.run if init else None, workdir)
 
     def partial_fit(
         self,
@@ -196,6 +193,10 @@ class Recommender:
     def save(self, folder: FilePath) -> None:
         """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
         self._folder.copy_to(folder)
+
+    def export(self, out: FilePath) -> list[Path]:
+        """Writes the vectors with their original ids, as `onebp export` does, and returns the files: see `serving.export`."""
+        return export(self.run, out)
 
     @classmethod
     def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:

@@ -113,6 +113,17 @@ def test_save_and_load_give_the_same_and_titles_too(model, tmp_path):
         Recommender.load(tmp_path)
 
 
+def test_export_writes_what_the_program_writes(model, tmp_path):
+    model.save(tmp_path / "run")
+    for name in ("vectors.npz", "vectors.csv"):
+        (tmp_path / "theirs").mkdir(exist_ok=True)
+        assert run("export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'theirs' / name}").returncode == 0
+        for path in model.export(tmp_path / name):
+            assert path.parent == tmp_path and path.read_bytes() == (tmp_path / "theirs" / path.name).read_bytes()
+    with pytest.raises(UserError, match="out=.*txt: expected a name that ends in .npz"):
+        model.export(tmp_path / "vectors.txt")
+
+
 def test_it_is_the_run_of_the_programs_bit_for_bit(frame, tmp_path):
     frame.to_csv(tmp_path / "clicks.csv", index=False)
     fields = SMALL | {"split": "ratio", "epochs": 3, "refit": False}
@@ -247,6 +258,7 @@ def test_what_is_not_fitted_says_so(frame):
         model.recommend,
         lambda: model.similar_items(1),
         lambda: model.save("x"),
+        lambda: model.export("x.npz"),
         model.partial_fit,
         lambda: model.user_ids,
     ):
