@@ -12,7 +12,7 @@ from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
 from onebp_jax.data.ids import number_ids, renumber
 from onebp_jax.data.pairs import pair_keys, to_pairs
-from onebp_jax.data.splits import ONE_CUT, leave_one_out, one_cut, per_user_ratio
+from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio
 from onebp_jax.errors import UserError
 
 SPLITS = ("auto", "given", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none")
@@ -124,7 +124,7 @@ def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
     (whole,), fraction, seed = parts, choices.test_fraction, choices.split_seed
     pairs, times = to_pairs(whole), whole["time"].to_numpy() if choices.by_time else None
     if split == "none":
-        return pairs, pairs[:0], None, "none, all pairs are train"
+        return pairs, pairs[:0], None, ALL_TRAIN
     if split == "time_global" and times is not None:
         train, test = one_cut(pairs, fraction, times)
         sentence = f"{ONE_CUT}, latest {100 * fraction:g} %, validation by a cut too"

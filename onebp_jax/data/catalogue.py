@@ -94,7 +94,9 @@ def load(
             loaded = replace(loaded, truth=made.truth)
     else:
         files = _find(name, data_dir, download)
-        roles = Roles(user_column, item_column, time_column, rating_column, min_rating is not None, choices.by_time)
+        roles = Roles.of(
+            user_column, item_column, time_column, rating_column, rated=min_rating is not None, timed=choices.by_time
+        )
         frames = [read_roles(file, roles, encoding, argument="dataset", say=file == files[0]) for file in files]
         folder = files[0].parent
         note = folder / "split.txt"

@@ -57,6 +57,11 @@ class Roles(NamedTuple):
     rated: bool = False
     timed: bool = True
 
+    @classmethod
+    def of(cls, *names: object, rated: bool = False, timed: bool = True) -> Roles:
+        """The roles by names as people give them: 0 is the column `0`, as names are text."""
+        return cls(*(None if name is None else str(name) for name in names), rated=rated, timed=timed)  # type: ignore[arg-type]
+
 
 def interactions(
     source: str | Path, table: pd.DataFrame, roles: Roles, place: Callable[[int], str], *, is_text: bool
@@ -191,10 +196,10 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
     return chosen
 
 
-def say_unused_ratings(
+def say_columns_not_taken(
     source: str | Path, found: list[str], roles: Roles, advice: str = "min_rating sets a threshold"
 ) -> None:
-    """Warns that a column of ratings is not used, and that a role has several columns of usual names."""
+    """Warns of columns of usual names that are not taken: one of ratings that is not used, and further ones for a role."""
     _say_choice(source, found, roles)
     used = set(filter(None, roles[:4]))
     unused = [name for name in found if name.lower() in RATINGS and name not in used]

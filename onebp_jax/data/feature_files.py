@@ -115,7 +115,7 @@ def read_by_id(
         check_rights(source)
         table = read_table(source, encoding, f"{tower}_features")
     frame, is_text, place, in_quotes = table
-    usual = ((id_column,) if id_column else ()) + COLUMNS[tower]
+    usual = (() if id_column in (None, "") else (str(id_column),)) + COLUMNS[tower]
     column = next((name for name in usual if name in frame), None)
     if column is None:
         raise UserError(

@@ -10,7 +10,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.assemble import Choices, Tables, assemble, check_choices
-from onebp_jax.data.columns import Roles, check_names, index_as_columns, interactions, say_unused_ratings
+from onebp_jax.data.columns import Roles, check_names, index_as_columns, interactions, say_columns_not_taken
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 
@@ -56,7 +56,9 @@ def from_frame(
     """
     choices = Choices(split, test_fraction, split_seed, min_rating, min_user_items, min_item_users, deduplicate)
     check_choices(choices)
-    roles = Roles(user_column, item_column, time_column, rating_column, min_rating is not None, choices.by_time)
+    roles = Roles.of(
+        user_column, item_column, time_column, rating_column, rated=min_rating is not None, timed=choices.by_time
+    )
     given = {name: frame} if test is None else {f"{name} (train)": frame, f"{name} (test)": test}
     matrices = [_is_sparse(part) for part in given.values()]
     if all(matrices):
@@ -68,7 +70,7 @@ def from_frame(
         table = _table(source, part)
         frames.append(interactions(source, table, roles, lambda row: f"row {row + 1}", is_text=False))
         if len(frames) == 1:
-            say_unused_ratings(source, list(table), roles)
+            say_columns_not_taken(source, list(table), roles)
     return assemble(name, Tables(frames), choices)
 
 

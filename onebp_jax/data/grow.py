@@ -10,6 +10,7 @@ from absl import logging
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import pair_keys
+from onebp_jax.data.splits import ALL_TRAIN
 
 
 def grown(dataset: Dataset, more: Dataset) -> Dataset:
@@ -31,13 +32,13 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
         *(more.name, len(pairs) - len(known), len(added)),
         *(len(users[0]) - dataset.num_users, len(items[0]) - dataset.num_items),
     )
-    return Dataset(dataset.name, pairs, np.zeros((0, 2), np.int32), users[0], items[0], split="none")
+    return Dataset(dataset.name, pairs, np.zeros((0, 2), np.int32), users[0], items[0], split=ALL_TRAIN)
 
 
 def all_for_training(dataset: Dataset) -> Dataset:
     """The same pairs, all of them training pairs."""
     pairs = np.concatenate([dataset.train, dataset.test])
-    return replace(dataset, train=pairs, test=dataset.test[:0], train_times=None, split="none")
+    return replace(dataset, train=pairs, test=dataset.test[:0], train_times=None, split=ALL_TRAIN)
 
 
 def _joined(known: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ from onebp_jax.data.columns import (
     choose_columns,
     index_as_columns,
     interactions,
-    say_unused_ratings,
+    say_columns_not_taken,
 )
 from onebp_jax.data.lightgcn import read_lightgcn
 from onebp_jax.data.packed import PACKED, check_file, plain_name
@@ -83,7 +83,7 @@ def read_interactions(
     Raises:
       UserError: if the file is missing, damaged, empty, or not what its name says.
     """
-    return read_roles(Path(path), Roles(user_column, item_column, time_column, rating_column), encoding)
+    return read_roles(Path(path), Roles.of(user_column, item_column, time_column, rating_column), encoding)
 
 
 def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = "", say: bool = False) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
     if table.frame.empty:
         raise UserError(f"{path}: {without_rows(table.is_text)}; check the program that wrote it")
     if say:
-        say_unused_ratings(path, names, roles)
+        say_columns_not_taken(path, names, roles)
     for role in ("user", "item"):
         say_quotes(f"{path}: the {role} ids", table.frame.loc[:, columns[role]], table.in_quotes(columns[role]))
     return interactions(path, table.frame, roles, table.place, is_text=table.is_text)

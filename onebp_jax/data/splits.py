@@ -16,6 +16,7 @@ from onebp_jax.errors import UserError
 # Each purpose has its own random numbers, so a test split and a validation split with the same seed are independent.
 RATIO, LEAVE_ONE_OUT, VALIDATION, SYNTHETIC, EVALUATION, ROW_GROUPS, WINDOW = range(7)
 # The beginning of the sentence that describes a split by one point in time for all users.
+ALL_TRAIN = "none, all pairs are train"
 ONE_CUT = "one cut in time"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.arrow_ids import bare, distinct_ids, kind_of, of_one_type, plain
-from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_unused_ratings
+from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_columns_not_taken
 from onebp_jax.data.ids import int64_or_text
 from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import NEEDS_PYARROW, UserError
@@ -92,7 +92,7 @@ def open_stream(
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise UserError(f"{folder}: {NEEDS_PYARROW}") from error
-    metadata, columns = _common_columns(files, Roles(user_column, item_column, timed=False))
+    metadata, columns = _common_columns(files, Roles.of(user_column, item_column, timed=False))
     groups = np.array(
         [
             (file, group, found.row_group(group).num_rows)
@@ -140,7 +140,7 @@ def _common_columns(files: tuple[Path, ...], roles: Roles) -> tuple[tuple[pq.Fil
         found, schema = _open(path)
         check_distinct(path, schema.names)
         if not metadata:
-            say_unused_ratings(path, schema.names, roles, "prepare has min_rating")
+            say_columns_not_taken(path, schema.names, roles, "prepare has min_rating")
         # The columns of the first file are the ones to look for in the others.
         columns = choose_columns(path, schema.names, roles)
         names = columns["user"], columns["item"]

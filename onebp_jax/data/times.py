@@ -38,10 +38,12 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
         _check_numbers(source, numbers.to_numpy(np.float64), place)
         return numbers, "numbers"
     if numbers.notna().any() and not is_date:
-        row = int(numbers.isna().to_numpy().argmax())
+        is_number = numbers.notna().to_numpy()
+        odd, others = (is_number, "dates or words") if 2 * is_number.sum() < len(numbers) else (~is_number, "numbers")
+        row = int(odd.argmax())
         raise UserError(
-            f"{source}: {place(row)}: the time column has {str(column.iloc[row])[:40]!r} among numbers and dates; write all "
-            "alike, choose another column with time_column, or set time_column=none"
+            f"{source}: {place(row)}: the time column has {str(column.iloc[row])[:40]!r} among {others} ({odd.sum()} of "
+            f"{len(odd)} such rows); write all alike, choose another column with time_column, or set time_column=none"
         )
     dates = _iso_8601(source, column, place)
     other = dates.isna()

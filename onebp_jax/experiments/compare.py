@@ -12,6 +12,7 @@ import numpy as np
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError, one_of
 from onebp_jax.evaluation import protocols
@@ -23,7 +24,7 @@ from onebp_jax.parallel import Layout
 from onebp_jax.training import run_folder
 from onebp_jax.training.feed import make_feed
 from onebp_jax.training.folder_kinds import check_kind
-from onebp_jax.training.run_data import all_pairs, with_pairs_of
+from onebp_jax.training.run_data import with_pairs_of
 from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
@@ -162,7 +163,7 @@ def _new_pairs(dataset: Dataset | StreamedDataset, later: Dataset) -> Dataset:
     """The data set with all its pairs as the train part, and what only `later` has as the test part."""
     if not isinstance(dataset, Dataset):
         raise UserError(f"later={later.name}: expected stream_window=0, it needs all pairs in memory")
-    after = with_pairs_of(all_pairs(dataset), later)
+    after = with_pairs_of(all_for_training(dataset), later)
     if not len(after.test):
         raise UserError(
             f"later={later.name}: it has no new pair of users and items that {dataset.name} has; give later data"

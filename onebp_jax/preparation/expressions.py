@@ -29,7 +29,7 @@ def whole(text: Any) -> Any:
 
 
 def forms(text: Any) -> dict[str, Any]:
-    """How many texts are written as integers, as integers of any length, as numbers, with an exponent, with a point, ..."""
+    """How many texts are written in each form: `True`, as int64, as an integer of any length, as a number of any kind, `7.0`."""
     number = text.re_search(NUMBER)
     return {
         "texts": text.count(),

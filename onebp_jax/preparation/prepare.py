@@ -19,7 +19,8 @@ from onebp_jax.preparation import engines, expressions, folder, sources
 from onebp_jax.preparation.cuts import cut
 from onebp_jax.preparation.engines import Table
 from onebp_jax.preparation.rules import Rules, check_rules, sentence
-from onebp_jax.preparation.values import as_integers, read_values
+from onebp_jax.preparation.values import read_values
+from onebp_jax.preparation.written_ids import as_integers
 
 MOST_IDS = 2**31 - 1
 ROWS_PER_FILE = 1 << 22
@@ -72,7 +73,7 @@ def prepare(
         raise UserError(f"rows_per_file={rows_per_file}: expected 1 or more")
     rated = rules.min_rating is not None
     # Without ratings and without a split by time it does not matter which row of a repeated pair counts.
-    roles = Roles(user_column, item_column, time_column, rating_column, rated=rated, timed=rules.by_time or rated)
+    roles = Roles.of(user_column, item_column, time_column, rating_column, rated=rated, timed=rules.by_time or rated)
     source = sources.find(inputs, roles)
     if rules.by_time and "time" not in source.columns:
         raise UserError(

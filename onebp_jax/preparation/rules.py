@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from onebp_jax.data import assemble
 from onebp_jax.data.filters import KEEPS
-from onebp_jax.data.splits import ONE_CUT
+from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT
 from onebp_jax.errors import UserError
 
 SPLITS = tuple(split for split in assemble.SPLITS if split not in ("auto", "given"))
@@ -69,7 +69,7 @@ def sentence(rules: Rules) -> str:
         "time_global": f"{ONE_CUT}, latest {share}, validation by a cut too",
         "leave_one_out": f"leave one out, random{seed}",
         "leave_one_out_time": "leave one out, latest, validation latest too",
-        "none": "none, all pairs are train",
+        "none": ALL_TRAIN,
     }[rules.split]
     if rules.min_rating is not None:
         said += f"; ratings of at least {rules.min_rating:g}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from onebp_jax.data import packed as data_packed
-from onebp_jax.data.columns import Roles, choose_columns, say_unused_ratings
+from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import engines
 from onebp_jax.preparation.engines import Table
@@ -64,7 +64,7 @@ def find(inputs: Sequence[str | Path], roles: Roles) -> Source:
         raise UserError(f"{', '.join(map(str, inputs))}: files of several kinds, {ends}; give one kind at a time")
     (separator,) = separators
     first = _names(files[0], separator)
-    say_unused_ratings(files[0], list(first), roles)
+    say_columns_not_taken(files[0], list(first), roles)
     wanted = {"user", "item", *(["time"] if roles.timed else []), *(["rating"] if roles.rated else [])}
     columns = {role: name for role, name in choose_columns(files[0], list(first), roles).items() if role in wanted}
     for file in files:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from absl import logging
 
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
-from onebp_jax.preparation.expressions import NUMBER, forms
+from onebp_jax.preparation.expressions import NUMBER
 from onebp_jax.preparation.sources import Source
+from onebp_jax.preparation.written_ids import IDS, TEXT, name_of, say_beyond
 
 INTEGER = r"^[+-]?(?:[0-9]{1,18}|[1-8][0-9]{18})$"
 DATE = (
@@ -20,12 +19,10 @@ DATE = (
     r"(?: ?(?:Z|UTC|([+-])([0-9]{2}):?([0-9]{2})))?)?$"
 )
 # What a Parquet column holds, by the name of its type in Arrow.
-TEXT = re.compile(r"text|(large_)?string(_view)?")
 WHOLE_NUMBERS = re.compile(r"u?int(8|16|32)|int64")
 LARGE = re.compile(r"uint64|decimal\d*\(\d+, 0\)")
 FLOATS = re.compile(r"halffloat|float|double")
 MOMENTS = re.compile(r"timestamp\[.*|date32.*")
-IDS = "ids are integers or text"
 
 
 def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
@@ -77,68 +74,6 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) 
     if LARGE.fullmatch(kind):
         return column.cast("string")
     raise UserError(f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}; {IDS}: convert it")
-
-
-def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] | None:
-    """How the distinct ids of a text file become int64, as `onebp_jax.data.load` reads them; None if they stay text.
-
-    They are integers if each is written as Python writes it, or all are numbers and some are written as `7.0`. Warns of numbers
-    among ids that stay text, also of those that are text in Parquet.
-
-    Raises:
-      UserError: all are numbers, but some have a fraction or an exponent; or all are `True` or `False`.
-    """
-    if not TEXT.fullmatch(source.kinds[role]):
-        return None
-    found = ids.aggregate(**forms(ids.id)).to_pyarrow().to_pylist()[0]
-    name, column = _name(source), source.columns[role]
-    if source.is_text:
-        if found["booleans"] == found["texts"]:
-            raise UserError(
-                f"{name}: the ids of {column} are of type boolean (True, False); {IDS}: choose another column"
-            )
-        if found["integers"] == found["texts"]:
-            return lambda text: text.cast("int64")
-        if found["numbers"] == found["texts"] and found["scientific"]:
-            raise UserError(
-                f"{name}: {found['scientific']} ids of {column} are in scientific notation, which loses digits; write them in "
-                "full"
-            )
-        if found["numbers"] == found["texts"] and found["pointed"]:
-            return _of_points(name, column, found)
-    others = found["texts"] - found["long_integers"]
-    if not others and source.is_text:
-        _say_beyond(name, column, found["texts"] - found["integers"])
-    elif 0 < 10 * others <= found["long_integers"]:
-        logging.warning(
-            "%s: %d of %d ids of %s are no integers, so all are read as text; remove or correct these if ids are integers",
-            *(name, others, found["texts"], column),
-        )
-    elif found["whole_floats"] > found["long_integers"]:
-        logging.warning(
-            "%s: %d ids of %s are whole numbers written as 1.0 in a column of text; all stay text",
-            *(name, found["whole_floats"] - found["long_integers"], column),
-        )
-    return None
-
-
-def _of_points(name: Path, column: str, found: dict[str, int]) -> Callable[[Any], Any]:
-    """How ids become int64 that are numbers, some with a point."""
-    if wrong := found["texts"] - found["whole_floats"]:
-        raise UserError(
-            f"{name}: {wrong} ids of {column} are no whole numbers of at most 15 digits, or have zeros or a plus in front, and "
-            f"{found['pointed']} are written with a point; {IDS}: write them in one way, or choose another column"
-        )
-    logging.warning("%s: the values of %s are whole numbers written as 1.0; they are read as integers", name, column)
-    return lambda text: text.cast("float64").cast("int64")
-
-
-def _say_beyond(name: Path, column: str, beyond: int) -> None:
-    logging.warning("%s: %d ids of %s are integers beyond 64 bits, so all are read as text", name, beyond, column)
-
-
-def _name(source: Source) -> Path:
-    return source.files[0].parent if len(source.files) > 1 else source.files[0]
 
 
 def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
@@ -213,7 +148,7 @@ def _microseconds(text: Any) -> Any:
 
 def _refuse(source: Source, found: dict[str, int]) -> None:
     """Raises `UserError` for what the totals say cannot be read; warns of what is left out."""
-    name = _name(source)
+    name = name_of(source)
     if not found["rows"]:
         raise UserError(f"{name}: the log has no rows; check the program that wrote it")
     if found.get("header"):
@@ -232,7 +167,7 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
                 "%s: the values of %s are floats, all of them whole; they are read as integers", name, column
             )
         if beyond := found.get(f"{role}_beyond"):
-            _say_beyond(name, column, beyond)
+            say_beyond(name, column, beyond)
     for role in ("time", "rating"):
         readable = [found[name] for name in (f"{role}_number", f"{role}_date") if name in found]
         wrong = max(found.get(f"{role}_missing", 0), found["rows"] - max(readable, default=found["rows"]))

@@ -105,7 +105,7 @@ class Recommender:
         """
         config = self._asked.copy_and_resolve_references()
         columns = {"user_column": user, "item_column": item, "time_column": time, "rating_column": rating}
-        set_fields(config, {name: value for name, value in columns.items() if value is not None})
+        set_fields(config, {name: str(value) for name, value in columns.items() if value is not None})
         return self._train(config, load_given(config, data, data_dir), items, init.run if init else None, workdir)
 
     def partial_fit(

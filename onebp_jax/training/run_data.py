@@ -137,9 +137,3 @@ def as_then(dataset: Dataset, split: str | None) -> Dataset:
     if split is not None and split != dataset.split and split == dataset.split.removesuffix(_BY_TIME_TOO):
         return replace(dataset, split=split, train_times=None)
     return dataset
-
-
-def all_pairs(dataset: Dataset) -> Dataset:
-    """The data set with all its pairs as the train part, for a refit."""
-    train = np.concatenate([dataset.train, dataset.test])
-    return replace(dataset, train=train, test=dataset.test[:0], train_times=None, split="none, all pairs are train")

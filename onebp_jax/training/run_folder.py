@@ -24,6 +24,7 @@ import numpy as np
 from onebp_jax.compat.moved import current_id
 from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.grow import all_for_training
 from onebp_jax.errors import UserError, no_such
 from onebp_jax.training import run_data
 from onebp_jax.training.files import append_line as append_line
@@ -32,7 +33,7 @@ from onebp_jax.training.files import read_json, read_npz, write_json, write_npz
 from onebp_jax.training.files import write_atomically as write_atomically
 from onebp_jax.training.folder_kinds import check_kind
 from onebp_jax.training.lock import locked as locked
-from onebp_jax.training.run_data import absolute, all_pairs, difference, source_files
+from onebp_jax.training.run_data import absolute, difference, source_files
 
 # A run that began with less of these goes on with more, as if it had had more from the start.
 GROWING = {"epochs": "more epochs", "patience": "more patience", "refit": "a refit"}
@@ -243,4 +244,4 @@ def read_dataset(workdir: str | Path, run: Trained) -> Dataset | None:
     pairs: dict[str, Any] = read_npz(path)
     name, split = str(run.config.dataset), origin["data"].get("split", "given")
     dataset = Dataset(name=name, user_ids=run.user_ids, item_ids=run.item_ids, split=split, **pairs)
-    return all_pairs(dataset) if run.result.get("refit") else dataset
+    return all_for_training(dataset) if run.result.get("refit") else dataset

@@ -19,6 +19,7 @@ from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import hold_out
 from onebp_jax.data.fingerprint import fingerprint
+from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
@@ -32,7 +33,6 @@ from onebp_jax.training.feed import make_feed
 from onebp_jax.training.loop import train_in
 from onebp_jax.training.result import Outcome, test_metrics, write_result
 from onebp_jax.training.run import Progress, Seconds
-from onebp_jax.training.run_data import all_pairs
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.training.warm import identity
 
@@ -92,7 +92,7 @@ def train(
                 raise UserError(f"workdir={workdir}: not all processes see it: give a folder that they share")
 
         given = method, layout, init
-        whole = all_pairs(dataset) if _refits(config) and isinstance(dataset, Dataset) else None
+        whole = all_for_training(dataset) if _refits(config) and isinstance(dataset, Dataset) else None
         if whole and not isinstance(method, Baseline):
             # What all pairs make impossible is said now, not after the first phase.
             runner.checked_data(

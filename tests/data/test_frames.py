@@ -105,3 +105,13 @@ def test_stored_zeros_are_left_out_in_a_line(caplog):
 )
 def test_errors(frame, options, words):
     assert words in error_of(frame, **options)
+
+
+@pytest.mark.parametrize("names", [(0, 1), ("0", "1"), (np.int64(0), np.uint8(1))], ids=["integers", "text", "numpy"])
+def test_numbers_as_names_of_columns(tmp_path, names):
+    frame = pd.DataFrame([[7, 5], [8, 6]])
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    columns = dict(zip(("user_column", "item_column"), names, strict=True))
+    for read, given in ((from_frame, frame), (load, tmp_path / "a.csv")):
+        dataset = read(given, split="none", **columns)
+        assert (dataset.user_ids.tolist(), dataset.item_ids.tolist()) == ([7, 8], [5, 6])

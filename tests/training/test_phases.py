@@ -15,10 +15,10 @@ from support.configs import config_of
 from onebp_jax import serving
 from onebp_jax.config import check_config
 from onebp_jax.data import Dataset, generate
+from onebp_jax.data.grow import all_for_training
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import make_layout
 from onebp_jax.training import loop, run_folder, runner
-from onebp_jax.training.run_data import all_pairs
 from onebp_jax.training.train import train
 
 pytestmark = pytest.mark.usefixtures("shared_scan")
@@ -95,7 +95,7 @@ def test_a_refit_keeps_the_honest_metrics_and_has_the_vectors_of_a_run_on_all_pa
     pairs = len(dataset.train) + len(dataset.test)
     assert (result["refit"]["pairs"], result["refit"]["epochs"]) == (pairs, honest["epoch"])
     assert f"metrics are of the honest run; the vectors are refitted on all {pairs} pairs" in result["refit"]["says"]
-    train(small(split="none", epochs=honest["epoch"]), all_pairs(dataset), tmp_path / "all")
+    train(small(split="none", epochs=honest["epoch"]), all_for_training(dataset), tmp_path / "all")
     one, other = run_folder.read_run(refitted), run_folder.read_run(tmp_path / "all")
     np.testing.assert_array_equal(one.user, other.user)
     np.testing.assert_array_equal(one.item, other.item)
@@ -146,13 +146,13 @@ def test_methods_without_training_are_refitted_too_and_their_time_is_real(method
     result = train(small(method=method, refit=True), dataset, tmp_path / "refit")
     assert result["metrics"] == honest["metrics"] and result["refit"]["epochs"] == 0
     assert result["seconds"]["train"] > 0 and result["refit"]["seconds"]["train"] > 0
-    train(small(method=method, split="none"), all_pairs(dataset), tmp_path / "all")
+    train(small(method=method, split="none"), all_for_training(dataset), tmp_path / "all")
     one, other = (run_folder.read_run(tmp_path / name) for name in ("refit", "all"))
     np.testing.assert_array_equal(one.item, other.item)
 
 
 def test_without_a_split_all_epochs_are_trained_on_all_pairs_and_said_so(dataset, tmp_path, caplog):
-    whole = all_pairs(dataset)
+    whole = all_for_training(dataset)
     with caplog.at_level("INFO", "absl"):
         result = train(small(split="none", patience=1), whole, tmp_path / "all")
     assert "nothing is held out, so all epochs=4 are trained" in caplog.text
