@@ -11,17 +11,37 @@ from onebp_jax.types import Batch, Interactions, Method
 _MOST = 0.25
 
 
-def leave_out(method: Method, data: Interactions) -> Interactions:
+def leave_out(method: Method, data: Interactions, user_ids: np.ndarray) -> Interactions:
     """Host data in which the users whom a sampler of the method lacks negatives for are `left_out`.
 
     Their pairs stay in the rows that samplers, encoders and evaluations read. If they are more than a quarter of the users with
-    pairs, nobody is left out; then the sampler's `check` refuses the data.
+    pairs, nobody is left out, and the sampler's `check` refuses the data.
+
+    Args:
+      user_ids: the original ids, by row.
+
+    Raises:
+      ValueError: that of the sampler, with some of the users.
     """
     users, lacking = np.diff(data.row_starts) > 0, np.zeros(data.num_users, bool)
     for one in filter(None, (method, method.pre_step)):
         lacking |= users & one.sampler.lacking(data)
-    few = 0 < lacking.sum() <= _MOST * users.sum()
-    return data.replace(left_out=lacking) if few else data
+    if not lacking.any():
+        return data
+    if lacking.sum() <= _MOST * users.sum():
+        return data.replace(left_out=lacking)
+    try:
+        for one in filter(None, (method, method.pre_step)):
+            one.sampler.check(data)
+    except ValueError as error:
+        raise ValueError(f"{error}; such users: {some_of(lacking, user_ids)}") from error
+    return data
+
+
+def some_of(users: np.ndarray, user_ids: np.ndarray) -> str:
+    """The original ids of the first of the users `bool[M]`: `a, b, c, ..`."""
+    rows = np.flatnonzero(users)
+    return ", ".join(str(one) for one in user_ids[rows[:3]]) + (", .." if len(rows) > 3 else "")
 
 
 def without_left_out(batch: Batch, data: Interactions) -> Batch:

@@ -103,7 +103,7 @@ def check_runs(
             source = (method.epoch_unit, *held_out)
             if source not in seen:
                 seen[source] = make_feed(config, method.epoch_unit, dataset, layout).data
-            checked_data(config, method, seen[source], layout)
+            checked_data(config, method, seen[source], dataset.user_ids, layout)
         except UserError as error:
             raise UserError(f"spec={name!r}: {error}") from error
 

@@ -21,7 +21,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.engine.batches import batch_at
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
-from onebp_jax.engine.left_out import leave_out
+from onebp_jax.engine.left_out import leave_out, some_of
 from onebp_jax.engine.step import Step, first_tables, make_step, prepare_data
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
@@ -73,7 +73,7 @@ def prepare(
     """Splits, places data and tables on the devices; raises `UserError` if method, data, layout and `init` do not fit."""
     started = time.perf_counter()
     feed = make_feed(config, method.epoch_unit, dataset, layout)
-    host_data = checked_data(config, method, feed.data, layout)
+    host_data = checked_data(config, method, feed.data, dataset.user_ids, layout)
     _say_left_out(host_data, dataset)
     with user_error_context(config):
         rows = first_rows(config, method, init, dataset, host_data) if init else None
@@ -94,11 +94,13 @@ def prepare(
     return Job(config, data, feed.watched, feed.epoch_steps, feed.call_steps, *programs, measure, vectors, rank), run
 
 
-def checked_data(config, method: Method, data: Interactions, layout: Layout | None) -> Interactions:
+def checked_data(
+    config, method: Method, data: Interactions, user_ids: np.ndarray, layout: Layout | None
+) -> Interactions:
     """The host data with what the method prepares; raises `UserError` if data or layout make it impossible. Makes no table."""
     with user_error_context(config):
         make_step(method)
-        data = prepare_data(method, leave_out(method, data))
+        data = prepare_data(method, leave_out(method, data, user_ids))
         if layout:
             forms = jax.eval_shape(partial(first_tables, method), jax.random.key(config.seed), data)
             check_layout(method, layout, config.batch_size, forms)
@@ -109,11 +111,11 @@ def _say_left_out(data: Interactions, dataset: Dataset | StreamedDataset) -> Non
     if data.left_out is None:
         return
     users, lengths = np.flatnonzero(data.left_out), np.diff(data.row_starts)
-    first = ", ".join(str(user) for user in dataset.user_ids[users[:3]])
     logging.warning(
-        "%s: %d of %d users touched so many of the %d items that too few are left as negatives: %s%s; their %d of %d training "
+        "%s: %d of %d users touched so many of the %d items that too few are left as negatives: %s; their %d of %d training "
         "pairs are not trained on; fewer negatives may help",
-        *(dataset.name, len(users), np.count_nonzero(lengths), data.num_items, first, ", .." if len(users) > 3 else ""),
+        *(dataset.name, len(users), np.count_nonzero(lengths), data.num_items),
+        some_of(data.left_out, dataset.user_ids),
         *(lengths[users].sum(), lengths.sum()),
     )
 

@@ -95,9 +95,8 @@ def train(
         whole = all_for_training(dataset) if _refits(config) and isinstance(dataset, Dataset) else None
         if whole and not isinstance(method, Baseline):
             # What all pairs make impossible is said now, not after the first phase.
-            runner.checked_data(
-                config, method, make_feed(_last(config, 1), method.epoch_unit, whole, layout).data, layout
-            )
+            feed = make_feed(_last(config, 1), method.epoch_unit, whole, layout)
+            runner.checked_data(config, method, feed.data, whole.user_ids, layout)
         outcome = _phase(config, dataset, workdir, *given, begin)
         metrics, refitted = test_metrics(config, dataset, outcome), None
         if whole:

@@ -61,7 +61,7 @@ def vectors(name, board):
     if isinstance(method, Baseline):
         return method.tables(board.train, SIZE, SIZE)
     feed = make_feed(config, method.epoch_unit, board)
-    state, data = place(method, jax.random.key(0), checked_data(config, method, feed.data, None), None)
+    state, data = place(method, jax.random.key(0), checked_data(config, method, feed.data, board.user_ids, None), None)
     # An epoch of users is shuffled by the program itself.
     given = batches(board.train) if method.epoch_unit == "pair" else None
     length = len(given.user_ids) if given else EPOCHS * feed.epoch_steps

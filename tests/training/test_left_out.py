@@ -100,9 +100,12 @@ def test_the_user_is_still_evaluated_and_known(tmp_path):
 
 def test_many_such_users_are_refused():
     with pytest.raises(
-        UserError, match="num_negatives=4, but .* users have fewer items left untouched, one only 1 of 20"
+        UserError,
+        match="num_negatives=4, but .* users have fewer items left untouched, one only 1 of 20.*; such users: u0, u1, u2, ..$",
     ):
         tables_of(small(), data_set(keen=(0, 1, 2, 3)))
+    with pytest.raises(UserError, match="12 users touched every item.*; such users: u0, u1, u2, ..$"):
+        tables_of(small(method="pns"), data_set(keen=(0, 1, 2, 3), left=0))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -110,7 +113,7 @@ def test_who_is_left_out_does_not_stop_a_sampler(sampler):
     data = on_host(pairs_of(left=0), USERS, ITEMS)
     config = small(method="onebp", sampler=sampler, batch_size=8)
     method = build_method(config)
-    left = leave_out(method, data)
+    left = leave_out(method, data, data_set().user_ids)
     method.sampler.check(left)
     try:
         method.sampler.check(data)
