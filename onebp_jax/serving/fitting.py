@@ -60,8 +60,8 @@ def fit_in(
     init: Trained | None = None,
     items: pd.DataFrame | FilePath | None = None,
     layout: Layout | None = None,
-) -> None:
-    """Trains in a folder, and keeps the titles of `items` there.
+) -> Folder:
+    """Trains in a folder, keeps the titles of `items` there, and returns it.
 
     A method without training takes no notice of `init`; other arguments and errors as `train`.
     """
@@ -72,6 +72,7 @@ def fit_in(
     train(config, dataset, folder.path, layout, init)
     if items is not None:
         write_items(folder.path, items, run_folder.read_run(folder.path))
+    return folder
 
 
 def _start_cpu(threads: int) -> None:

@@ -225,9 +225,7 @@ class Recommender:
         return f"{method}, {len(self.user_ids)} users, {len(self.item_ids)} items): {'; '.join(says)}"
 
     def _train(self, config, dataset, items, init: Trained | None, workdir) -> Recommender:
-        folder = Folder(workdir)
-        fit_in(folder, config, dataset, init, items, self._layout)
-        return self._read(folder)
+        return self._read(fit_in(Folder(workdir), config, dataset, init, items, self._layout))
 
     def _read(self, folder: Folder, argument: str = "workdir") -> Recommender:
         run = read_run(folder.path, argument)
