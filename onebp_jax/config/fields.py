@@ -169,6 +169,11 @@ GROUPS: dict[str, dict[str, Field]] = {
             number(0, 0.9),
             "The share of each user's training pairs that validation holds out; 0: nothing, and the last epoch counts.",
         ),
+        "validation": Field(
+            "auto",
+            choice("auto", "last"),
+            "auto: the latest pairs if the split is by time, else random ones; last: each user's last ones in the file.",
+        ),
         "eval_every": Field(1, whole(1), "Epochs between two evaluations."),
         "read_test": Field(True, true_or_false, "False: a trial of a search, which never measures on the test set."),
         "eval_users": Field(0, whole(0), "Rank only this many random users, drawn by seed; 0 = all."),
@@ -229,6 +234,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def _check_streamed(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` for fields that need all pairs in memory."""
     nothing = dict.fromkeys(("item_features", "user_features", "time_column", "rating_column", "encoding"), ("",))
+    nothing["validation"] = ("auto",)
     unfiltered = {"min_rating": (None,), "min_user_items": (0, 1), "min_item_users": (0, 1), "deduplicate": ("first",)}
     for name, good in {"protocol": ("honest",), "split": ("auto", "given"), **nothing, **unfiltered}.items():
         if config[name] not in good:

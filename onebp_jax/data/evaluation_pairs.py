@@ -53,8 +53,12 @@ def split_of(config, dataset: Dataset | StreamedDataset, split: str) -> tuple[np
 
 
 def _validation(config, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """`(kept, held_out)` of the train part: random, or, if the split is by time, the latest."""
+    """`(kept, held_out)` of the train part: random, or, if the split is by time, the latest, or each user's last in the file."""
     fraction, times = config.validation_fraction, dataset.train_times
+    if config.validation == "last":
+        if times is not None:
+            raise UserError("validation='last': expected 'auto', the split is by time and so is validation")
+        times = np.arange(len(dataset.train))
     if times is None or not dataset.one_cut:
         return hold_out_validation(dataset.train, fraction, config.seed, times)
     kept, held_out = one_cut(dataset.train, fraction, times)

@@ -98,7 +98,8 @@ def check_runs(
                 _ = dataset.train  # raises for a stream, which has none
                 continue
             held_out = (
-                config[field] for field in ("protocol", "seed", "validation_fraction", "eval_users", "read_test")
+                config[field]
+                for field in ("protocol", "seed", "validation_fraction", "validation", "eval_users", "read_test")
             )
             source = (method.epoch_unit, *held_out)
             if source not in seen:

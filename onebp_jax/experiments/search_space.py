@@ -28,7 +28,7 @@ SEARCHES = ("random", "grid")
 STRATA = 8  # of a range
 # Other values of these fields would change the pairs that trials are measured on, or what a trial is.
 FIXED = ("dataset", "split", "test_fraction", "split_seed", "user_column", "item_column", "time_column", "synthetic")
-FIXED += ("method", "seed", "protocol", "validation_fraction", "eval_users", "read_test")
+FIXED += ("method", "seed", "protocol", "validation_fraction", "validation", "eval_users", "read_test")
 
 
 class Range(NamedTuple):

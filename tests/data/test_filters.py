@@ -117,6 +117,22 @@ def test_validation_is_the_latest_part_of_each_user(split):
         assert all(time[tuple(pair)] >= latest for pair in held_out[held_out[:, 0] == user].tolist())
 
 
+def test_validation_can_be_the_last_pairs_of_each_user_in_the_file():
+    dataset, config = from_frame(events(), split="ratio"), config_of("ratio")
+    random = hold_out(config, dataset)[1]
+    config.validation = "last"
+    kept, held_out = hold_out(config, dataset)
+    place = {tuple(pair): row for row, pair in enumerate(dataset.train.tolist())}
+    for user in range(30):
+        kept_places, held_out_places = (
+            [place[tuple(pair)] for pair in part[part[:, 0] == user].tolist()] for part in (kept, held_out)
+        )
+        assert max(kept_places) < min(held_out_places)
+    assert len(held_out) == len(random) and set(map(tuple, held_out.tolist())) != set(map(tuple, random.tolist()))
+    with pytest.raises(UserError, match="validation='last': expected 'auto'"):
+        hold_out(config, from_frame(events(), split="time"))
+
+
 def test_one_cut_for_test_and_one_for_validation(caplog):
     frame = events()
     dataset = from_frame(frame, split="time_global")
