@@ -5,8 +5,8 @@
     onebp train --config=quickstart --config.dataset=prepared --config.stream_window=8388608 --workdir=run
 
 The log is one or several files or folders, .csv, .tsv, .inter (also .gz, .zst) or .parquet, with a column of users, one of
-items, and perhaps times and ratings. It is read by DuckDB in this process, or by Spark. Needs the extra `prepare`, Spark also the
-extra `spark`.
+items, and perhaps times and ratings; text is UTF-8. It is read by DuckDB in this process, or by Spark. Needs the extra
+`prepare`, Spark also the extra `spark`.
 Exit status: 0 done, 2 bad flags or files, 128 + n stopped by signal n.
 """
 

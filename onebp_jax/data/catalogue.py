@@ -156,6 +156,12 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
             raise UserError(
                 f"{path}: a prepared folder, which is streamed: set stream_window=8388608, or load its log instead"
             )
+        parts = [file.name for file in sorted(path.iterdir()) if file.name.lower().endswith(SUFFIXES)]
+        if len(parts) > 1:
+            raise UserError(
+                f"{path}: the folder has no train and test file, but {len(parts)} others, such as {parts[0]}; if they are "
+                f"parts of one log, make one data set of them: onebp prepare --input={path} --out=prepared; else give one file"
+            )
         raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
     if not path.exists() and path.name == name and not name.lower().endswith(SUFFIXES):  # a word, not a path
         raise UserError(

@@ -71,9 +71,14 @@ def read_bytes(path: Path, argument: str = "") -> bytes:
         raise UserError(f"{path}: cannot be read or unpacked ({error}); copy or download the file again") from error
     if not data.removeprefix(b"\xef\xbb\xbf").strip():
         raise UserError(f"{path}: the file is empty, expected rows; check the program that wrote it")
+    check_beginning(path, data)
+    return data
+
+
+def check_beginning(path: Path, data: bytes) -> None:
+    """Raises `UserError` if the data begin as those of a known format do that is not text."""
     if found := next((what for start, what in _BEGINNINGS.items() if data.startswith(start)), None):
         raise UserError(f"{path}: not text, its content is that of a file {found}; rename or convert it")
-    return data
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:

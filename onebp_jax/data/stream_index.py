@@ -87,7 +87,9 @@ def open_stream(
         check_rights(file)
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
-        raise UserError(f"{folder}: {what}, expected a folder of Parquet files; check the path")
+        raise UserError(
+            f"{folder}: {what}, expected a folder of Parquet files; check the path, or make one of a log: onebp prepare"
+        )
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:

@@ -15,7 +15,7 @@ from onebp_jax.errors import UserError
 
 # A table of ibis, whose own types say too little of columns for a type checker.
 Table = Any
-NOT_UTF_8 = "not UTF-8; convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW"
+NOT_UTF_8 = "not UTF-8; convert the file: iconv -f CP1252 -t UTF-8 OLD > NEW (or GBK, UTF-16, .. for CP1252)"
 SPARK = re.compile(r"local(\[.+\])?|yarn|(spark|k8s)://.+")
 
 
@@ -53,7 +53,7 @@ def read_text(connection: Any, files: Sequence[Path], columns: Sequence[str], se
     if connection.name == "duckdb":
         types = dict.fromkeys(columns, "VARCHAR")
         return connection.read_csv(list(map(_literal, files)), columns=types, **common)
-    if packed := [file for file in files if file.suffix == ".zst"]:
+    if packed := [file for file in files if file.suffix.lower() == ".zst"]:
         raise UserError(
             f"{packed[0]}: Spark as installed reads no .zst; unpack it, pack it as .gz, or use engine=duckdb"
         )

@@ -11,15 +11,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.preparation.engines import Table
 
 TRAIN, VALIDATION, TEST = range(3)
 # Places of a pair: hexadecimal numbers of 12 digits, from the MD5 of its ids and the seed.
 DIGITS = 12
+_CLASS = lambda characters: "[" + "".join(f"\\x{{{ord(one):x}}}" for one in characters) + "]"
+# Blanks around ids, and what no id may have: a line break, a zero character, or what replaced text that is not UTF-8.
+EDGES = f"^{_CLASS(BLANKS)}+|{_CLASS(BLANKS)}+$"
+BROKEN = _CLASS(BREAKS + "\ufffd")
 WHOLE = r"^(?:0|-?[1-9][0-9]{0,17}|-[1-8][0-9]{18})$"
 ANY_WHOLE = r"^(?:0|-?[1-9][0-9]*)$"
 LONG = r"^[1-9][0-9]{18}$"
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+WHOLE_POINT = r"^-?[0-9]+\.0*$"
 WHOLE_FLOAT = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.0*)?$"
 
 
@@ -29,16 +35,18 @@ def whole(text: Any) -> Any:
 
 
 def forms(text: Any) -> dict[str, Any]:
-    """How many texts are written in each form: `True`, as int64, as an integer of any length, as a number of any kind, `7.0`."""
+    """How many texts there are, and how many of each form that decides what ids become."""
     number = text.re_search(NUMBER)
     return {
         "texts": text.count(),
+        "broken": text.re_search(BROKEN).sum(),
         "booleans": text.lower().isin(["true", "false"]).sum(),
         "integers": whole(text).sum(),
         "long_integers": text.re_search(ANY_WHOLE).sum(),
         "numbers": number.sum(),
         "scientific": (number & text.lower().contains("e")).sum(),
         "pointed": (number & text.contains(".")).sum(),
+        "whole_points": text.re_search(WHOLE_POINT).sum(),
         "whole_floats": text.re_search(WHOLE_FLOAT).sum(),
     }
 

@@ -13,6 +13,7 @@ from absl import logging
 
 from onebp_jax.data import packed as data_packed
 from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
+from onebp_jax.data.decoding import check_is_table
 from onebp_jax.errors import UserError
 from onebp_jax.preparation import engines
 from onebp_jax.preparation.engines import Table
@@ -96,18 +97,18 @@ def _files(given: Path) -> list[Path]:
         raise UserError(f"input={given}: no such file or folder; check the path")
     hidden = lambda file: any(part.startswith((".", "_")) for part in file.relative_to(given).parts)
     there = sorted(file for file in given.rglob("*") if file.is_file() and not hidden(file))
-    files = [file for file in there if file.name.endswith(ENDS)]
+    files = [file for file in there if file.name.lower().endswith(ENDS)]
     if not files:
         raise UserError(f"input={given}: the folder has no file that ends in {', '.join(ENDS)}; check the path")
-    if others := [file for file in there if not file.name.endswith(ENDS)]:
+    if others := [file for file in there if not file.name.lower().endswith(ENDS)]:
         logging.warning("%s: %d other files are not read, the first is %s", given, len(others), others[0].name)
     return [file.absolute() for file in files]
 
 
 def _end(file: Path) -> str:
-    end = next((end for end in ENDS if file.name.endswith(end)), None)
+    end = next((end for end in ENDS if file.name.lower().endswith(end)), None)
     if end is None:
-        unpack = "; unpack it, or pack it as .gz or .zst" if file.suffix in data_packed.PACKED else ""
+        unpack = "; unpack it, or pack it as .gz or .zst" if file.suffix.lower() in data_packed.PACKED else ""
         raise UserError(f"input={file}: unknown format; expected a name that ends in {', '.join(ENDS)}{unpack}")
     return end
 
@@ -119,6 +120,10 @@ def _names(file: Path, separator: str) -> dict[str, str]:
 
 def _text_names(file: Path, separator: str) -> list[str]:
     try:
+        with _unpacked(file) as data:
+            head = data.read(1000)
+        data_packed.check_beginning(file, head)
+        check_is_table(file, head.decode("utf-8", "ignore").removeprefix("\ufeff"))
         with _unpacked(file) as data, io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as lines:
             names = next(csv.reader(lines, delimiter=separator), [])
     except UnicodeDecodeError as error:
@@ -127,7 +132,7 @@ def _text_names(file: Path, separator: str) -> list[str]:
         raise UserError(f"{file}: cannot be read or unpacked ({error}); copy it again") from error
     if _end(file).startswith(".inter"):
         names = [name.split(":")[0] for name in names]
-    if len(set(names)) < len(names) or len(names) < 2:
+    if len(set(names)) < len(names) or len(names) < 2 or names[0].startswith(("#", "sep=")):
         raise UserError(
             f"{file}: the first line is {separator.join(names)[:60]!r}, expected different names of columns separated by "
             f"{separator!r}; repair or rename the file"
@@ -137,9 +142,9 @@ def _text_names(file: Path, separator: str) -> list[str]:
 
 def _unpacked(file: Path) -> Any:
     """The file, opened and unpacked."""
-    if file.suffix == ".gz":
+    if file.suffix.lower() == ".gz":
         return gzip.open(file)
-    if file.suffix != ".zst":
+    if file.suffix.lower() != ".zst":
         return file.open("rb")
     try:
         import pyarrow as pa

@@ -9,7 +9,7 @@ from absl import logging
 
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
-from onebp_jax.preparation.expressions import NUMBER
+from onebp_jax.preparation.expressions import EDGES, NUMBER
 from onebp_jax.preparation.sources import Source
 from onebp_jax.preparation.written_ids import IDS, TEXT, name_of, say_beyond
 
@@ -39,7 +39,7 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     for role in roles:
         totals |= _id_totals(source, role, log[role])
     if source.is_text:
-        names = [log[role].strip() == source.columns[role] for role in ids]
+        names = [ids[role].lower() == source.columns[role].lower() for role in roles]
         totals["header"] = (names[0] & names[1]).sum()
     values = {}
     for role in ("time", "rating"):
@@ -68,7 +68,7 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) 
     """
     kind = source.kinds[role]
     if TEXT.fullmatch(kind):
-        return (column.strip() if blanks else column).nullif("")
+        return (column.re_replace(EDGES, "") if blanks else column).nullif("")
     if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind) or (LARGE.fullmatch(kind) and not beyond):
         return column.cast("int64")
     if LARGE.fullmatch(kind):
@@ -77,12 +77,9 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) 
 
 
 def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
-    """How many ids have blanks around them, a line break or a replaced character; how many floats are not whole."""
+    """How many ids have blanks around them, how many floats are not whole, how many integers are beyond 64 bits."""
     if TEXT.fullmatch(source.kinds[role]):
-        blanks = (column != column.strip()).sum()
-        broken = column.strip()
-        wrong = broken.contains("\n") | broken.contains("\r") | broken.contains("\ufffd")
-        return {f"{role}_blanks": blanks, f"{role}_wrong": wrong.sum()}
+        return {f"{role}_blanks": column.re_search(EDGES).sum()}
     if FLOATS.fullmatch(source.kinds[role]):
         number = column.cast("float64")
         return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() > 2.0**53)).sum()}
@@ -155,11 +152,6 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
         raise UserError(f"{name}: the line of the column names comes again {found['header']} times as a row; remove it")
     for role in ("user", "item"):
         column = source.columns[role]
-        if wrong := found.get(f"{role}_wrong"):
-            raise UserError(
-                f"{name}: {wrong} values of {column} have a line break or are not UTF-8: a stray quote, or another encoding; "
-                "repair or convert the file"
-            )
         if parts := found.get(f"{role}_parts"):
             raise UserError(f"{name}: {parts} values of {column} are no whole numbers below 2**53; {IDS}: convert them")
         if f"{role}_parts" in found:

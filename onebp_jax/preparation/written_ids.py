@@ -32,6 +32,11 @@ def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] |
         return None
     found = ids.aggregate(**forms(ids.id)).to_pyarrow().to_pylist()[0]
     name, column = name_of(source), source.columns[role]
+    if found["broken"]:
+        raise UserError(
+            f"{name}: {found['broken']} values of {column} have a line break or a zero character, or are not UTF-8: a stray "
+            "quote, or another encoding; repair or convert the file"
+        )
     if source.is_text:
         if found["booleans"] == found["texts"]:
             raise UserError(
@@ -54,10 +59,10 @@ def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] |
             "%s: %d of %d ids of %s are no integers, so all are read as text; remove or correct these if ids are integers",
             *(name, others, found["texts"], column),
         )
-    elif found["whole_floats"] > found["long_integers"]:
+    elif found["whole_points"]:
         logging.warning(
             "%s: %d ids of %s are whole numbers written as 1.0 in a column of text; all stay text",
-            *(name, found["whole_floats"] - found["long_integers"], column),
+            *(name, found["whole_points"], column),
         )
     return None
 

@@ -432,6 +432,15 @@ def test_two_train_files_in_a_folder_are_refused(tmp_path):
     assert ids_of(load(tmp_path)) == ([1], [5, 6])
 
 
+@pytest.mark.parametrize("end", ["csv", "parquet", "CSV.GZ"])
+def test_a_folder_of_parts_points_to_a_preparation(tmp_path, end):
+    for part in range(3):
+        write(tmp_path, f"part-{part}.{end}", "user,item\n1,5\n")
+    message = refused(load, tmp_path)
+    assert f"3 others, such as part-0.{end}" in message and f"onebp prepare --input={tmp_path}" in message
+    assert "onebp prepare" in refused(load_streamed, tmp_path, 1 << 20)
+
+
 @pytest.mark.parametrize("name", ["valid.csv", "validation.parquet"])
 def test_a_validation_file_beside_train_and_test_is_said_to_be_unused(tmp_path, caplog, name):
     for part in ("train.csv", "test.csv", name):

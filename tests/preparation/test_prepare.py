@@ -243,6 +243,15 @@ def test_odd_ids_are_said_and_are_those_of_load(tmp_path, caplog, kind, end):
     assert end == "parquet" or any(said in line for line in prepared)
 
 
+def test_names_in_capitals_and_blanks_around_ids_as_load_reads_them(tmp_path):
+    with gzip.open(tmp_path / "LOG.CSV.GZ", "wt", encoding="utf-8") as file:
+        file.write("user,item\n\u00a0a,x\na\t,y\u3000\n\ufeffb,x\n")
+    prepare([tmp_path], tmp_path / "out", Rules(split="none"))
+    dataset = load(tmp_path / "LOG.CSV.GZ", split="none")
+    found = [sorted(ids.tolist()) for ids in read_prepared(tmp_path / "out").ids]
+    assert found == [["a", "b"], ["x", "y"]] == [sorted(ids.tolist()) for ids in (dataset.user_ids, dataset.item_ids)]
+
+
 TIMES = [
     "2024-01-31",
     "2024-02-01T00:30:00+01:00",
@@ -284,6 +293,11 @@ def test_times_order_pairs_as_they_are_meant(tmp_path, times):
         ("user,item\n1,2,3\n", {}, "log.csv: line 2: DuckDB cannot go on: .*repair the file"),
         ("user,thing\n1,2\n", {}, "no item column"),
         ("user,user,item\n1,2,3\n", {}, "different names"),
+        ("user,item\n1,a\0b\n", {}, "1 values of item have a line break or a zero character"),
+        ("user,item\n1,2\n User,ITEM\n", {}, "comes again 1 times"),
+        ("sep=,\nuser,item\n1,2\n", {}, "the first line is 'sep=,'"),
+        ("# of, 2024\nuser,item\n1,2\n", {}, "the first line is '# of, 2024'"),
+        ("<html>,a\n", {}, "a page of HTML"),
         ("user,item\nTrue,2\nFalse,2\n", {}, "user are of type boolean"),
         ("user,item\n7.0,2\n007,2\n", {}, "zeros or a plus in front, and 1 are written with a point"),
         ("user,item,time\n1,2,noon\n", {"split": "time"}, "1 of 1 values of time are missing or cannot be read"),
