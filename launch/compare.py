@@ -7,6 +7,7 @@
 Each run has a folder of its own below --workdir; the same command resumes after a stop. Exit status as for onebp train.
 """
 
+import re
 from pathlib import Path
 
 from absl import flags
@@ -48,7 +49,10 @@ def main() -> None:
             "stream_window": 0,
         }
         (more := config.copy_and_resolve_references()).update(fields)
-        later = program.load_data(more, flags.FLAGS.data_dir)
+        try:
+            later = program.load_data(more, flags.FLAGS.data_dir)
+        except UserError as error:
+            raise UserError(re.sub("^dataset=", "later=", str(error))) from error
         assert isinstance(later, Dataset)  # with stream_window=0
     text = compare(config, dataset, workdir, _METHODS.value, seeds, layout, later=later)
     print("\n" + text)

@@ -23,6 +23,7 @@ devices.define_layout()
 
 def main() -> None:
     out = Path(program.need("out", _OUT.value, "vectors.npz"))
+    program.check_out(_OUT.value)
     devices.layout()
     processes.lead_does(lambda: _export(out))
 

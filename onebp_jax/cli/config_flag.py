@@ -146,6 +146,8 @@ def _plainly(error: BaseException) -> str:
     text = str(error).removeprefix("flag ")
     for found, said in _PLAIN.items():
         text = re.sub(rf"[('\"]*{re.escape(found)}.*", said, text)
+    if choices := re.fullmatch(r"(--\w+=)(.*): value should be one of <(.*)>", text):
+        text = f"{choices[1]}{choices[2]}: expected {one_of(choices[2], choices[3].split('|'))}"
     return text if text.startswith("--") else f"bad flags: {text}"
 
 

@@ -75,7 +75,9 @@ def layout() -> Layout | None:
 def _check(asked: Asked) -> None:
     """Raises `UserError` for flags that do not fit each other."""
     wanted, count = asked.num_devices, asked.num_processes
-    if wanted < 0 or (wanted and wanted % max(1, count)):
+    if count < 1:
+        raise UserError(f"--num_processes={count}: expected at least 1")
+    if wanted < 0 or (wanted and wanted % count):
         raise UserError(f"--num_devices={wanted}: expected a multiple of the number of processes, or 0 for all devices")
     if (count > 1 or asked.process_id) and not asked.coordinator:
         given = f"--num_processes={count} --process_id={asked.process_id}"

@@ -17,7 +17,13 @@ from onebp_jax.methods.build import described
 
 WIDTH = 100
 _NAME = 24  # the columns of names, with the blanks around them
-_ORDER = {"config": 0, "workdir": 1, "data_dir": 3, "compilation_cache_dir": 4}  # the program's other flags: 2
+_ORDER = {
+    "config": 0,
+    "input": 0,
+    "workdir": 1,
+    "data_dir": 3,
+    "compilation_cache_dir": 4,
+}  # the program's other flags: 2
 _DEVICES = "onebp_jax.cli.devices"
 
 
@@ -56,6 +62,7 @@ def _with_default(help: str, default: object) -> str:
     # The flags' package writes the values of an enumeration in front of its help.
     if values := re.match(r"<(.*)>:\s+", help):
         help = f"{help[values.end() :]} One of {values[1].replace('|', ', ')}."
+    help = re.sub(r"\.;\s+repeat this option.*", ".", help, flags=re.DOTALL)  # it writes this after that of a list
     if isinstance(default, list | tuple):
         default = ",".join(map(str, default))
     if isinstance(default, dict):

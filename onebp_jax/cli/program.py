@@ -89,9 +89,9 @@ def check_out(*paths: str | None, endings: Collection[str] = ()) -> None:
             raise UserError(f"--out={path}: expected a name that ends in {', '.join(endings)}")
         folder = Path(path).parent
         if Path(path).is_dir():
-            raise UserError(f"cannot write {path}: it is a folder, give a file in it")
+            raise UserError(f"--out={path}: it is a folder, give a file in it")
         if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UserError(f"cannot write {path}: {folder} is not a folder that can be written to")
+            raise UserError(f"--out={path}: {folder} is not a folder that can be written to")
 
 
 def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
@@ -214,7 +214,11 @@ def _say(error: object, status: int) -> int:
 
 def _keep_compiled_programs() -> None:
     """Applies `--compilation_cache_dir`, where the program has it."""
-    if "compilation_cache_dir" in flags.FLAGS and flags.FLAGS.compilation_cache_dir:
+    if "compilation_cache_dir" in flags.FLAGS and (folder := flags.FLAGS.compilation_cache_dir):
+        try:
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--compilation_cache_dir={folder}: cannot be made or used ({error.strerror})") from error
         jax.config.update("jax_compilation_cache_dir", flags.FLAGS.compilation_cache_dir)
 
 

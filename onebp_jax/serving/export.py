@@ -8,7 +8,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from onebp_jax.errors import NEEDS_PYARROW, UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError, no_such
 from onebp_jax.training.run_folder import Trained, write_atomically, write_npz
 
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
@@ -25,11 +25,13 @@ def export(run: Trained, out: str | Path) -> list[Path]:
         (and interest, if users have several vectors).
 
     Raises:
-      UserError: the ending is another one, or Parquet is asked for without pyarrow.
+      UserError: the ending is another one, the folder does not exist, or Parquet is asked for without pyarrow.
     """
     out = Path(out).expanduser()
     if out.suffix not in FORMATS:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
+    if not out.parent.is_dir():
+        raise UserError(f"out={out}: {no_such('folder', out.parent)}")
     if out.suffix == ".npz":
         arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
         write_npz(out, arrays)

@@ -12,7 +12,7 @@ from absl import logging
 
 from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS
 from onebp_jax.data.feature_files import read_by_id
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, no_such
 from onebp_jax.serving.ids import row_index
 from onebp_jax.training.run_folder import Trained, write_atomically
 
@@ -51,6 +51,8 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
     """
     name = "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
     source = source if isinstance(source, pd.DataFrame) else Path(source)
+    if isinstance(source, Path) and not source.expanduser().exists():
+        raise UserError(f"items={source}: {no_such('file', source.expanduser())}")
     ids, frame = read_by_id(source, "item", _id_column(run))
     item_ids = run.item_ids
     index = row_index(item_ids)

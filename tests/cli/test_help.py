@@ -17,6 +17,7 @@ def test_every_program_has_help_that_fits(program):
     process = run("onebp", *program.split(), "--help")
     assert process.returncode == 0 and not process.stderr
     lines = process.stdout.splitlines()
+    assert "repeat this option" not in process.stdout
     assert [line for line in lines if len(line) > 100 and not line.startswith("    onebp ")] == []
     # A name and what it is, in two columns; else a continued line.
     start = [place for place, line in enumerate(lines) if line.startswith("Flags (")]

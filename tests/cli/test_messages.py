@@ -72,6 +72,12 @@ def define(monkeypatch):
         ("k.dim=3 is unknown", "k.dim=3 is unknown"),
         ("dataset.csv: cannot be read", "dataset.csv: cannot be read"),
         ("/runs/batch_size.csv: dim, 'use dim=3', \"set dim\"", "/runs/batch_size.csv: dim, 'use dim=3', \"set dim\""),
+        (
+            "expected one of batch_size, dim; the nearest: batch_size",
+            "expected one of batch_size, dim; the nearest: batch_size",
+        ),
+        ("the file has batch_size, dim=3; set dim", "the file has batch_size, dim=3; set {}dim"),
+        ("test_fraction=2: expected 0 <= test_fraction < 1", "{}test_fraction=2: expected 0 <= test_fraction < 1"),
         ("batch_size is 3 there and 4 here", "batch_size is 3 there and 4 here"),
         ("the k is 3 here and dim is 4 there", "the k is 3 here and dim is 4 there"),
     ],

@@ -5,6 +5,7 @@ import sys
 import pytest
 from absl import flags
 from ml_collections import config_flags
+from support.programs import assert_one_line, run
 
 from onebp_jax.cli import config_flag
 from onebp_jax.config import OPTIONS
@@ -134,3 +135,20 @@ def test_overrides_without_a_config(read, monkeypatch):
         with pytest.raises(UserError, match="^--config is missing, for example --config=quickstart"):
             read(*given)
     assert read("--config=configs/quickstart.py", "--config.epochs=7").epochs == 7
+
+
+def test_a_choice_that_a_flag_does_not_have_and_a_cache_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    for given, said in (
+        ("--tables=sharde", "--tables=sharde: expected one of replicated, sharded (did you mean 'sharded'?)"),
+        ("--num_processes=0", "--num_processes=0: expected at least 1"),
+        (f"--compilation_cache_dir={tmp_path / 'file' / 'x'}", "/file/x: cannot be made or used (Not a directory)"),
+    ):
+        assert_one_line(run("train", "--config=quickstart", f"--workdir={tmp_path / 'run'}", given), 2, said)
+
+
+def test_a_file_that_is_not_there_is_said_with_its_flag(tmp_path):
+    later = f"--later={tmp_path / 'no.csv'}"
+    assert_one_line(
+        run("compare", "--config=quickstart", f"--workdir={tmp_path / 'runs'}", later), 2, "error: --later="
+    )

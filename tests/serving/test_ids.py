@@ -97,3 +97,9 @@ def test_titles_that_a_run_knows(tmp_path, caplog):
     assert list(titles()) == ["Seven"]
     (tmp_path / ITEMS_FILE).write_text("item,title\n3,Three\n")
     assert list(titles()) == ["Three"]
+
+
+def test_a_file_of_items_that_is_not_there_is_said_as_the_argument(tmp_path):
+    (tmp_path / "items.csv").touch()
+    with pytest.raises(UserError, match="^items=.*item.csv: no such file; the nearest in .*: items.csv$"):
+        serving.read_items(tmp_path / "item.csv", run_of())

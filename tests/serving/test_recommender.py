@@ -122,6 +122,8 @@ def test_export_writes_what_the_program_writes(model, tmp_path):
             assert path.parent == tmp_path and path.read_bytes() == (tmp_path / "theirs" / path.name).read_bytes()
     with pytest.raises(UserError, match="out=.*txt: expected a name that ends in .npz"):
         model.export(tmp_path / "vectors.txt")
+    with pytest.raises(UserError, match="out=.*: no such folder; the nearest in "):
+        model.export(tmp_path / "folder" / "vectors.npz")
 
 
 def test_it_is_the_run_of_the_programs_bit_for_bit(frame, tmp_path):
