@@ -1,7 +1,8 @@
 """The sources of the catalogue's sets, and the conversion of the sets to LightGCN text.
 
 Nothing is redistributed: every file is downloaded from its public address, checked by its sha256, converted, and stored
-as `train.txt.gz` and `test.txt.gz`. Two of the sets come in two splits:
+as `train.txt.gz` and `test.txt.gz`, those of MovieLens with the ids and titles of their items (`items.csv`).
+Two of the sets come in two splits:
 
     gowalla, yelp2018                split of LightGCN (https://arxiv.org/abs/2002.02126)
     gowalla-paper, yelp2018-paper    same pairs and ids, split of the OneBP paper (https://arxiv.org/abs/2403.18227)
@@ -28,6 +29,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.ids import number_ids
+from onebp_jax.data.movielens import items_of_ml_1m, items_of_ml_100k, items_of_package
 from onebp_jax.data.pairs import pair_keys, to_pairs
 from onebp_jax.data.readers import read_interactions, read_lightgcn
 from onebp_jax.data.splits import per_user_ratio
@@ -59,7 +61,7 @@ def install(name: str, folder: Path, root: Path, *, download: bool = True) -> No
       UserError: a file cannot be downloaded or is not the expected one, or the folder cannot be written.
     """
     with tempfile.TemporaryDirectory() as work:
-        train, test, sentence = _obtain(name, Path(work), root, download)
+        train, test, sentence, items = _obtain(name, Path(work), root, download)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as partial:
@@ -68,6 +70,8 @@ def install(name: str, folder: Path, root: Path, *, download: bool = True) -> No
             _write_lightgcn(done / "train.txt.gz", train)
             _write_lightgcn(done / "test.txt.gz", test)
             (done / "split.txt").write_text(sentence + "\n")
+            if items is not None:
+                items.to_csv(done / "items.csv", index=False, encoding="utf-8", lineterminator="\n")
             os.replace(done, folder)
     except OSError as error:
         if not (folder / "train.txt.gz").is_file():  # else another process has stored the same files
@@ -82,21 +86,27 @@ class Source(NamedTuple):
     files: dict[str, str]  # address -> sha256
     convert: Callable[[Path], tuple[np.ndarray, np.ndarray]]  # folder of these files -> train and test pairs
     terms: str
+    items: Callable[[Path], pd.DataFrame] | None = None  # folder of these files -> the table of items
+    files_of_items: dict[str, str] = {}  # further files that `items` needs; a set is complete without them
 
 
-def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarray, np.ndarray, str]:
-    """Train pairs, test pairs, and the sentence that describes the split."""
+class Obtained(NamedTuple):
+    """Train and test pairs, the sentence that describes the split, and the table of items if there is one."""
+
+    train: np.ndarray
+    test: np.ndarray
+    split: str
+    items: pd.DataFrame | None = None
+
+
+def _obtain(name: str, work: Path, root: Path, download: bool) -> Obtained:
     source = SOURCES[name]
     by_hand = root / "raw" / name
     logging.info("%s: terms of use: %s", name, source.terms)
     try:
-        for url, sha256 in source.files.items():
-            file = by_hand / Path(url).name
-            if not file.is_file() and not download:
-                raise FileNotFoundError("downloading is switched off")
-            data = _checked(file.read_bytes(), sha256, file) if file.is_file() else fetch(url, sha256)
-            (work / file.name).write_bytes(data)
-        return *source.convert(work), "given"
+        _collect(source.files, work, by_hand, download)
+        train, test = source.convert(work)
+        return Obtained(train, test, "given", _items(name, work, by_hand, download))
     except (OSError, HTTPException) as error:
         reason = error
     if name == "ml-100k" and download:
@@ -107,6 +117,32 @@ def _obtain(name: str, work: Path, root: Path, download: bool) -> tuple[np.ndarr
         f"{' and '.join(Path(url).name for url in source.files)} into {by_hand} (or finished train.txt and test.txt in "
         f"LightGCN text into {root / name}), and give data_dir={root}"
     ) from reason
+
+
+def _collect(files: dict[str, str], work: Path, by_hand: Path, download: bool) -> None:
+    """Puts files into the folder `work`, from the folder `by_hand` or from their addresses."""
+    for url, sha256 in files.items():
+        file = by_hand / Path(url).name
+        if not file.is_file() and not download:
+            raise FileNotFoundError("downloading is switched off")
+        data = _checked(file.read_bytes(), sha256, file) if file.is_file() else fetch(url, sha256)
+        (work / file.name).write_bytes(data)
+
+
+def _items(name: str, work: Path, by_hand: Path, download: bool) -> pd.DataFrame | None:
+    """The table of items; None, with a warning, if its files cannot be reached."""
+    source = SOURCES[name]
+    if source.items is None:
+        return None
+    try:
+        _collect(source.files_of_items, work, by_hand, download)
+    except (OSError, HTTPException) as error:
+        logging.warning(
+            "%s: without titles and MovieLens' ids, items are numbers from 0: %s cannot be downloaded (%s)",
+            *(name, " and ".join(source.files_of_items), error),
+        )
+        return None
+    return source.items(work)
 
 
 def _checked(data: bytes, sha256: str, origin: str | Path) -> bytes:
@@ -149,7 +185,7 @@ def _ml_1m(work: Path) -> tuple[np.ndarray, np.ndarray]:
     return _without(pairs, test), test
 
 
-def _ml_100k_from_package(work: Path) -> tuple[np.ndarray, np.ndarray, str]:
+def _ml_100k_from_package(work: Path) -> Obtained:
     """The ratings from a Python package, used if the address of the paper's split cannot be reached."""
     sentence = "per-user random 20 %, seed 0: not the paper's split"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work), "recbole==1.2.1"]
@@ -158,9 +194,11 @@ def _ml_100k_from_package(work: Path) -> tuple[np.ndarray, np.ndarray, str]:
     _checked(wheel.read_bytes(), "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         file = archive.extract("recbole/dataset_example/ml-100k/ml-100k.inter", work)
-    (ratings,), _, _ = number_ids([read_interactions(file)], indexed=False)
+        (ratings,), _, rated = number_ids([read_interactions(file)], indexed=False)
+        items = items_of_package(archive, rated)
     logging.warning("ml-100k: the paper's files cannot be reached; ratings from recbole 1.2.1, %s", sentence)
-    return *per_user_ratio(to_pairs(ratings), 0.2, seed=0), sentence
+    train, test = per_user_ratio(to_pairs(ratings), 0.2, seed=0)
+    return Obtained(train, test, sentence, items)
 
 
 def _without(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -188,13 +226,16 @@ _ML_100K_FILES = {
     f"{_ONEBP}/100k_train.csv": "8a3625f58b6e88fca5e70690f3d89990ff81a46b631705acbbe5c6a2e51822e8",
     f"{_ONEBP}/100k_test.csv": "39de7a693911ccae580852feab0631f2919767fdfbd4b2450a2f9352f9c6c174",
 }
+_ML_100K_ITEMS = {
+    f"{_MOVIELENS}/ml-100k.zip": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+}
 _ML_1M_FILES = {
     f"{_MOVIELENS}/ml-1m.zip": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
     f"{_ONEBP}/1m1_test.csv": "c827b5346d1e4d874da648037799e40dce781951935ccfe8b843acfdb61ba228",
 }
 SOURCES = {
-    "ml-100k": Source(_ML_100K_FILES, _ml_100k, _GROUPLENS),
-    "ml-1m": Source(_ML_1M_FILES, _ml_1m, _GROUPLENS),
+    "ml-100k": Source(_ML_100K_FILES, _ml_100k, _GROUPLENS, items_of_ml_100k, _ML_100K_ITEMS),
+    "ml-1m": Source(_ML_1M_FILES, _ml_1m, _GROUPLENS, items_of_ml_1m),
     "gowalla": Source(_GOWALLA_FILES, _lightgcn, _GOWALLA),
     "yelp2018": Source(_YELP_FILES, _lightgcn, _YELP),
     "gowalla-paper": Source(_GOWALLA_FILES | _GOWALLA_TEST, _paper, _GOWALLA),

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from absl import logging
 
@@ -241,11 +242,23 @@ LIGHTGCN = {"train.txt": "1 2 1\n0 0 3\n", "test.txt": "0 1\n1 0\n"}
 RATINGS = "1::31::5::10\n1::17::3::11\n2::31::1::12\n2::99::2::13\n"
 
 
-def zipped(member, text):
+MOVIES = (
+    "17::Am\u00e9lie (2001)::Comedy|Romance\n99::Heat, Part 2 (1995)::Action\n31::Alien (1979)::Horror\n5::Never::War\n"
+)
+
+
+def zipped(**members):
+    """An archive of these files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(member, text)
+        for member, text in members.items():
+            archive.writestr(member, text)
     return buffer.getvalue()
+
+
+def movie(number, title, *genres):
+    """A line of `u.item`, whose last 19 fields are flags of genres."""
+    return "|".join([str(number), title, "01-Jan-1995", "", "", *("01"[place in genres] for place in range(19))]) + "\n"
 
 
 class TestDownload:
@@ -258,7 +271,13 @@ class TestDownload:
             "yelp2018_test.csv": b"user,item,rating\n1,1,1\n",
             "100k_train.csv": b"user,item,rating\n0,1,4\n0,2,4\n1,0,4\n",
             "100k_test.csv": b"user,item,rating\n0,0,4\n",
-            "ml-1m.zip": zipped("ml-1m/ratings.dat", RATINGS),
+            "ml-1m.zip": zipped(**{"ml-1m/ratings.dat": RATINGS, "ml-1m/movies.dat": MOVIES.encode("latin-1")}),
+            "ml-100k.zip": zipped(
+                **{
+                    "ml-100k/u.data": "1\t242\t4\t9\n1\t302\t4\t9\n2\t242\t4\t9\n1\t51\t4\t9\n",
+                    "ml-100k/u.item": movie(51, "Heat", 1, 16) + movie(242, "Kolya", 5) + movie(302, 'The "Edge"', 0),
+                }
+            ),
             "1m1_test.csv": b"user,item,rating\n1,0,1\n0,1,3\n",
         }
 
@@ -288,12 +307,37 @@ class TestDownload:
         assert rows(read_lightgcn(stored / "train.txt.gz")) == train
         assert sorted(path.name for path in stored.parent.iterdir()) == [name]  # nothing half done is left
         monkeypatch.setattr(download, "fetch", None)
-        assert rows(load(name).train) == train  # the second time from the cache
+        again = load(name)  # the second time from the cache
+        assert rows(again.train) == train and again.item_ids.tolist() == dataset.item_ids.tolist()
+        published = {"ml-100k": [242, 302, 51], "ml-1m": [31, 17, 99]}
+        assert dataset.item_ids.tolist() == published.get(name, [*range(dataset.num_items)])
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            (
+                "ml-1m",
+                '0,Alien (1979),Horror,31|1,Am\u00e9lie (2001),Comedy+Romance,17|2,"Heat, Part 2 (1995)",Action,99',
+            ),
+            ("ml-100k", '0,Kolya,Comedy,242|1,"The ""Edge""",unknown,302|2,Heat,Action+Thriller,51'),
+        ],
+    )
+    def test_titles_and_ids_of_movielens(self, tmp_path, name, expected):
+        dataset = load(name, item_features="auto", feature_columns=("genres",))
+        assert dataset.item_features is not None and dataset.item_features.names == ("genres: values",)
+        text = (tmp_path / "cache/onebp_jax" / name / "items.csv").read_text(encoding="utf-8")
+        assert text.replace("|", "+").splitlines() == ["item,title,genres,orig_id", *expected.split("|")]
+
+    def test_ml_100k_without_the_archive_of_its_items(self, tmp_path, served, caplog):
+        served["ml-100k.zip"] = None
+        assert load("ml-100k").item_ids.tolist() == [0, 1, 2]
+        assert "without titles and MovieLens' ids" in caplog.text and "no route to host" in caplog.text
+        assert not (tmp_path / "cache/onebp_jax/ml-100k/items.csv").exists()
 
     def test_checksums_of_all_files_are_given(self):
         for source in download.SOURCES.values():
             assert source.terms
-            for url, sha256 in source.files.items():
+            for url, sha256 in (source.files | source.files_of_items).items():
                 assert url.startswith("https://")
                 assert len(bytes.fromhex(sha256)) == 32
 
@@ -337,7 +381,11 @@ class TestDownload:
         inter = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + "".join(
             f"{196 + item // 10}\t{242 + item}\t3\t{item}\n" for item in range(20)
         )
-        wheel = zipped("recbole/dataset_example/ml-100k/ml-100k.inter", inter)
+        items = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n" + "".join(
+            f'{242 + item}\t"Film" {item}\t{1990 + item}\tCrime Drama\n' for item in range(20)
+        )
+        folder = "recbole/dataset_example/ml-100k"
+        wheel = zipped(**{f"{folder}/ml-100k.inter": inter, f"{folder}/ml-100k.item": items})
 
         def run(command, **kwargs):
             assert command[1:4] == ["-m", "pip", "download"]
@@ -352,6 +400,9 @@ class TestDownload:
             dataset = load("ml-100k")
             assert (dataset.num_users, len(dataset.train), len(dataset.test)) == (2, 16, 4)
             assert dataset.split == "per-user random 20 %, seed 0: not the paper's split"
+            assert dataset.item_ids.tolist() == [*range(242, 262)]
+        items = pd.read_csv(tmp_path / "cache/onebp_jax/ml-100k/items.csv")
+        assert items.iloc[0].tolist() == [0, '"Film" 0 (1990)', "Crime|Drama", 242]
         assert len(warnings) == 1 and "not the paper's split" in warnings[0]
 
 
