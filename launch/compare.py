@@ -22,7 +22,9 @@ program.define_config()
 devices.define_layout()
 _WORKDIR = program.define_path("workdir", "Folder of the runs; made if missing.")
 _METHODS = flags.DEFINE_list(
-    "methods", "onebp,twobp,popularity", "Rows of the table: METHOD or METHOD:FIELD=VALUE, comma separated."
+    "methods",
+    "own,onebp,twobp,popularity",
+    "Rows of the table: METHOD or METHOD:FIELD=VALUE, comma separated; own is the config of that name.",
 )
 _SEEDS = flags.DEFINE_list("seeds", "0", "Seeds of each row, comma separated.")
 _LATER = program.define_path(

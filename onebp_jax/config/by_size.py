@@ -1,10 +1,11 @@
 """Fields that a config leaves open (None): they are chosen by the size of the data, as in `configs/own.py`.
 
-The rules are read off the settings that validation chose on six public sets (results/FRONTIER.md), so they are a start, not an
-optimum. Small, dense sets (above 1 % of all pairs) and large, sparse ones need other settings:
+The rules are read off the settings that validation chose on public sets (results/FRONTIER.md): a good start, not an optimum.
 
-    temperature       dense .1      sparse .06       fewer items near a user's own must be told apart
-    smoothing         dense 0       sparse 1         an item with few users leans on its neighbours
+- Dense data (above 1 % of all pairs) and sparse data differ most. In sparse data an item with few users leans on the users that
+  it shares with others (`smoothing`), and few epochs on the sphere do.
+- The more items, the lower the temperature: the most similar ones are the competition.
+- Batches have a fortieth of the users, so an epoch has about 40 steps; spectral vectors have a twentieth of the items.
 """
 
 from __future__ import annotations
@@ -15,12 +16,22 @@ import ml_collections
 from absl import logging
 from ml_collections.config_dict import placeholder
 
-from onebp_jax.config.fields import FIELDS, OPEN, default_config
+from onebp_jax.config.fields import FIELDS, GROUPS, OPEN, default_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 
 DENSE = 0.01
 METHOD = "onebp_spectral"
+_SHARED = ("seed", "cpu_threads", "protocol", "validation_fraction", "validation", "eval_users", "read_test")
+
+
+def own_row(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> ml_collections.ConfigDict:
+    """`own_config` for the data and the evaluation of another config, with nothing open."""
+    made = own_config()
+    for name in (*GROUPS["Data"], *_SHARED):
+        made[name] = config[name]
+    choose_by_size(made, dataset)
+    return made
 
 
 def own_config() -> ml_collections.ConfigDict:
@@ -40,12 +51,13 @@ def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
         "batch_size": _power_of_two(num_users / 40, 32, 1024),
         "shared_negatives": 0 if num_items <= 8192 else 8192,
         "item_updater": "" if dense else "on_sphere",
-        "temperature": 0.1 if dense else 0.06,
-        "learning_rate": 0.01 if dense else 0.004,
+        "temperature": round(min(0.2, max(0.07, 6 / math.sqrt(num_items))), 3),
+        "learning_rate": 0.01 if dense else 0.003,
         "options.smoothing": 0.0 if dense else 1.0,
         "options.spectral_dim": _power_of_two(num_items / 20, 16, 1024),
-        "options.spectral_weight": 0.4 if dense else 0.15,
+        "options.spectral_weight": 0.4 if dense else 0.2,
         "options.item_power": 0.4,
+        "options.response": 0.25,
     }
 
 

@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
+from onebp_jax.config.by_size import own_row
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
@@ -29,18 +30,24 @@ from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
 
-def variant(config, spec: str, seed: int, named: str = "spec") -> ml_collections.ConfigDict:
+def variant(
+    config, spec: str, seed: int, named: str = "spec", dataset: Dataset | StreamedDataset | None = None
+) -> ml_collections.ConfigDict:
     """The configuration of one row.
 
     Args:
       config: what the row changes. spec: `method` or `method:field=value:options.name=value`. seed: the row's own.
       named: what the spec was made from, for the beginning of errors.
+      dataset: with it, the method `own` is the config `own` for these data, evaluated as `config` says.
     """
     where = f"{named}={spec!r}"
+    method, *changes = spec.split(":")
+    if own := method == "own" and dataset is not None:
+        config = own_row(config, dataset)
     made = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
     options = made.options
     assert isinstance(options, ml_collections.ConfigDict)
-    made.method, *changes = spec.split(":")
+    made.method = made.method if own else method
     made.seed = seed
     for change in changes:
         field, given, text = change.partition("=")
@@ -133,7 +140,7 @@ def compare(
     after = _new_pairs(dataset, later) if later else None
     check_kind(workdir, "a comparison")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
-    configs = {spec: [variant(config, spec, seed) for seed in seeds] for spec in specs}
+    configs = {spec: [variant(config, spec, seed, dataset=dataset) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing, on_later = [], [], []
     for spec in specs:

@@ -4,9 +4,11 @@ import pytest
 from absl import logging
 
 from onebp_jax.config import OPTIONS, as_plain, check_config, default_config
-from onebp_jax.config.by_size import choose_by_size, chosen, own_config
+from onebp_jax.config.by_size import choose_by_size, chosen, own_config, own_row
 from onebp_jax.config.fields import FIELDS, OPEN
 from onebp_jax.data import generate
+from onebp_jax.errors import UserError
+from onebp_jax.experiments.compare import variant
 from onebp_jax.methods.build import build_method, unused_fields
 from onebp_jax.training.train import train
 
@@ -69,3 +71,16 @@ def test_train_fills_in_what_is_open(tmp_path):
     result = train(config, generate(num_users=60, num_items=40, seed=1), tmp_path / "run")
     assert result["dim"] == chosen(60, 40, 1)["dim"] and config.dim is None
     assert 0 < result["metrics"]["NDCG@20"] < 1
+
+
+def test_a_row_has_the_data_and_the_evaluation_of_the_other_config():
+    dataset, config = generate(num_users=60, num_items=40, seed=1), default_config()
+    config.update(dataset="mine.csv", min_user_items=3, seed=5, validation_fraction=0.2, eval_users=50, epochs=77)
+    made = own_row(config, dataset)
+    given = ("dataset", "min_user_items", "seed", "validation_fraction", "eval_users")
+    assert [made[name] for name in given] == [config[name] for name in given]
+    assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, 1)["dim"]
+    row = variant(config, "own:dim=8:options.item_power=0.3", 6, dataset=dataset)
+    assert (row.method, row.dim, row.options.item_power, row.seed) == ("onebp_spectral", 8, 0.3, 6)
+    with pytest.raises(UserError, match="'own'"):
+        variant(config, "own", 6)
