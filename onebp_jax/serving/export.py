@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,7 @@ from onebp_jax.training.run_folder import Trained, write_atomically, write_npz
 FORMATS = (".npz", ".csv", ".tsv", ".parquet")
 
 
-def export(run: Trained, out: str | Path) -> list[Path]:
+def export(run: Trained, out: str | os.PathLike) -> list[Path]:
     """Writes the vectors of a run and returns the files written.
 
     Args:
