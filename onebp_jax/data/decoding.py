@@ -67,7 +67,7 @@ def without_lines_before_header(path: Path, text: str, separator: str) -> str:
                 f"{path}: wrong separator: line 1 says that it is {line[1]!r}, expected {separator!r} because of the name; "
                 "convert the file"
             )
-        logging.warning("%s: line 1, %r, is for spreadsheets and was left out", path, line[0].strip())
+        logging.warning("%s: line 1, %r, is for spreadsheets and was left out", path, line[0].rstrip("\r\n"))
         text = "\n" + text[line.end() :]
     comments = re.match(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n))*", text)
     if comments and "#" in comments[0]:

@@ -192,7 +192,7 @@ def _check_first(path: Path, table: TextTable) -> None:
 def _say_comments(path: Path, table: TextTable) -> None:
     """Warns of rows that look like comments."""
     comments = table.frame.iloc[:, 0].str.match(r"#\s").fillna(False).to_numpy(bool)
-    if comments.any():
+    if 0 < comments.mean() < 0.5:
         logging.warning(
             "%s: %d rows begin with '#', the first in %s; they were read as rows: remove them if they are comments",
             *(path, comments.sum(), table.place(int(comments.argmax()))),

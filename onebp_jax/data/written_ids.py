@@ -38,6 +38,10 @@ def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | No
     other = ~text.str.fullmatch(r"-?(?:0|[1-9]\d{0,14})(?:\.0*)?")
     if other.any():
         where, value = at(other)
+        if re.fullmatch(r"-?[1-9]\d+\.0*", str(value)):
+            raise UserError(
+                f"{what}{where}: {value} has more than 15 digits and a point; write all ids without a point"
+            )
         if re.fullmatch(r"[+-]?\d+(?:\.0*)?", str(value)):
             raise UserError(
                 f"{what}{where}: {value} has zeros or a plus in front, or more than 15 digits, so it is text; but "

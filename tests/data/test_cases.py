@@ -125,6 +125,7 @@ REFUSED = {
         "user,item\n7.0,5\n007,6\n",
         ["line 3", "007 has zeros or a plus in front", "7.0 in the same column is a number"],
     ),
+    "many digits and a point": ("a.csv", f"user,item\n7.0,5\n{2**60}.0,6\n", ["line 3", "more than 15 digits"]),
     "booleans": ("a.csv", "user,item\nTrue,5\nFalse,6\n", ["user ids are of type boolean (True)"]),
     "scientific ids": ("a.csv", "user,item\n1,123\n2,1.23E+12\n", ["line 3", "1.23E+12", "scientific"]),
     "ids with fractions": ("a.csv", "user,item\n1,1.0\n2,2.5\n", ["line 3", "2.5", "whole numbers"]),
@@ -182,9 +183,9 @@ WARNED = {
     ),
     "comments among rows": (
         "a.csv",
-        "user,item\n#1,5\n# of 2024, by hand\n",
+        "user,item\n#1,5\n# of 2024, by hand\n#2,5\n",
         {},
-        (["#1", "# of 2024"], ["5", "by hand"]),
+        (["#1", "# of 2024", "#2"], ["5", "by hand"]),
         ["1 rows begin with '#', the first in line 3"],
     ),
     "blanks": (
