@@ -99,9 +99,10 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
         raise UserError(f"{path}: {without_rows(table.is_text)}; check the program that wrote it")
     if say:
         say_columns_not_taken(path, names, roles)
+    found = interactions(path, table.frame, roles, table.place, is_text=table.is_text)
     for role in ("user", "item"):
         say_quotes(f"{path}: the {role} ids", table.frame.loc[:, columns[role]], table.in_quotes(columns[role]))
-    return interactions(path, table.frame, roles, table.place, is_text=table.is_text)
+    return found
 
 
 def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:

@@ -42,15 +42,16 @@ def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | No
             raise UserError(
                 f"{what}{where}: {value} has more than 15 digits and a point; write all ids without a point"
             )
-        if re.fullmatch(r"[+-]?\d+(?:\.0*)?", str(value)):
+        point = [one for one in point if one != value]
+        if point and re.fullmatch(r"[+-]?\d+(?:\.0*)?", str(value)):
             raise UserError(
                 f"{what}{where}: {value} has zeros or a plus in front, or more than 15 digits, so it is text; but "
-                f"{point.iloc[0]} in the same column is a number; write all ids without a point, or make all of them text"
+                f"{point[0][:40]} in the same column is a number; write all ids without a point, or make all of them text"
             )
         raise UserError(f"{what}{where}: {value}, expected whole numbers or text; correct it, or choose another column")
     logging.warning(
         "%s: %d of %d are whole numbers written as %s; they were read as integers",
-        *(what, len(point), len(text), point.iloc[0]),
+        *(what, len(point), len(text), point.iloc[0][:40]),
     )
     return text.astype(float).to_numpy(np.int64)
 
