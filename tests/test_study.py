@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from support.programs import ROOT
 
-from onebp_jax.config import check_config
+from onebp_jax.config import check_config, default_config
 from onebp_jax.data import load
+from onebp_jax.evaluation.measure import measure
+from onebp_jax.methods.build import build_method
+from onebp_jax.training import runner
 from onebp_jax.training.train import train
 
 # Means and standard deviations of 5 seeds, results/ml100k.md.
@@ -36,3 +42,48 @@ def test_ml_100k_at_the_authors_settings(method, epochs, tmp_path):
     metrics = train(config, dataset, tmp_path)["metrics"]
     for name, (mean, deviation) in MEASURED[method].items():
         assert abs(metrics[name] - mean) < 5 * deviation, f"{name} is {metrics[name]}"
+
+
+@pytest.mark.study
+@pytest.mark.parametrize("method", ["onebp_history", "onebp_spectral"])
+def test_users_that_training_has_not_seen(method):
+    """ML-1M: a thousand users, built event by event, are as good without training as with it."""
+    if "ONEBP_DATA_DIR" not in os.environ:
+        pytest.skip("set ONEBP_DATA_DIR to the folder of the data sets")
+    dataset, scope = load("ml-1m"), {}
+    exec(compile((ROOT / "configs" / "best_ml1m.py").read_text(), "best_ml1m.py", "exec"), scope)
+    config = scope["get_config"]()
+    config.update({"method": method, "validation_fraction": 0.0})
+    if method == "onebp_history":
+        config.options = default_config().options
+    encoder = build_method(config).encoder
+    users = np.random.default_rng(0).choice(dataset.num_users, 1000, replace=False)
+    theirs, wanted = (pairs[np.isin(pairs[:, 0], users)] for pairs in (dataset.train, dataset.test))
+
+    def fit(train_pairs):
+        job, run = runner.prepare(config, build_method(config), replace(dataset, train=train_pairs))
+        while not runner.is_done(job, run):
+            run = job.advance(run, runner.next_length(job, run))
+        return encoder.fold(run.state.tables, job.data), *map(np.asarray, job.vectors(run.state))
+
+    def built(fold):
+        messages = np.asarray(fold.messages)
+        sums = np.zeros((dataset.num_users, messages.shape[1]), np.float32)
+        for user, item in np.random.default_rng(1).permutation(theirs):
+            sums[user] += messages[item]
+        return np.asarray(fold.vector(jnp.asarray(sums[users])))
+
+    def quality(user, item):
+        return measure(dataset, dataset.train, wanted, user, item)["NDCG@20"]
+
+    fold, user, item = fit(dataset.train)
+    with_them = quality(user, item)
+    error = np.abs(built(fold) - user[users]).max() / np.abs(user).max()
+    fold, user, item = fit(dataset.train[~np.isin(dataset.train[:, 0], users)])
+    assert not user[users].any()
+    user[users] = built(fold)
+    without = quality(user, item)
+    print(
+        f"{method}: largest error {error:.1e}; NDCG@20 of the users {with_them:.4f} trained in, {without:.4f} built live"
+    )
+    assert error < 1e-5 and without > 0.99 * with_them
