@@ -58,6 +58,8 @@ def main() -> None:
             raise UserError(f"--bpr={text}: expected a learning rate above 0 and one epoch or more")
     if als or bpr:
         load_implicit()
+    for spec in _METHOD.value:
+        variant(config, spec, config.seed)
     layout = devices.layout()
     dataset = program.load_data(config, flags.FLAGS.data_dir)
     say = lambda line: print(line, flush=True)

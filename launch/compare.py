@@ -15,7 +15,7 @@ from absl import flags
 from onebp_jax.cli import devices, program
 from onebp_jax.data import Dataset
 from onebp_jax.errors import UserError
-from onebp_jax.experiments.compare import compare
+from onebp_jax.experiments.compare import check_rows, compare
 from onebp_jax.training import run_folder
 
 program.define_config()
@@ -40,6 +40,7 @@ def main() -> None:
         raise UserError(f"--seeds={','.join(_SEEDS.value)}: expected whole numbers, comma separated")
     seeds = [int(seed) for seed in _SEEDS.value]
     program.check_out(_OUT.value)
+    check_rows(config, _METHODS.value, seeds)
     layout = devices.layout()
     dataset, later = program.load_data(config, flags.FLAGS.data_dir), None
     if _LATER.value:

@@ -18,7 +18,7 @@ from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
-_SPLIT = flags.DEFINE_string("split", "test", f"The part to measure on: {', '.join(SPLITS)}.")
+_SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "The part to measure on.")
 _OUT = program.define_path("out", "Also write the metrics to this JSON file.")
 program.define_run_data()
 devices.define_layout()

@@ -30,10 +30,8 @@ _ITEMS = program.define_path(
     "items", "Recommend only the items of this CSV, TSV or Parquet file; its column title or name is shown."
 )
 _K = flags.DEFINE_integer("k", 10, "Items per user.")
-_EXCLUDE = flags.DEFINE_string(
-    "exclude",
-    "all",
-    f"Leave out the items that a user has in: {', '.join(SEEN)} (train, to compare with the test set).",
+_EXCLUDE = flags.DEFINE_enum(
+    "exclude", "all", SEEN, "Leave out the items that a user has in these pairs (train, to compare with the test set)."
 )
 _OUT = program.define_path("out", "Write the lists to this .csv, .parquet or .jsonl file.")
 program.define_run_data()

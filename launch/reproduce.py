@@ -15,6 +15,7 @@ from absl import flags, logging
 
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
+from onebp_jax.experiments.compare import variant
 from onebp_jax.experiments.report import markdown
 from onebp_jax.experiments.reproduce import reproduce, rows_of
 from onebp_jax.training import run_folder
@@ -39,6 +40,8 @@ def main() -> None:
     if _TRIALS.value < 1:
         raise UserError(f"--trials={_TRIALS.value}: expected at least 1")
     program.check_out(_OUT.value)
+    for method in rows.values():
+        variant(config, method, config.seed, "methods")
     layout = devices.layout()
     dataset = program.load_data(config, flags.FLAGS.data_dir)
     out = Path(_OUT.value or workdir / f"table{_TABLE.value}.json")

@@ -16,6 +16,7 @@ from absl import flags
 from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.experiments import search_space, sweep
+from onebp_jax.experiments.sweep import SEARCHES
 
 program.define_config()
 devices.define_layout()
@@ -25,7 +26,9 @@ _SPACE = flags.DEFINE_string(
     "space", "learning_rate=1e-4:1e-2:log,l2=0|1e-6|1e-5|1e-4", "The fields to search and their values."
 )
 _TRIALS = flags.DEFINE_integer("trials", 6, "Trials of each method; the first has the settings of the config.")
-_SEARCH = flags.DEFINE_string("search", "random", "random; or grid, for every combination of values.")
+_SEARCH = flags.DEFINE_enum(
+    "search", "random", SEARCHES, "How settings are chosen: grid takes every combination of values."
+)
 _SEARCH_SEED = flags.DEFINE_integer("search_seed", 0, "Seed of the random search.")
 
 
@@ -36,10 +39,11 @@ def main() -> None:
     for name, value, least in (("trials", _TRIALS.value, 1), ("search_seed", _SEARCH_SEED.value, 0)):
         if value < least:
             raise UserError(f"--{name}={value}: expected at least {least}")
+    search = (_METHODS.value, space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value)
+    sweep.plan(config, workdir, *search)
     layout = devices.layout()
     dataset = program.load_data(config, flags.FLAGS.data_dir)
-    search = (space, _TRIALS.value, _SEARCH.value, _SEARCH_SEED.value, layout)
-    report = sweep.sweep(config, dataset, workdir, _METHODS.value, *search)
+    report = sweep.sweep(config, dataset, workdir, *search, layout)
     print(f"\n{sweep.table(report)}\n\nall trials in {workdir / 'sweep.json'}")
 
 

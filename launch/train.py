@@ -15,9 +15,10 @@ from absl import flags, logging
 
 from onebp_jax.cli import devices, program
 from onebp_jax.experiments import report
-from onebp_jax.methods.build import unused_fields
+from onebp_jax.methods.build import check_method, unused_fields
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
+from onebp_jax.training.events import check_tensorboard
 from onebp_jax.training.train import train
 
 program.define_config()
@@ -31,6 +32,8 @@ _INIT = program.define_path(
 
 def main() -> None:
     config = program.read_config()
+    check_method(config)
+    check_tensorboard(config)
     layout = devices.layout()
     if layout is None:
         logging.info("one process, one device (%s)", jax.devices()[0].device_kind)

@@ -18,7 +18,7 @@ import numpy as np
 
 from onebp_jax.benchmarks.peers import load_implicit, user_items
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.evaluation import ranking
 from onebp_jax.parallel import Layout, shard_tables, spread_top_k
 
@@ -112,8 +112,8 @@ def benchmark_ranking(
     """
     if k > dataset.num_items:
         raise UserError(f"k={k}: {dataset.name} has {dataset.num_items} items; expected at most that many")
-    if peer not in (*PEERS, "none"):
-        raise UserError(f"peer={peer}: expected one of {', '.join((*PEERS, 'none'))}")
+    if peer not in (known := (*PEERS, "none")):
+        raise UserError(f"peer={peer!r}: expected {one_of(peer, known)}")
     tables = random_tables(dataset.num_users, dataset.num_items, dim)
     theirs = PEERS[peer](*tables, dataset.train, k) if peer in PEERS else None
     mine, compile_s = ours(*tables, dataset.train, k, layout)

@@ -7,7 +7,7 @@ import sys
 
 import onebp_jax
 from onebp_jax.cli.shipped import shipped
-from onebp_jax.errors import nearest
+from onebp_jax.errors import nearest, one_of
 
 # What follows `onebp` -> what it does. "benchmark step" is launch/benchmark_step.py.
 PROGRAMS = {
@@ -61,7 +61,7 @@ def _unknown(name: str) -> str:
     if name.split()[0] == "benchmark":
         known = [program.removeprefix("benchmark ") for program in PROGRAMS if program.startswith("benchmark ")]
         given = name.removeprefix("benchmark").strip()
-        return f"onebp {name}: expected one of {', '.join(known)} after benchmark{nearest(given, known)}"
+        return f"onebp {name}: expected {one_of(given, known)} after benchmark"
     return f"unknown program {name!r}{nearest(name, PROGRAMS)}: onebp --help lists the programs"
 
 

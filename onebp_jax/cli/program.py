@@ -18,6 +18,7 @@ from typing import TypeVar
 import jax
 from absl import flags, logging
 
+import onebp_jax
 from onebp_jax import data
 from onebp_jax.cli import config_flag, help
 from onebp_jax.cli.config_flag import read_config
@@ -25,7 +26,7 @@ from onebp_jax.cli.messages import with_flags
 from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.fingerprint import fingerprint
-from onebp_jax.errors import Interrupted, RunFailed, UserError
+from onebp_jax.errors import Interrupted, RunFailed, UserError, no_such
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_data, run_folder
 
@@ -65,6 +66,16 @@ class _Path(flags.ArgumentParser):
         return os.path.expanduser(argument)
 
 
+class _Folder(_Path):
+    """The path of a folder that is there."""
+
+    def parse(self, argument: str) -> str:
+        path = super().parse(argument)
+        if path and not os.path.isdir(path):
+            raise ValueError("is a file, expected a folder" if os.path.isfile(path) else no_such("folder", path))
+        return path
+
+
 def define_path(name: str, help: str) -> flags.FlagHolder:
     """A flag of the running program for the path of a file or folder; not given: None."""
     return flags.DEFINE(_Path(), name, None, help, module_name=sys.argv[0])
@@ -72,7 +83,8 @@ def define_path(name: str, help: str) -> flags.FlagHolder:
 
 def define_data_dir() -> None:
     """`--data_dir`."""
-    define_path("data_dir", "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder.")
+    help = "Folder of the data sets; else $ONEBP_DATA_DIR, else a per-user cache folder."
+    flags.DEFINE(_Folder(), "data_dir", None, help, module_name=sys.argv[0])
 
 
 def need(flag: str, value: Value | None, example: str) -> Value:
@@ -159,7 +171,7 @@ def run(main: Callable[[], None], doc: str | None) -> None:
     Args:
       doc: the program's own text, which `--help` prints.
     """
-    _plain_logging()
+    _plain_logging(main)
     # Ids may be in any script, also where a terminal or a pipe has an old encoding. What is no text comes out as it came in.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -225,19 +237,26 @@ def _keep_compiled_programs() -> None:
 class _InFlags(Formatter):
     """Lines of the log, our own with flags in place of names."""
 
+    def __init__(self, ours: Callable[[LogRecord], bool]):
+        super().__init__("%(levelname)s: %(message)s")
+        self._ours = ours
+
     def format(self, record: LogRecord) -> str:
         line = super().format(record)
-        return with_flags(line) if "onebp_jax" in record.pathname else line
+        return with_flags(line) if self._ours(record) else line
 
 
-def _plain_logging() -> None:
+def _plain_logging(main: Callable[[], None]) -> None:
     """Shows our own messages, and warnings of other packages, as plain lines on standard error."""
+    # The package and the program, wherever they lie: the folder of a checkout can have any name.
+    package, program = os.path.dirname(onebp_jax.__file__) + os.sep, main.__code__.co_filename
+    ours = lambda r: r.pathname.startswith(package) or r.pathname == program
     handler = logging.get_absl_handler()
-    handler.setFormatter(_InFlags("%(levelname)s: %(message)s"))
+    handler.setFormatter(_InFlags(ours))
     # Messages of these packages also come as exceptions, or we say them ourselves.
     silent = ("orbax", "config_flags")
     loud = lambda r: r.levelno >= WARNING and not any(name in r.pathname for name in silent)
-    handler.addFilter(lambda r: "onebp_jax" in r.pathname or loud(r))
+    handler.addFilter(lambda r: ours(r) or loud(r))
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     # Python hides these warnings unless the old name stands in the program itself.

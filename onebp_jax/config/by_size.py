@@ -22,15 +22,16 @@ from onebp_jax.data.streamed import StreamedDataset
 
 DENSE = 0.01
 METHOD = "onebp_spectral"
+# Users, items, pairs of a small dense data set and of a large sparse one.
+_EXAMPLES = ((1000, 1000, 100_000), (100_000, 100_000, 1_000_000))
 _SHARED = ("seed", "cpu_threads", "protocol", "validation_fraction", "validation", "eval_users", "read_test")
 
 
-def own_row(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> ml_collections.ConfigDict:
-    """`own_config` for the data and the evaluation of another config, with nothing open."""
+def own_row(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """`own_config` for the data and the evaluation of another config."""
     made = own_config()
     for name in (*GROUPS["Data"], *_SHARED):
         made[name] = config[name]
-    choose_by_size(made, dataset)
     return made
 
 
@@ -66,11 +67,34 @@ def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | Streame
 
     A config without such fields stays as it is.
     """
-    if all(config[name] is not None for name in OPEN):
+    if not is_open(config):
         return
     num_pairs = len(dataset.train) if isinstance(dataset, Dataset) else dataset.stream.num_pairs
-    found, said = chosen(dataset.num_users, dataset.num_items, num_pairs), []
-    for name, value in found.items():
+    size = (dataset.num_users, dataset.num_items, num_pairs)
+    said = _fill_in(config, *size)
+    logging.info("chosen by the size of the data (%d users, %d items, %d pairs): %s", *size, " ".join(said))
+
+
+def examples(config: ml_collections.ConfigDict) -> list[ml_collections.ConfigDict]:
+    """Copies of a config with its open fields filled in as for a small dense data set, and as for a large sparse one.
+
+    They show, before any data are read, whether the other fields can be right. Of a config without open fields it is one copy.
+    """
+    copies = [config.copy_and_resolve_references() for _ in (_EXAMPLES if is_open(config) else _EXAMPLES[:1])]
+    for copy, size in zip(copies, _EXAMPLES, strict=False):
+        _fill_in(copy, *size)
+    return copies
+
+
+def is_open(config: ml_collections.ConfigDict) -> bool:
+    """Whether fields are left to the size of the data."""
+    return any(config[name] is None for name in OPEN)
+
+
+def _fill_in(config: ml_collections.ConfigDict, num_users: int, num_items: int, num_pairs: int) -> list[str]:
+    """Fills in the fields that are None; returns `name=value` of each."""
+    said = []
+    for name, value in chosen(num_users, num_items, num_pairs).items():
         option = name.removeprefix("options.")
         if option != name and config.method != METHOD:
             continue
@@ -78,10 +102,7 @@ def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | Streame
         if place[key] is None:
             place[key] = value
             said.append(f"{name}={value}")
-    logging.info(
-        "chosen by the size of the data (%d users, %d items, %d pairs): %s",
-        *(dataset.num_users, dataset.num_items, num_pairs, " ".join(said)),
-    )
+    return said
 
 
 def _power_of_two(value: float, low: int, high: int) -> int:

@@ -13,7 +13,7 @@ from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
 from onebp_jax.data.ids import number_ids, renumber
 from onebp_jax.data.pairs import pair_keys, to_pairs
 from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 
 SPLITS = ("auto", "given", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none")
 BY_TIME = ("time", "time_global", "leave_one_out_time")
@@ -61,9 +61,9 @@ def check_choices(choices: Choices) -> None:
     """Raises `UserError` for a choice that does not exist."""
     split, fraction = choices.split, choices.test_fraction
     if split not in SPLITS:
-        raise UserError(f"split={split!r}: expected one of {', '.join(SPLITS)}; choose one of them")
+        raise UserError(f"split={split!r}: expected {one_of(split, SPLITS)}")
     if choices.deduplicate not in KEEPS:
-        raise UserError(f"deduplicate={choices.deduplicate!r}: expected {' or '.join(KEEPS)}; choose one of them")
+        raise UserError(f"deduplicate={choices.deduplicate!r}: expected {one_of(choices.deduplicate, KEEPS)}")
     if not 0 <= fraction < 1:
         raise UserError(f"test_fraction={fraction}: expected 0 <= test_fraction < 1; 0.2 holds out a fifth")
     for name in ("min_user_items", "min_item_users"):

@@ -25,7 +25,7 @@ from onebp_jax.data.prepared import is_prepared
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.rights import check_rights
 from onebp_jax.data.synthetic import generate
-from onebp_jax.errors import UserError, nearest
+from onebp_jax.errors import UserError, no_such, one_of
 
 __all__ = ["NAMES", "SPLITS", "load"]
 
@@ -163,10 +163,9 @@ def _find(name: str, data_dir: str | os.PathLike | None, download: bool) -> list
                 f"parts of one log, make one data set of them: onebp prepare --input={path} --out=prepared; else give one file"
             )
         raise UserError(f"{path}: the folder has no train and test file, such as train.csv and test.csv; give a file")
-    if not path.exists() and path.name == name and not name.lower().endswith(SUFFIXES):  # a word, not a path
+    if not path.exists() and path.name == name and not path.suffix:  # a word, not a path
         raise UserError(
-            f"dataset={name!r}: neither a file or folder nor a known set{nearest(name, NAMES)}; "
-            f"known sets are {', '.join(NAMES)}, or give a path"
+            f"dataset={name!r}: no known set, expected {one_of(name, NAMES)}; {no_such('file or folder', path)}"
         )
     return [path]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from onebp_jax.errors import NEEDS_PYARROW, UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError, no_such
 
 _ZIP_END = 22  # bytes of the record that ends an archive, but for its comment
 PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
@@ -49,15 +49,15 @@ def _packing(path: Path) -> str:
 
 
 def check_file(path: Path, argument: str = "") -> None:
-    """Raises `UserError` unless the path is a file; the message begins with the argument and lists the files of the folder."""
+    """Raises `UserError` unless the path is a file; the message begins with the argument and has the nearest files."""
     if path.is_file():
         return
-    folder = path if path.is_dir() else path.parent
-    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    there = ", ".join(names[:10]) + (" ..." if len(names) > 10 else "") or "nothing"
-    what = "is a folder, expected a file" if path.is_dir() else "no such file"
+    what = no_such("file", path)
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        what = f"is a folder, expected a file; it holds {', '.join(names[:10]) or 'nothing'}{' ..' * (len(names) > 10)}"
     given = f"{argument}={str(path)!r}" if argument else path
-    raise UserError(f"{given}: {what}; in {folder} there is {there}; check the path")
+    raise UserError(f"{given}: {what}; check the path")
 
 
 def read_bytes(path: Path, argument: str = "") -> bytes:

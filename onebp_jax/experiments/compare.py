@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
-from onebp_jax.config.by_size import own_row
+from onebp_jax.config.by_size import choose_by_size, own_row
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
@@ -20,7 +20,7 @@ from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.experiments import report
 from onebp_jax.methods.baselines import Baseline
-from onebp_jax.methods.build import build_method
+from onebp_jax.methods.build import build_method, check_method
 from onebp_jax.parallel import Layout
 from onebp_jax.training import run_folder
 from onebp_jax.training.feed import make_feed
@@ -31,23 +31,22 @@ from onebp_jax.training.train import train
 
 
 def variant(
-    config, spec: str, seed: int, named: str = "spec", dataset: Dataset | StreamedDataset | None = None
+    config, spec: str, seed: int, named: str = "spec", own: ml_collections.ConfigDict | None = None
 ) -> ml_collections.ConfigDict:
     """The configuration of one row.
 
     Args:
       config: what the row changes. spec: `method` or `method:field=value:options.name=value`. seed: the row's own.
       named: what the spec was made from, for the beginning of errors.
-      dataset: with it, the method `own` is the config `own` for these data, evaluated as `config` says.
+      own: what a row of the method `own` changes; None: there is no such row.
     """
     where = f"{named}={spec!r}"
     method, *changes = spec.split(":")
-    if own := method == "own" and dataset is not None:
-        config = own_row(config, dataset)
-    made = ml_collections.ConfigDict(config, convert_dict=True).copy_and_resolve_references()
+    base = own if own and method == "own" else config
+    made = ml_collections.ConfigDict(base, convert_dict=True).copy_and_resolve_references()
     options = made.options
     assert isinstance(options, ml_collections.ConfigDict)
-    made.method = made.method if own else method
+    made.method = method if base is config else base.method
     made.seed = seed
     for change in changes:
         field, given, text = change.partition("=")
@@ -63,7 +62,7 @@ def variant(
             raise UserError(f"{where}: {field}={text} is of another type, expected {kind.__name__}") from error
     try:
         check_config(made)
-        build_method(made)
+        check_method(made)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return made
@@ -132,15 +131,14 @@ def compare(
       config, dataset, layout: as for `train`. specs: as for `variant`.
       later: interactions that no run has seen; the vectors of all runs are measured on those of them that `dataset` has not.
     """
-    for what, given in (("methods", specs), ("seeds", seeds)):
-        if not given or len(set(given)) < len(given):
-            raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
-    if not config.read_test:
-        raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
+    check_rows(config, specs, seeds)
     after = _new_pairs(dataset, later) if later else None
     check_kind(workdir, "a comparison")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
-    configs = {spec: [variant(config, spec, seed, dataset=dataset) for seed in seeds] for spec in specs}
+    own = own_row(config)
+    if any(_is_own(spec) for spec in specs):
+        choose_by_size(own, dataset)
+    configs = {spec: [variant(config, spec, seed, own=own) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing, on_later = [], [], []
     for spec in specs:
@@ -165,6 +163,21 @@ def compare(
         ]
         lines.append(report.table(on_later))
     return "\n".join(lines)
+
+
+def check_rows(config, specs: Sequence[str], seeds: Sequence[int]) -> None:
+    """Raises `UserError` for rows that no data allow: it can be called before the data are read."""
+    for what, given in (("methods", specs), ("seeds", seeds)):
+        if not given or len(set(given)) < len(given):
+            raise UserError(f"{what}={','.join(map(str, given))}: expected one or more, each of them once")
+    if not config.read_test:
+        raise UserError("read_test=False: a comparison measures on the test set; a sweep does not")
+    for spec in specs:
+        variant(config, spec, seeds[0], own=own_row(config))
+
+
+def _is_own(spec: str) -> bool:
+    return spec.partition(":")[0] == "own"
 
 
 def _new_pairs(dataset: Dataset | StreamedDataset, later: Dataset) -> Dataset:

@@ -82,6 +82,20 @@ def run_trials(
     return report
 
 
+def plan(config, workdir: Path, names: Sequence[str], space: Space, trials: int, search="random", seed=0) -> tuple:
+    """The settings of a method's trials and `(name, config, folder)` of all runs, which need no data.
+
+    Raises:
+      UserError: a trial that no data allow.
+    """
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
+    if search not in SEARCHES:
+        raise UserError(f"search={search!r}: expected {one_of(search, SEARCHES)}")
+    changes = settings(config, space, trials, search, seed)
+    return changes, [run for method in names for run in planned(config, workdir, method, changes)]
+
+
 def sweep(
     config,
     dataset: Dataset | StreamedDataset,
@@ -95,12 +109,7 @@ def sweep(
     say=print,
 ) -> dict:
     """Runs `trials` trials of each method; writes `sweep.json` in `workdir` before the first and after each, and returns it."""
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"methods={','.join(names)}: expected one or more, each of them once")
-    if search not in SEARCHES:
-        raise UserError(f"search={search!r}: expected {one_of(search, SEARCHES)}")
-    changes = settings(config, space, trials, search, seed)
-    runs = [run for method in names for run in planned(config, workdir, method, changes)]
+    changes, runs = plan(config, workdir, names, space, trials, search, seed)
     report = {
         "dataset": config.dataset,
         "split": dataset.split,

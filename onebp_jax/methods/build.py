@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import ml_collections
 
 from onebp_jax.config import PARTS, as_plain, default_config
+from onebp_jax.config.by_size import examples
 from onebp_jax.config.callables import call_user_function, callable_id, failed, watched_loss
 from onebp_jax.errors import UserError, as_user_error, one_of
 from onebp_jax.methods.baselines import Baseline
@@ -66,6 +67,19 @@ def build_method(config) -> Method | Baseline:
         method = method._replace(loss=watched_loss(method.loss))
     check = as_user_error(method.sampler.check, accepted)
     return as_user_error(exchange)(method._replace(sampler=method.sampler._replace(check=check)), config)
+
+
+def check_method(config) -> None:
+    """Raises `UserError` if `build_method` refuses the config whatever the data are; fields may be open, see `config.by_size`."""
+    refused = None
+    for example in examples(config):
+        try:
+            build_method(example)
+            return
+        except UserError as error:
+            refused = refused or error
+    assert refused
+    raise refused
 
 
 def _untrained(method: Baseline, config) -> Baseline:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from onebp_jax.data import assemble
 from onebp_jax.data.filters import KEEPS
 from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 
 SPLITS = tuple(split for split in assemble.SPLITS if split not in ("auto", "given"))
 
@@ -50,8 +50,8 @@ class Rules(NamedTuple):
 def check_rules(rules: Rules) -> None:
     """Raises `UserError` for a rule that does not exist."""
     for name, names in (("split", SPLITS), ("deduplicate", KEEPS)):
-        if getattr(rules, name) not in names:
-            raise UserError(f"{name}={getattr(rules, name)!r}: expected one of {', '.join(names)}; choose one of them")
+        if (given := getattr(rules, name)) not in names:
+            raise UserError(f"{name}={given!r}: expected {one_of(given, names)}")
     for name in ("test_fraction", "validation_fraction"):
         if not 0 <= getattr(rules, name) < 1:
             raise UserError(f"{name}={getattr(rules, name)}: expected 0 <= {name} < 1; 0.2 holds out a fifth")

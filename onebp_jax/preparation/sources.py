@@ -14,7 +14,7 @@ from absl import logging
 from onebp_jax.data import packed as data_packed
 from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
 from onebp_jax.data.decoding import check_is_table
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, no_such
 from onebp_jax.preparation import engines
 from onebp_jax.preparation.engines import Table
 
@@ -94,7 +94,7 @@ def _files(given: Path) -> list[Path]:
         _end(given)
         return [given.absolute()]
     if not given.is_dir():
-        raise UserError(f"input={given}: no such file or folder; check the path")
+        raise UserError(f"input={given}: {no_such('file or folder', given)}; check the path")
     hidden = lambda file: any(part.startswith((".", "_")) for part in file.relative_to(given).parts)
     there = sorted(file for file in given.rglob("*") if file.is_file() and not hidden(file))
     files = [file for file in there if file.name.lower().endswith(ENDS)]

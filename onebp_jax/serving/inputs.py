@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,6 +55,19 @@ def load_given(config, data: Data, data_dir: str | os.PathLike | None = None) ->
     dataset = _load_given(config, data, data_dir)
     choose_by_size(config, dataset)
     return dataset
+
+
+def load_to_fit(
+    config, data: Data, data_dir: str | os.PathLike | None, **columns: str | None
+) -> Dataset | StreamedDataset:
+    """As `load_given`, with the columns `user`, `item`, `time` and `rating` that `fit` is given; its errors name them so."""
+    set_fields(config, {f"{role}_column": str(name) for role, name in columns.items() if name is not None})
+    try:
+        return load_given(config, data, data_dir)
+    except UserError as error:
+        argument = r"the (?:file|frame) has [^;]*|\b(user|item|time|rating)_column\b=?"  # not what the table has
+        said = re.sub(argument, lambda found: f"{found[1]}=" if found[1] else found[0], str(error))
+        raise UserError(said) from error
 
 
 def _load_given(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset | StreamedDataset:

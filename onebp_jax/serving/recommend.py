@@ -15,7 +15,7 @@ from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import in_sorted, row_places
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import NEEDS_PYARROW, UserError
+from onebp_jax.errors import NEEDS_PYARROW, UserError, one_of
 from onebp_jax.evaluation import ranking
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.parallel import Layout, shard_tables, spread_top_k
@@ -177,7 +177,7 @@ def seen_pairs(dataset: Dataset | StreamedDataset, which: str, rows: np.ndarray 
       UserError: `which` is another word.
     """
     if which not in SEEN:
-        raise UserError(f"exclude={which}: expected one of {', '.join(SEEN)}")
+        raise UserError(f"exclude={which!r}: expected {one_of(which, SEEN)}")
     if which == "none":
         return None
     seen = evaluation_pairs.known_pairs(dataset, np.arange(dataset.num_users) if rows is None else np.unique(rows))
@@ -202,7 +202,7 @@ def evaluate(
       UserError: `split` is another word, or the split is empty.
     """
     if split not in SPLITS:
-        raise UserError(f"split={split}: expected one of {', '.join(SPLITS)}")
+        raise UserError(f"split={split!r}: expected {one_of(split, SPLITS)}")
     if run.result.get("refit") and (split == "validation" or not len(dataset.test)):
         raise UserError(
             f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; result.json has the "

@@ -16,11 +16,12 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
+from onebp_jax.methods.build import check_method
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.export import export
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
 from onebp_jax.serving.ids import row_index, rows_of
-from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_given, set_fields
+from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_to_fit, set_fields
 from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles
 from onebp_jax.serving.recommend import evaluate, recommend, seen_pairs
 from onebp_jax.serving.similar import similar_items, similar_users
@@ -71,6 +72,7 @@ class Recommender:
         self._asked = own_config() if method is None else default_config()
         set_fields(self._asked, ({} if method is None else {"method": method}) | defaults | fields)
         check_config(self._asked)
+        check_method(self._asked)
         self.config, self._layout = self._asked, layout
 
     def fit(
@@ -104,9 +106,8 @@ class Recommender:
           RunFailed: the training failed.
         """
         config = self._asked.copy_and_resolve_references()
-        columns = {"user_column": user, "item_column": item, "time_column": time, "rating_column": rating}
-        set_fields(config, {name: str(value) for name, value in columns.items() if value is not None})
-        return self._train(config, load_given(config, data, data_dir), items, init.run if init else None, workdir)
+        dataset = load_to_fit(config, data, data_dir, user=user, item=item, time=time, rating=rating)
+        return self._train(config, dataset, items, init.run if init else None, workdir)
 
     def partial_fit(
         self,

@@ -51,7 +51,7 @@ def test_the_version():
         (["benchmark"], "onebp benchmark: expected one of step, ranking, quality after benchmark"),
         (
             ["benchmark", "steep"],
-            "onebp benchmark steep: expected one of step, ranking, quality after benchmark (did you m",
+            "onebp benchmark steep: expected one of step, ranking, quality (did you mean 'step'?) after benchmark",
         ),
         (
             ["--workdir=x"],

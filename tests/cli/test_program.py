@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import flags
 from ml_collections import config_flags
-from support.programs import assert_one_line, run
+from support.programs import assert_one_line, run, start_code
 
 from onebp_jax.cli import config_flag
 from onebp_jax.config import OPTIONS
@@ -152,3 +152,20 @@ def test_a_file_that_is_not_there_is_said_with_its_flag(tmp_path):
     assert_one_line(
         run("compare", "--config=quickstart", f"--workdir={tmp_path / 'runs'}", later), 2, "error: --later="
     )
+
+
+def test_a_program_says_its_own_lines_wherever_it_lies():
+    """The code has no path here; a checkout may lie in a folder of any name. What other packages inform of is not shown."""
+    code = """
+from absl import logging
+from onebp_jax.cli import program
+
+def main():
+    logging.info("k=3 of the program")
+    exec(compile("logging.info('of another package')", "/somewhere/else.py", "exec"))
+
+program.run(main, "")
+"""
+    process = start_code(code)
+    _, said = process.communicate(timeout=120)
+    assert said == "INFO: k=3 of the program\n" and process.returncode == 0

@@ -9,7 +9,7 @@ from onebp_jax.config.fields import FIELDS, OPEN
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.compare import variant
-from onebp_jax.methods.build import build_method, unused_fields
+from onebp_jax.methods.build import build_method, check_method, unused_fields
 from onebp_jax.training.train import train
 
 # Users, items, pairs: a toy, the shapes of public sets, and a hundred times the largest.
@@ -76,11 +76,40 @@ def test_train_fills_in_what_is_open(tmp_path):
 def test_a_row_has_the_data_and_the_evaluation_of_the_other_config():
     dataset, config = generate(num_users=60, num_items=40, seed=1), default_config()
     config.update(dataset="mine.csv", min_user_items=3, seed=5, validation_fraction=0.2, eval_users=50, epochs=77)
-    made = own_row(config, dataset)
+    made = own_row(config)
+    assert made.dim is None
+    choose_by_size(made, dataset)
     given = ("dataset", "min_user_items", "seed", "validation_fraction", "eval_users")
     assert [made[name] for name in given] == [config[name] for name in given]
     assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, 1)["dim"]
-    row = variant(config, "own:dim=8:options.item_power=0.3", 6, dataset=dataset)
+    row = variant(config, "own:dim=8:options.item_power=0.3", 6, own=made)
     assert (row.method, row.dim, row.options.item_power, row.seed) == ("onebp_spectral", 8, 0.3, 6)
     with pytest.raises(UserError, match="'own'"):
         variant(config, "own", 6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({}, ""),
+        ({"method": "nope"}, "method='nope': expected one of"),
+        ({"transform": "adma"}, "transform='adma': expected one of .* .did you mean 'adam'"),
+        ({"options.cutoff": 0.5}, "options.cutoff=0.5 has no effect on method='onebp_spectral'"),
+        ({"user_updater": "nope"}, "user_updater='nope': expected one of"),
+        # right for data of some sizes
+        ({"negative_alpha": 0.5}, ""),
+        ({"method": "popularity"}, ""),
+        ({"method": "popularity", "dim": 8, "item_updater": "in_ball"}, "item_updater='in_ball' has no effect"),
+    ],
+    ids=str,
+)
+def test_what_no_size_can_make_right_is_refused_before_the_size_is_known(fields, refused, caplog):
+    config = own_config()
+    for name, value in fields.items():
+        (config.options if "." in name else config)[name.removeprefix("options.")] = value
+    if refused:
+        with pytest.raises(UserError, match=f"^{refused}"):
+            check_method(config)
+    else:
+        check_method(config)
+    assert any(config[name] is None for name in OPEN) and not caplog.messages

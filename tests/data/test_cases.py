@@ -17,6 +17,7 @@ import pytest
 
 from onebp_jax.config import default_config
 from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream
+from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.evaluation_pairs import hold_out
 from onebp_jax.data.fingerprint import _crc32, fingerprint
 from onebp_jax.data.stream import epoch_batches
@@ -765,7 +766,41 @@ def test_words_for_nothing_in_features(tmp_path):
 def test_a_missing_file_is_named_with_its_argument(tmp_path, argument):
     options = {"dataset": write(tmp_path, "a.csv", "user,item\n1,5\n")} | {argument: str(tmp_path / "none.csv")}
     message = refused(load, **options)
-    assert message.startswith(f"{argument}=") and "no such file" in message
+    assert message.startswith(f"{argument}={options[argument]!r}: no such file; the nearest in {tmp_path}: a.csv")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("lastfm.cs", "no such file; the nearest in {}: lastfm.csv, lastfm"),
+        ("lastfm.csv.gz", "no such file; the nearest in {}: lastfm.csv, lastfm"),
+        (
+            "last_fm",
+            "no known set, expected one of {known}; no such file or folder; the nearest in {}: lastfm, lastfm.csv",
+        ),
+        (
+            "gowala",
+            "no known set, expected one of {known} (did you mean 'gowalla'?); no such file or folder; the nearest",
+        ),
+        ("link.csv", "a symbolic link to gone.csv, which does not exist; check the path"),
+    ],
+)
+def test_a_missing_data_set_is_said_with_the_nearest_names(tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "lastfm.csv", "user,item\n1,5\n")
+    (tmp_path / "lastfm").mkdir()
+    (tmp_path / "link.csv").symlink_to("gone.csv")
+    start = said.format(tmp_path, known=", ".join(NAMES))
+    assert refused(load, given).startswith(f"dataset={given!r}: {start}")
+
+
+def test_choices_are_said_with_the_nearest(tmp_path):
+    path = write(tmp_path, "a.csv", "user,item\n1,5\n")
+    assert refused(load, path, split="times").endswith("(did you mean 'time'?)")
+    assert (
+        refused(load, path, deduplicate="lst")
+        == "deduplicate='lst': expected one of first, last (did you mean 'last'?)"
+    )
 
 
 @pytest.mark.parametrize("fault", ["file", "folder"])

@@ -96,7 +96,7 @@ def test_stored_zeros_are_left_out_in_a_line(caplog):
         (FRAME, {"split": "given"}, "no given split"),
         (FRAME, {"test_fraction": 2}, "expected 0 <= test_fraction < 1"),
         (FRAME, {"split": "all"}, "expected one of"),
-        (FRAME, {"deduplicate": "any"}, "expected first or last"),
+        (FRAME, {"deduplicate": "any"}, "expected one of first, last"),
         (FRAME, {"min_rating": 9}, "the highest rating is 5"),
         (FRAME, {"min_user_items": 9}, "no row of frame is left"),
         (FRAME, {"min_rating": 3, "rating_column": "stars"}, "no rating column: expected stars"),

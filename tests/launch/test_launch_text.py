@@ -91,10 +91,47 @@ def test_errors_of_rows_and_spaces_name_the_flag(program, arguments, words, tmp_
         (
             "train",
             [*SMALL, "--config.dataset=nope"],
-            "neither a file or folder nor a known set; known sets are ml-100k",
+            "--config.dataset='nope': no known set, expected one of ml-100k, ",
         ),
     ],
 )
 def test_only_what_is_near_is_suggested(program, arguments, line, tmp_path):
     workdir = [f"--workdir={tmp_path / 'new'}"] if program == "train" else []
     assert_one_line(run(program, *arguments, *workdir), 2, line)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "words"),
+    [
+        ("train", ["--config.method=nope"], "--config.method='nope': expected one of"),
+        ("train", ["--config.method=twobp", "--config.transform=adma"], "--config.transform='adma': expected one of"),
+        ("train", ["--config.duplicates=men"], "duplicates must be one of"),
+        ("train", ["--config.options.beta=2"], "--config.options.beta"),
+        ("train", ["--config.split=times"], "--config.split='times': expected one of"),
+        ("compare", ["--methods=own:transform=adma"], "transform='adma': expected one of"),
+        ("compare", ["--methods=nope"], "--methods='nope': method='nope': expected one of"),
+        ("sweep", ["--methods=nope"], "--methods='nope': method='nope': expected one of"),
+        ("reproduce", ["--methods=onebp", "--config.transform=adma"], "transform='adma': expected one of"),
+        ("sweep", ["--search=rand"], "--search=rand: expected one of random, grid (did you mean 'random'?)"),
+        ("train", ["--data_dir=no"], "--data_dir=no: no such folder; the nearest in "),
+    ],
+)
+def test_what_is_wrong_for_all_data_is_said_before_they_are_read(program, arguments, words, tmp_path):
+    (tmp_path / "own.csv").write_text("user,item,rating\n1,5,3\n")  # a warning: ratings are not used
+    process = run(
+        program, *SMALL, f"--config.dataset={tmp_path / 'own.csv'}", f"--workdir={tmp_path / 'x'}", *arguments
+    )
+    assert_one_line(process, 2, words)
+    assert "WARNING" not in process.stderr, process.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "words"),
+    [
+        ("recommend", ["--exclude=al"], "--exclude=al: expected one of all, train, none (did you mean 'all'?)"),
+        ("evaluate", ["--split=tst"], "--split=tst: expected one of test, validation, train (did you mean 'test'?)"),
+        ("recommend", ["--data_dir=no"], "--data_dir=no: no such folder; the nearest in "),
+    ],
+)
+def test_choices_and_folders_of_flags(trained, program, arguments, words):
+    assert_one_line(run(program, f"--workdir={trained}", *arguments), 2, words)

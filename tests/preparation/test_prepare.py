@@ -329,14 +329,19 @@ def test_a_log_that_cannot_be_prepared_leaves_no_folder(tmp_path, text, given, m
         ({"engine": "postgres"}, "engine='postgres': expected duckdb or the URL"),
         ({"memory_limit": "much"}, "memory_limit='much'"),
         ({"rows_per_file": 0}, "rows_per_file=0"),
-        ({"inputs": ["nowhere"]}, "input=nowhere: no such file"),
+        ({"inputs": ["nowhere"]}, "input=nowhere: no such file or folder; the nearest in .*: log.csv"),
+        ({"inputs": ["link"]}, "input=link: a symbolic link to gone, which does not exist; check the path"),
+        ({"rules": Rules(split="times")}, r"split='times': expected one of .* \(did you mean 'time'\?\)$"),
     ],
     ids=str,
 )
-def test_bad_arguments_have_one_line(log, tmp_path, options, message):
+def test_bad_arguments_have_one_line(log, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    if options.get("inputs") == ["link"]:
+        (tmp_path / "link").symlink_to("gone")
     with pytest.raises(UserError, match=message):
         prepare(options.pop("inputs", [log]), tmp_path / "out", **options)
-    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_existing_folder_and_a_killed_preparation_are_not_touched(log, tmp_path):

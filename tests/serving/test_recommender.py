@@ -296,3 +296,30 @@ def test_the_version_is_that_of_the_package():
     assert f"version = {onebp_jax.__version__}\n" in (ROOT / "setup.cfg").read_text()
     with pytest.raises(AttributeError, match="no attribute 'recommender'"):
         onebp_jax.recommender  # noqa: B018
+
+
+def test_what_no_data_make_right_is_refused_when_it_is_made():
+    with pytest.raises(UserError, match="^method='nope': expected one of"):
+        Recommender(method="nope")
+    with pytest.raises(UserError, match="^transform='adma': expected one of .*did you mean 'adam'"):
+        Recommender(transform="adma")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({}, "no user column: expected user or .*the file has listener, plays, artist, when.*; choose one with user=$"),
+        (
+            {"user": "listner", "item": "artist"},
+            "expected listner, the file has .*nearest: listener.*; choose one with user=$",
+        ),
+        ({"user": "listener", "item": "artist", "time": "wen"}, "expected wen, .*; choose one with time=$"),
+        ({"user": "listener", "item": "artist", "rating": "when_"}, "expected when_, .*; choose one with rating=$"),
+    ],
+    ids=str,
+)
+def test_errors_of_columns_name_the_arguments_of_fit(frame, columns, said):
+    with pytest.raises(UserError, match=said):
+        Recommender(**SMALL).fit(frame, **columns)
+    with pytest.raises(UserError, match="the file has user_column, b .nearest: user_column.; choose one with user=$"):
+        Recommender(**SMALL).fit(frame[["plays", "when"]].set_axis(["user_column", "b"], axis=1))
