@@ -48,15 +48,16 @@ def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
     """The settings for data of this size: fields of a config, and `options.NAME` of the method `onebp_spectral`."""
     dense = num_pairs > DENSE * num_users * num_items
     return {
-        "dim": 128,
+        "dim": 128 if dense else 256,
         "batch_size": _power_of_two(num_users / 40, 32, 1024),
         "shared_negatives": 0 if num_items <= 8192 else 8192,
+        "hide_touched": num_items > 8192,
         "item_updater": "" if dense else "on_sphere",
         "temperature": round(min(0.2, max(0.07, 6 / math.sqrt(num_items))), 3),
         "learning_rate": 0.01 if dense else 0.003,
         "options.smoothing": 0.0 if dense else 1.0,
         "options.spectral_dim": _power_of_two(num_items / 20, 16, 1024),
-        "options.spectral_weight": 0.4 if dense else 0.2,
+        "options.spectral_weight": 0.4 if dense else 0.15,
         "options.item_power": 0.4,
         "options.response": 0.25,
     }

@@ -30,7 +30,7 @@ OPERATIONAL = ("steps_per_call", "checkpoint_seconds", "tensorboard")
 # The names that `onebp_jax.evaluation.protocols` knows.
 PROTOCOLS = ("honest", "paper_oracle")
 # None leaves these to the size of the data, see `onebp_jax.config.by_size`.
-OPEN = ("dim", "batch_size", "shared_negatives", "item_updater", "temperature", "learning_rate")
+OPEN = ("dim", "batch_size", "shared_negatives", "hide_touched", "item_updater", "temperature", "learning_rate")
 PARTS = ("encoder", "sampler", "loss", "user_updater", "item_updater")
 
 

@@ -68,8 +68,9 @@ def test_other_configs_stay_as_they_are():
 def test_train_fills_in_what_is_open(tmp_path):
     config = own_config()
     config.epochs = 2
-    result = train(config, generate(num_users=60, num_items=40, seed=1), tmp_path / "run")
-    assert result["dim"] == chosen(60, 40, 1)["dim"] and config.dim is None
+    dataset = generate(num_users=60, num_items=40, seed=1)
+    result = train(config, dataset, tmp_path / "run")
+    assert result["dim"] == chosen(60, 40, len(dataset.train))["dim"] and config.dim is None
     assert 0 < result["metrics"]["NDCG@20"] < 1
 
 
@@ -81,7 +82,7 @@ def test_a_row_has_the_data_and_the_evaluation_of_the_other_config():
     choose_by_size(made, dataset)
     given = ("dataset", "min_user_items", "seed", "validation_fraction", "eval_users")
     assert [made[name] for name in given] == [config[name] for name in given]
-    assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, 1)["dim"]
+    assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, len(dataset.train))["dim"]
     row = variant(config, "own:dim=8:options.item_power=0.3", 6, own=made)
     assert (row.method, row.dim, row.options.item_power, row.seed) == ("onebp_spectral", 8, 0.3, 6)
     with pytest.raises(UserError, match="'own'"):
