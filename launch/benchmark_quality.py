@@ -1,7 +1,7 @@
-"""Measures wall time against test NDCG@20: OneBP and TwoBP beside implicit's ALS and BPR, on the same cores in one run.
+"""Measures wall time against test NDCG@20: our methods beside implicit's ALS and BPR, on the same cores in one run.
 
-    onebp benchmark quality --config=gowalla --method=onebp,twobp --out=quality.json --plot=quality.png
-    onebp benchmark quality --config=gowalla --config.epochs=20 --als=64:100:40,256:100:40 --bpr=64:0.02:300
+    onebp benchmark quality --config=gowalla --method=onebp_spectral --out=quality.json --plot=quality.png
+    onebp benchmark quality --config=gowalla_pairs --method=onebp,twobp --als=64:100:40,256:100:40 --bpr=64:0.02:300
 
 Our rows are those of --method (NAME or NAME:FIELD=VALUE); --als takes FACTORS:REGULARIZATION:ALPHA, --bpr takes
 FACTORS:LEARNING_RATE:EPOCHS. Every curve is measured on the test set, and the best point of each is chosen there.

@@ -78,7 +78,7 @@ def test_a_config_file_that_is_not_there(read, overrides):
         with pytest.raises(UserError, match=f"^--config={given}: no such file.+ .did you mean 'quickstart'"):
             read(f"--config={given}", *overrides)
     with pytest.raises(
-        UserError, match="^--config=: no such file, expected a path or one of best_ml100k, best_ml1m, go"
+        UserError, match="^--config=: no such file, expected a path or one of best_gowalla_paper, best_ml100k, "
     ):
         read("--config=", *overrides)
     with pytest.raises(

@@ -1,0 +1,39 @@
+"""Gowalla, the paper's split: users made of their histories, spectral vectors beside trained ones; chosen on validation.
+
+Command:  onebp train --config=best_gowalla_paper --workdir=runs/best_gowalla_paper
+Hardware: 2 shared CPU cores.
+Time:     TIME
+Score:    SCORE
+"""
+
+from onebp_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.dataset = "gowalla-paper"
+    config.method = "onebp_spectral"
+    config.epochs = 16
+    config.decay_epochs = 18
+    config.eval_every = 4
+    config.patience = 0
+    config.batch_size = 1024
+    config.dim = 256
+    config.temperature = 0.07
+    config.learning_rate = 0.003
+    config.l2 = 0.0
+    config.shared_negatives = 8192
+    config.hide_touched = True
+    config.item_updater = "on_sphere"
+    config.cpu_threads = 0
+    config.update(
+        {
+            "options": {
+                "smoothing": 1.0,
+                "spectral_dim": 1024,
+                "spectral_weight": 0.1,
+                "item_power": 0.4,
+            }
+        }
+    )
+    return config
