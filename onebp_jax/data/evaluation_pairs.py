@@ -78,6 +78,18 @@ def _test(config, dataset: Dataset) -> np.ndarray:
     return dataset.test[known]
 
 
+def all_train_pairs(dataset: Dataset | StreamedDataset) -> np.ndarray:
+    """`int[P, 2]`: every training pair; raises `UserError` for a stream whose pairs do not fit in memory."""
+    if isinstance(dataset, Dataset):
+        return dataset.train
+    if dataset.touched is None:
+        raise UserError(
+            f"{dataset.name}: a method without training needs all pairs in memory, and their index is not made: raise "
+            f"membership_bytes={dataset.most_bytes}, or use a method that is trained"
+        )
+    return train_pairs_of(dataset, np.arange(dataset.num_users))
+
+
 def known_pairs(dataset: Dataset | StreamedDataset, users: np.ndarray) -> np.ndarray:
     """`int[n, 2]`: all training and validation pairs of these users, perhaps with pairs of other users."""
     if isinstance(dataset, Dataset):

@@ -13,6 +13,7 @@ import numpy as np
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
 from onebp_jax.config.by_size import choose_by_size, own_row
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.evaluation_pairs import all_train_pairs
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError, one_of
@@ -101,7 +102,7 @@ def check_runs(
         try:
             method = build_method(config)
             if isinstance(method, Baseline):
-                _ = dataset.train  # raises for a stream, which has none
+                all_train_pairs(dataset)  # raises for a stream that does not fit
                 continue
             held_out = (
                 config[field]

@@ -12,12 +12,13 @@ import contextlib
 import time
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 
 from onebp_jax.config import as_plain, check_config
 from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.evaluation_pairs import hold_out
+from onebp_jax.data.evaluation_pairs import all_train_pairs, hold_out
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.streamed import StreamedDataset
@@ -165,9 +166,13 @@ def _phase(
 
 def _closed_form(config, method: Baseline, dataset: Dataset | StreamedDataset) -> Outcome:
     """The tables of a method without training. In a trial it does not see the validation pairs."""
-    shape, kept, held_out = (dataset.num_users, dataset.num_items), dataset.train, None
-    if not config.read_test and isinstance(dataset, Dataset):
+    shape, held_out = (dataset.num_users, dataset.num_items), None
+    kept = all_train_pairs(dataset)
+    if isinstance(dataset, Dataset) and not config.read_test:
         kept, held_out = hold_out(config, dataset)
+    elif isinstance(dataset, StreamedDataset):
+        held_out = None if config.read_test else dataset.validation
+        kept = np.concatenate([kept, dataset.validation]) if config.read_test else kept
     started = time.perf_counter()
     tables = method.tables(kept, *shape)
     progress = Progress(protocols.start(), seconds=Seconds(train=time.perf_counter() - started))

@@ -378,6 +378,23 @@ def test_histories_come_from_the_index(dataset, tmp_path):
     assert_same(pieces.state.item, advanced(whole, run, 2, 2).state.item)
 
 
+@pytest.mark.parametrize("method", ["popularity", "spectral", "ials"])
+def test_methods_without_training_come_from_the_index(dataset, parts, tmp_path, method):
+    """The same tables as in memory, of the training and the validation pairs; a trial does not see the latter."""
+    config = small(method=method, dim=4, normalize=False)
+    found = train(config, dataset, tmp_path / "run")
+    pairs = np.concatenate([train_pairs_of(dataset, np.arange(dataset.num_users)), dataset.validation])
+    assert len(pairs) == sum(len(parts[part]) for part in ("train", "validation"))
+    made_run = run_folder.read_run(tmp_path / "run")
+    expected = build_method(config).tables(pairs, dataset.num_users, dataset.num_items)
+    for made, wanted in zip((made_run.user, made_run.item), expected, strict=True):
+        np.testing.assert_array_equal(made, wanted)
+    assert found["metrics"]["NDCG@20"] > 0
+    config.read_test = False
+    trial = train(config, dataset, tmp_path / "trial")
+    assert trial["metrics"] == {} and trial["validation"]["NDCG@20"] > 0
+
+
 def test_histories_without_the_index_are_refused(folder, tmp_path):
     config = small(method="onebp_history")
     message = message_of(train, config, load_streamed(folder, NONE), tmp_path / "run")
