@@ -30,6 +30,7 @@ from onebp_jax.benchmarks.peers import implicit_bpr_rate, load_implicit, machine
 from onebp_jax.benchmarks.step import benchmark_step
 from onebp_jax.cli import program
 from onebp_jax.config import as_plain, default_config, nearest
+from onebp_jax.config.by_size import closed, examples
 from onebp_jax.errors import UserError
 from onebp_jax.experiments import report
 from onebp_jax.experiments.compare import variant
@@ -99,7 +100,7 @@ def _configs(base):
     for parts in itertools.product(methods, *(choices or [[]] for choices in (optimizers, *fields))):
         spec = ":".join(itertools.chain(*parts))
         config = variant(base, spec, base.seed)
-        if isinstance(build_method(config), Baseline):
+        if isinstance(build_method(examples(config)[0]), Baseline):
             raise UserError(
                 f"--method={parts[0][0]}: it is not trained, there is no training step to time; give another one"
             )
@@ -179,7 +180,7 @@ def main() -> None:
         sizes = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
         sizes |= {"train_pairs": len(dataset.train), "repeats": _REPEATS.value}
         found = []
-        for label, config in configs:
+        for label, config in ((label, closed(config, dataset)) for label, config in configs):
             asked = {field: as_plain(config)[field] for field in _FIELDS}
             found += [(name, row, asked) for name, row in _rows(label, config, dataset, layouts)]
         if _PEER.value == "implicit":

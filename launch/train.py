@@ -14,6 +14,7 @@ import jax
 from absl import flags, logging
 
 from onebp_jax.cli import devices, program
+from onebp_jax.config.by_size import closed
 from onebp_jax.experiments import report
 from onebp_jax.methods.build import check_method, unused_fields
 from onebp_jax.parallel import processes
@@ -40,6 +41,7 @@ def main() -> None:
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     init = run_folder.read_run(_INIT.value, "init") if _INIT.value else None
     dataset = program.load_data(config, flags.FLAGS.data_dir)
+    config = closed(config, dataset)
     if idle := unused_fields(config):
         settings = ", ".join(f"{field}={config[field]}" for field in idle)
         logging.warning("these fields have no effect on method=%s: %s", config.method, settings)

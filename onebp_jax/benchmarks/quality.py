@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from onebp_jax.benchmarks.peers import load_implicit, user_items
+from onebp_jax.config.by_size import closed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import popularity
 from onebp_jax.data.streamed import StreamedDataset
@@ -48,6 +49,7 @@ def own_curve(
 ) -> Curve:
     """Trains a configuration for all its epochs on the whole training set, evaluating every `eval_every` epochs."""
     config.protocol = "paper_oracle"  # holds nothing out: every point is measured on the test set, like the peer's
+    config = closed(config, dataset)
     method = build_method(config)
     if isinstance(method, Baseline):
         return _one_point(method, dataset, label, say)

@@ -23,7 +23,6 @@ from onebp_jax import data
 from onebp_jax.cli import config_flag, help
 from onebp_jax.cli.config_flag import read_config
 from onebp_jax.cli.messages import with_flags
-from onebp_jax.config.by_size import choose_by_size
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.errors import Interrupted, RunFailed, UserError, no_such
@@ -107,13 +106,11 @@ def check_out(*paths: str | None, endings: Collection[str] = ()) -> None:
 
 
 def load_data(config, data_dir: str | None) -> data.Dataset | data.StreamedDataset:
-    """The data set that a config names, with its training pairs in memory or streamed; the config's open fields are filled in.
+    """The data set that a config names, with its training pairs in memory or streamed.
 
     If one of several processes cannot load it, all of them raise `UserError`.
     """
-    dataset = processes.each_does(lambda: load_configured(config, data_dir))
-    choose_by_size(config, dataset)
-    return dataset
+    return processes.each_does(lambda: load_configured(config, data_dir))
 
 
 def define_run_data() -> None:

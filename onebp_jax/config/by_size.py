@@ -28,7 +28,9 @@ _SHARED = ("seed", "cpu_threads", "protocol", "validation_fraction", "validation
 
 
 def own_row(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """`own_config` for the data and the evaluation of another config."""
+    """`own_config` for the data and the evaluation of another config; a config that is `own` itself, as it is."""
+    if is_open(config) and config.method == METHOD:
+        return config.copy_and_resolve_references()
     made = own_config()
     for name in (*GROUPS["Data"], *_SHARED):
         made[name] = config[name]
@@ -74,6 +76,13 @@ def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | Streame
     size = (dataset.num_users, dataset.num_items, num_pairs)
     said = _fill_in(config, *size)
     logging.info("chosen by the size of the data (%d users, %d items, %d pairs): %s", *size, " ".join(said))
+
+
+def closed(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> ml_collections.ConfigDict:
+    """A copy of the config after `choose_by_size`."""
+    copy = config.copy_and_resolve_references()
+    choose_by_size(copy, dataset)
+    return copy
 
 
 def examples(config: ml_collections.ConfigDict) -> list[ml_collections.ConfigDict]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import ml_collections
 import numpy as np
+from absl import logging
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
-from onebp_jax.config.by_size import choose_by_size, own_row
+from onebp_jax.config.by_size import choose_by_size, closed, is_open, own_row
+from onebp_jax.config.callables import callable_id
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import all_train_pairs
 from onebp_jax.data.grow import all_for_training
@@ -21,7 +23,8 @@ from onebp_jax.evaluation import protocols
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.experiments import report
 from onebp_jax.methods.baselines import Baseline
-from onebp_jax.methods.build import build_method, check_method
+from onebp_jax.methods.build import build_method, check_method, options_of
+from onebp_jax.methods.named import NAMED
 from onebp_jax.parallel import Layout
 from onebp_jax.training import run_folder
 from onebp_jax.training.feed import make_feed
@@ -36,6 +39,8 @@ def variant(
 ) -> ml_collections.ConfigDict:
     """The configuration of one row.
 
+    If its method is another one than that of the config, options of the config that it does not know are left out, with a word.
+
     Args:
       config: what the row changes. spec: `method` or `method:field=value:options.name=value`. seed: the row's own.
       named: what the spec was made from, for the beginning of errors.
@@ -49,6 +54,8 @@ def variant(
     assert isinstance(options, ml_collections.ConfigDict)
     made.method = method if base is config else base.method
     made.seed = seed
+    if made.method != base.method:
+        _leave_out_options(made, base.method)
     for change in changes:
         field, given, text = change.partition("=")
         if field not in fields():
@@ -67,6 +74,19 @@ def variant(
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return made
+
+
+def _leave_out_options(config: ml_collections.ConfigDict, of: object) -> None:
+    """Unsets the options that the method of the config does not know; they were meant for the method `of`."""
+    if config.method not in NAMED:
+        return  # which is said when the method is built
+    known = options_of(NAMED[config.method])
+    if left := [name for name, value in config.options.items() if value is not None and name not in known]:
+        config.options.update(dict.fromkeys(left))
+        names = ", ".join(f"options.{name}" for name in left)
+        logging.info(
+            "row %s: %s of the config are for method=%s and do not count", config.method, names, callable_id(of)
+        )
 
 
 def fields() -> list[str]:
@@ -138,7 +158,10 @@ def compare(
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     own = own_row(config)
     if any(_is_own(spec) for spec in specs):
+        if not is_open(config):
+            logging.info("row own: the config own, with the data, the seed and the evaluation of the given one only")
         choose_by_size(own, dataset)
+    config = closed(config, dataset)
     configs = {spec: [variant(config, spec, seed, own=own) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing, on_later = [], [], []

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from onebp_jax.config.by_size import closed, examples
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError, one_of
@@ -29,7 +30,7 @@ def trial_config(config, method: str, changes: Settings):
     name = ":".join([method, *(f"{field}={value}" for field, value in changes.items())])
     trial = variant(config, name, config.seed, "space" if changes else "spec")
     trial.protocol, trial.read_test = "honest", False
-    if idle := unused_fields(trial, changes):
+    if idle := unused_fields(examples(trial)[0], changes):
         raise UserError(f"space={idle[0]!r}: it has no effect on method={method!r}")
     return name, trial
 
@@ -109,6 +110,7 @@ def sweep(
     say=print,
 ) -> dict:
     """Runs `trials` trials of each method; writes `sweep.json` in `workdir` before the first and after each, and returns it."""
+    config = closed(config, dataset)
     changes, runs = plan(config, workdir, names, space, trials, search, seed)
     report = {
         "dataset": config.dataset,

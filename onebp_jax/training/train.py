@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from onebp_jax.config import as_plain, check_config
-from onebp_jax.config.by_size import choose_by_size
+from onebp_jax.config.by_size import closed
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import all_train_pairs, hold_out
 from onebp_jax.data.fingerprint import fingerprint
@@ -67,7 +67,7 @@ def train(
     check_tensorboard(config)
     if not isinstance(dataset, Dataset | StreamedDataset):
         raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
-    choose_by_size(config := config.copy_and_resolve_references(), dataset)
+    config = closed(config, dataset)
     if not isinstance(layout, Layout | None):
         raise UserError(f"layout={layout!r:.80}: expected a layout, as onebp_jax.parallel.make_layout returns, or None")
     workdir, method, config = Path(workdir), build_method(config), _with_hold_out(config)

@@ -8,8 +8,11 @@ from onebp_jax.config.by_size import choose_by_size, chosen, own_config, own_row
 from onebp_jax.config.fields import FIELDS, OPEN
 from onebp_jax.data import generate
 from onebp_jax.errors import UserError
-from onebp_jax.experiments.compare import variant
+from onebp_jax.experiments.compare import compare, variant
+from onebp_jax.experiments.search_space import parse
+from onebp_jax.experiments.sweep import sweep
 from onebp_jax.methods.build import build_method, check_method, unused_fields
+from onebp_jax.training.run_folder import read_run
 from onebp_jax.training.train import train
 
 # Users, items, pairs: a toy, the shapes of public sets, and a hundred times the largest.
@@ -114,3 +117,23 @@ def test_what_no_size_can_make_right_is_refused_before_the_size_is_known(fields,
     else:
         check_method(config)
     assert any(config[name] is None for name in OPEN) and not caplog.messages
+
+
+def test_rows_of_other_methods_do_without_the_options_of_own(caplog, tmp_path):
+    dataset, config = generate(num_users=60, num_items=40, seed=1), own_config()
+    config.update(epochs=2, decay_epochs=0, dim=8)
+    config.options.item_power = 0.3
+    text = compare(config, dataset, tmp_path, ["own", "twobp", "spectral", "popularity"], [0], say=lambda line: None)
+    runs = {name: read_run(tmp_path / f"{name}-seed0") for name in ("own", "twobp", "spectral")}
+    assert runs["own"].result["dim"] == 8 and runs["own"].result["epochs_done"] == 2 and "| popularity" in text
+    assert as_plain(runs["own"].config)["options"]["item_power"] == 0.3
+    assert as_plain(runs["twobp"].config)["options"] == {} and runs["twobp"].result["dim"] == 8
+    assert set(as_plain(runs["spectral"].config)["options"]) == {"item_power", "response"}
+
+
+def test_trials_of_own_have_settings_by_size(tmp_path):
+    dataset, config = generate(num_users=60, num_items=40, seed=1), own_config()
+    config.update(epochs=1, decay_epochs=0)
+    space = parse("dim=8|4")
+    report = sweep(config, dataset, tmp_path, ["onebp_spectral", "twobp"], space, 2, say=lambda line: None)
+    assert [len(found["trials"]) for found in report["methods"].values()] == [2, 2]
