@@ -13,7 +13,6 @@ from absl import logging
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
 from onebp_jax.config.by_size import choose_by_size, closed, is_open, own_row
-from onebp_jax.config.callables import callable_id
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import all_train_pairs
 from onebp_jax.data.grow import all_for_training
@@ -55,7 +54,7 @@ def variant(
     made.method = method if base is config else base.method
     made.seed = seed
     if made.method != base.method:
-        _leave_out_options(made, base.method)
+        _leave_out_options(made, as_plain(base)["method"])
     for change in changes:
         field, given, text = change.partition("=")
         if field not in fields():
@@ -76,7 +75,7 @@ def variant(
     return made
 
 
-def _leave_out_options(config: ml_collections.ConfigDict, of: object) -> None:
+def _leave_out_options(config: ml_collections.ConfigDict, of: str) -> None:
     """Unsets the options that the method of the config does not know; they were meant for the method `of`."""
     if config.method not in NAMED:
         return  # which is said when the method is built
@@ -84,9 +83,7 @@ def _leave_out_options(config: ml_collections.ConfigDict, of: object) -> None:
     if left := [name for name, value in config.options.items() if value is not None and name not in known]:
         config.options.update(dict.fromkeys(left))
         names = ", ".join(f"options.{name}" for name in left)
-        logging.info(
-            "row %s: %s of the config are for method=%s and do not count", config.method, names, callable_id(of)
-        )
+        logging.info("row %s: %s of the config are for method=%s and do not count", config.method, names, of)
 
 
 def fields() -> list[str]:
