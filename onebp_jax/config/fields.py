@@ -234,8 +234,13 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 def _check_streamed(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` for fields that need all pairs in memory."""
     nothing = dict.fromkeys(("item_features", "user_features", "time_column", "rating_column", "encoding"), ("",))
-    nothing["validation"] = ("auto",)
-    unfiltered = {"min_rating": (None,), "min_user_items": (0, 1), "min_item_users": (0, 1), "deduplicate": ("first",)}
+    unfiltered = {
+        "validation": ("auto",),
+        "min_rating": (None,),
+        "min_user_items": (0, 1),
+        "min_item_users": (0, 1),
+        "deduplicate": ("first",),
+    }
     for name, good in {"protocol": ("honest",), "split": ("auto", "given"), **nothing, **unfiltered}.items():
         if config[name] not in good:
             raise UserError(

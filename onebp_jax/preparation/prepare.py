@@ -203,10 +203,11 @@ def _split(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
         )
         parts = parts.semi_join(trained, "user")
         dropped = dropped | {"of_users_without_train_pairs": count - _count(parts)}
-        logging.warning(
-            "%d users without a train pair are left out of validation and test, with %d pairs",
-            *(users - _count(trained), dropped["of_users_without_train_pairs"]),
-        )
+        if lost := dropped["of_users_without_train_pairs"]:
+            logging.warning(
+                "%d users without a train pair are left out of validation and test, with %d pairs",
+                *(users - _count(trained), lost),
+            )
     tables = []
     for role, ids in (("user", log.users), ("item", log.items)):
         left = ids.semi_join(parts.select(row=role).distinct(), "row")

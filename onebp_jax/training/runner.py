@@ -115,7 +115,7 @@ def _say_left_out(data: Interactions, dataset: Dataset | StreamedDataset) -> Non
         "%s: %d of %d users touched so many of the %d items that too few are left as negatives: %s; their %d of %d training "
         "pairs are not trained on; fewer negatives may help",
         *(dataset.name, len(users), np.count_nonzero(lengths), data.num_items),
-        some_of(data.left_out, dataset.user_ids),
+        some_of(np.asarray(data.left_out), dataset.user_ids),
         *(lengths[users].sum(), lengths.sum()),
     )
 

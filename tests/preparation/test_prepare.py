@@ -390,9 +390,15 @@ def test_a_prepared_folder_with_a_lost_file_is_refused(log, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java, which is not installed")
-def test_spark_writes_the_same_files(log, tmp_path):
+def test_spark_writes_the_same_files(tmp_path):
+    """Also of ids with blanks around them, beyond 64 bits, in quotes, and beyond the characters of two bytes."""
     pytest.importorskip("pyspark", reason="the check on Spark needs pyspark: pip install -e '.[prepare,spark]'")
+    log, frame = tmp_path / "log.csv", some_log(500)
+    forms = [" {}", "{}\u3000", "\ufeff{}\u00a0", "\U0001f600{}", 'a "{}"', f"{10**20}{{}}", "{}.0", "\\N{}", "-{}"]
+    numbers = frame["user_id"].str[1:].astype(int)
+    frame["user_id"] = [forms[number % len(forms)].format(number) for number in numbers]
+    frame.to_csv(log, index=False)
     chosen = Rules(split="time_global", **FILTERS)
-    prepare([log], tmp_path / "out", chosen, rows_per_file=100)
-    prepare([log], tmp_path / "spark", chosen, rows_per_file=100, engine="local[2]")
+    prepare([log], tmp_path / "out", chosen, rows_per_file=400)
+    prepare([log], tmp_path / "spark", chosen, rows_per_file=400, engine="local[2]")
     assert content(tmp_path / "spark") == content(tmp_path / "out")
