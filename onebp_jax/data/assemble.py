@@ -10,9 +10,10 @@ from absl import logging
 
 from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
-from onebp_jax.data.ids import number_ids, renumber
+from onebp_jax.data.ids import MOST_OF_FLOATS, number_ids, renumber
 from onebp_jax.data.pairs import pair_keys, to_pairs
 from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio
+from onebp_jax.data.times import check_kinds
 from onebp_jax.errors import UserError, one_of
 
 SPLITS = ("auto", "given", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none")
@@ -87,8 +88,8 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
             f"{name}: split is {split!r} but there are no times; use 'ratio' or 'leave_one_out', or load a file with a "
             "column timestamp or time (another name: time_column)"
         )
-    if choices.by_time and len({frame.attrs.get("times") for frame in tables.frames}) > 1:
-        raise UserError(f"{name}: the times are numbers in one part and dates in the other; write both alike")
+    if choices.by_time and len(tables.frames) > 1:
+        _check_times(name, tables.frames)
     # After a filter, ids that nothing uses are no part of the catalogue.
     indexed = tables.indexed and not choices.filters
     frames, user_ids, item_ids = number_ids(tables.frames, indexed=indexed, sizes=tables.sizes)
@@ -115,6 +116,20 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
     made = Dataset(name, train, test, user_ids, item_ids, sentence, sum(dropped), train_times=times)
     check(made)
     return made
+
+
+def _check_times(name: str, frames: list[pd.DataFrame]) -> None:
+    """Raises `UserError` if the times of two parts have no common order."""
+    if len({tuple(frame.attrs["times"]) for frame in frames}) > 1:
+        check_kinds(name, {kind: where for frame in reversed(frames) for kind, where in frame.attrs["times"].items()})
+    joined = pd.concat([frame["time"] for frame in frames])
+    if pd.api.types.is_float_dtype(joined) and any(
+        pd.api.types.is_integer_dtype(frame["time"]) and frame["time"].abs().max() > MOST_OF_FLOATS for frame in frames
+    ):
+        raise UserError(
+            f"{name}: the times are whole numbers of more than 15 digits in one part, and have fractions in the other, so their "
+            "order would be lost; write all as whole numbers"
+        )
 
 
 def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:

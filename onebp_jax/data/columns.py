@@ -14,7 +14,7 @@ from absl import logging
 
 from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.ids import check_unicode, clean_ids, numeric
-from onebp_jax.data.times import to_times
+from onebp_jax.data.times import check_kinds, to_times
 from onebp_jax.errors import UserError
 
 COLUMNS = {
@@ -72,7 +72,7 @@ def interactions(
       source: what the table is, for messages. place: where a row is.
       is_text: whether all columns are text from a text file.
     Returns:
-      The frame; `attrs["times"]` says how times were given, if they were read.
+      The frame; `attrs["times"]` has an example of each kind of times, if the split needs them.
 
     Raises:
       UserError: a column is missing or has missing or wrong values; times only if they are needed.
@@ -87,7 +87,7 @@ def interactions(
             _check_missing(source, role, column, place)
             if role == "time":
                 _check_types(source, role, column, _NO_NUMBERS, "numbers or dates")
-                found[role], attrs["times"] = _times(source, column, place)
+                found[role], attrs["times"] = _times(source, column, place, timed=roles.timed)
             elif role == "rating":
                 _check_types(source, role, column, (*_NO_NUMBERS, *_DATES), "numbers")
                 found[role] = _ratings(source, name, column, place)
@@ -149,9 +149,15 @@ def _check_types(source: str | Path, role: str, column: pd.Series, wrong: tuple[
         )
 
 
-def _times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> tuple[pd.Series, str]:
+def _times(
+    source: str | Path, column: pd.Series, place: Callable[[int], str], *, timed: bool
+) -> tuple[pd.Series, dict[str, str]]:
+    """The times, and an example of each kind with its place, if the split needs times."""
     try:
-        return to_times(source, column, place)
+        times, rows = to_times(source, column, place)
+        said = {kind: f"{str(column.iloc[row])[:40]} in {place(row)}" for kind, row in rows.items()} if timed else {}
+        check_kinds(source, said)
+        return times, {kind: f"{where} of {Path(source).name}" for kind, where in said.items()}
     except UserError:
         raise
     except Exception:  # pyarrow has errors of its own

@@ -93,7 +93,7 @@ def _say_cover(path: Path, tower: str, *, known: int, covered: int, new: int) ->
         what = (
             "are items without pairs and join the catalogue" if tower == "item" else "are of unknown users and left out"
         )
-        logging.info("%s: %s more rows %s", path, f"{new:,}", what)
+        logging.warning("%s: %s more rows %s", path, f"{new:,}", what)
 
 
 def read_by_id(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.ids import numeric
+from onebp_jax.data.ids import MOST, MOST_OF_FLOATS, numeric
 from onebp_jax.errors import UserError
 
 _ZONE = r"\s*(?:UTC|GMT|utc|gmt)(?:[+-]00:?00)?$"
@@ -20,12 +21,15 @@ _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _MONTH = r"([A-Za-z]{3,9})\.?"
 _DAY_FIRST = rf"(\d{{1,2}})(?:st|nd|rd|th)?[ -]{_MONTH},?[ -](\d{{4}})({_CLOCK})"
 _MONTH_FIRST = rf"{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})({_CLOCK})"
-_LEAST_SECONDS, _LEAST_MILLISECONDS = 1e8, 1e11
+# The least time of each unit: 1973 and later.
+UNITS = {"seconds": 1e8, "milliseconds": 1e11, "microseconds": 1e14, "nanoseconds": 1e17}
 
 
-def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> tuple[pd.Series, str]:
-    """Numbers as they are, dates as nanoseconds since 1970 (UTC where no zone is given); and which of both: "numbers" or "dates".
+def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> tuple[pd.Series, dict[str, int]]:
+    """Numbers as they are, dates as nanoseconds since 1970 (UTC where no zone is given); and the first row of each kind.
 
+    The kinds are "dates", or "numbers" below 1e8 and those of a unit, such as "seconds"; see `check_kinds`.
+    Numbers of text that 64 bits hold as integers, but not as floats, are integers.
     Dates are ISO 8601 (2024-01-31T12:00:00, also with a blank, slashes, `UTC`), or as people write them: 31/01/2024, 31.1.2024,
     Jan 31, 2024. Of the orders day/month and month/day, the column must rule out one.
 
@@ -35,8 +39,7 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
     numbers = numeric(column)
     is_date = pd.api.types.is_datetime64_any_dtype(column)
     if not numbers.isna().any() and not is_date:
-        _check_numbers(source, numbers.to_numpy(np.float64), place)
-        return numbers, "numbers"
+        return _exact(source, column, numbers, place), _kinds(source, numbers.to_numpy(np.float64), place)
     if numbers.notna().any() and not is_date:
         is_number = numbers.notna().to_numpy()
         odd, others = (is_number, "dates or words") if 2 * is_number.sum() < len(numbers) else (~is_number, "numbers")
@@ -54,7 +57,53 @@ def to_times(source: str | Path, column: pd.Series, place: Callable[[int], str])
         if rest.any():
             read[rest] = _as_people_write(source, texts.loc[rest], place)
         dates[other] = read
-    return dates.astype(np.int64), "dates"
+    return dates.astype(np.int64), {"dates": 0}
+
+
+def check_kinds(source: str | Path, examples: dict[str, str]) -> None:
+    """Raises `UserError` for dates beside numbers, and for numbers of two units; warns of small numbers beside those of a unit.
+
+    Args:
+      examples: the kinds of times, as `to_times` finds them -> where the first is: "1709251200 in line 3".
+    """
+    units = [kind for kind in examples if kind in UNITS]
+    if "dates" in examples and len(examples) > 1:
+        other = next(where for kind, where in examples.items() if kind != "dates")
+        raise UserError(
+            f"{source}: the times are numbers in one part and dates in the other: {other}, {examples['dates']}; write both alike"
+        )
+    if len(units) > 1:
+        raise UserError(
+            f"{source}: times in two units ({units[0]} and {units[1]}?): {examples[units[0]]}, {examples[units[1]]}; convert one"
+        )
+    if units and "numbers" in examples:
+        logging.warning(
+            "%s: some times are below 1e8 and others are not: %s, %s; all were read as numbers of one unit: correct those that "
+            "are missing times, dates such as 20240101, or of another unit",
+            *(source, examples["numbers"], examples[units[0]]),
+        )
+
+
+def _exact(source: str | Path, column: pd.Series, numbers: pd.Series, place: Callable[[int], str]) -> pd.Series:
+    """The numbers, as integers where floats would round those that are written; refused where neither holds them."""
+    rounded = numbers.abs().to_numpy(np.float64) > MOST_OF_FLOATS
+    is_written = not pd.api.types.is_numeric_dtype(column)
+    if not is_written or not pd.api.types.is_float_dtype(numbers) or not rounded.any() or np.isinf(numbers).any():
+        return numbers
+    codes, distinct = pd.factorize(column)
+    exact = [Decimal(str(value).strip(BLANKS)) for value in distinct]
+    whole = [value == value.to_integral_value() and abs(value) <= MOST for value in exact]
+    if all(whole):
+        return pd.Series(np.array([int(value) for value in exact], np.int64)[codes])
+    if all(Decimal(float(value)) == value for value in exact if abs(value) > MOST_OF_FLOATS):
+        return numbers
+    row, large = int((codes == whole.index(False)).argmax()), int(rounded.argmax())
+    beside = "" if row == large else f" beside {str(column.iloc[large])[:40]}"
+    raise UserError(
+        f"{source}: {place(row)}: the time {str(column.iloc[row])[:40]} cannot be held exactly{beside} (more than 15 digits), so "
+        "the order would be lost; write all times as whole numbers of 64 bits, choose another column with time_column, or set "
+        "time_column=none"
+    )
 
 
 def _iso_8601(source: str | Path, column: pd.Series, place: Callable[[int], str]) -> pd.Series:
@@ -77,19 +126,14 @@ def _nanoseconds(source: str | Path, dates: pd.Series, place: Callable[[int], st
     return dates.dt.as_unit("ns")
 
 
-def _check_numbers(source: str | Path, numbers: np.ndarray, place: Callable[[int], str]) -> None:
-    """Raises `UserError` for infinite times, and for seconds and milliseconds mixed."""
+def _kinds(source: str | Path, numbers: np.ndarray, place: Callable[[int], str]) -> dict[str, int]:
+    """The first row of each kind of numbers. Raises `UserError` for infinite times."""
     infinite = ~np.isfinite(numbers)
     if infinite.any():
         raise UserError(f"{source}: {place(int(infinite.argmax()))}: an infinite time; correct it")
-    large = numbers >= _LEAST_MILLISECONDS
-    small = (numbers >= _LEAST_SECONDS) & (numbers < _LEAST_MILLISECONDS)
-    if large.any() and small.any():
-        rows = int(small.argmax()), int(large.argmax())
-        raise UserError(
-            f"{source}: times in two units (seconds and milliseconds?): {numbers[rows[0]]:.0f} in {place(rows[0])}, "
-            f"{numbers[rows[1]]:.0f} in {place(rows[1])}; convert one"
-        )
+    unit = np.digitize(numbers, list(UNITS.values()))
+    found = {kind: unit == number for number, kind in enumerate(("numbers", *UNITS))}
+    return {kind: int(there.argmax()) for kind, there in found.items() if there.any()}
 
 
 def _as_people_write(source: str | Path, texts: pd.Series, place: Callable[[int], str]) -> pd.Series:

@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import logging
 
+from onebp_jax.data.times import UNITS, check_kinds
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
 from onebp_jax.preparation.expressions import EDGES, NUMBER
@@ -18,6 +19,8 @@ DATE = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,6})[0-9]*)?"
     r"(?: ?(?:Z|UTC|([+-])([0-9]{2}):?([0-9]{2})))?)?$"
 )
+# Fractions of seconds that microseconds do not hold.
+FINER = r"\.[0-9]{6}0*[1-9]"
 # What a Parquet column holds, by the name of its type in Arrow.
 WHOLE_NUMBERS = re.compile(r"u?int(8|16|32)|int64")
 LARGE = re.compile(r"uint64|decimal\d*\(\d+, 0\)")
@@ -90,6 +93,8 @@ def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
 
 def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
     """How many values are missing, and how many of a text column can be read in each way."""
+    import ibis
+
     totals = {f"{role}_missing": column.isnull().sum()}
     kind = source.kinds[role]
     if TEXT.fullmatch(kind):
@@ -97,8 +102,14 @@ def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
             f"{role}_{name}": column.strip().re_search(form).sum()
             for name, form in (("whole", INTEGER), ("number", NUMBER))
         }
+        number = column.strip().re_search(NUMBER).ifelse(column.strip(), ibis.null("string")).try_cast("float64")
         if role == "time":
             totals["time_date"] = _seconds(column).notnull().sum()
+            totals["time_large"] = (number.abs() > 2.0**53).sum()
+            totals["time_finer"] = (number.isnull() & column.re_search(FINER)).sum()
+            totals |= _unit_totals(number)
+    elif kind.startswith("timestamp[ns"):
+        totals[f"{role}_finer"] = column.cast("string").re_search(FINER).sum()
     elif FLOATS.fullmatch(kind):
         totals[f"{role}_missing"] = (column.isnull() | column.isnan()).sum()
     elif not WHOLE_NUMBERS.fullmatch(kind) and not (
@@ -108,7 +119,18 @@ def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
             f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}, expected numbers"
             f"{' or times' if role == 'time' else ''}; convert it, or choose another column with {role}_column"
         )
+    if role == "time" and (WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind)):
+        totals |= _unit_totals(column.cast("float64"))
     return totals
+
+
+def _unit_totals(times: Any) -> dict[str, Any]:
+    """How many numbers are times of each unit, as `onebp_jax.data.times` tells units apart."""
+    edges = [float("-inf"), *UNITS.values(), float("inf")]
+    return {
+        f"unit_{unit}": ((times >= low) & (times < high)).sum()
+        for unit, low, high in zip(("numbers", *UNITS), edges[:-1], edges[1:], strict=True)
+    }
 
 
 def _value(source: Source, role: str, column: Any, found: dict[str, int]) -> Any:
@@ -120,7 +142,8 @@ def _value(source: Source, role: str, column: Any, found: dict[str, int]) -> Any
         return column.strip().cast("float64") if found[f"{role}_number"] == found["rows"] else _microseconds(column)
     if MOMENTS.fullmatch(kind):
         moment = column.cast("timestamp")
-        return moment.truncate("s").epoch_seconds().cast("int64") * 1000 + moment.millisecond().cast("int64")
+        fraction = (moment.cast("string").re_extract(r"\.([0-9]{1,6})[0-9]*$", 1) + "000000").substr(0, 6)
+        return moment.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + fraction.cast("int64")
     return column.cast("int64" if WHOLE_NUMBERS.fullmatch(kind) else "float64")
 
 
@@ -169,6 +192,17 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
                 f"{name}: {wrong} of {found['rows']} values of {source.columns[role]} are missing or cannot be read, expected a "
                 f"column of numbers{dates}; correct them, or choose another column with {role}_column"
             )
+    large = found.get("time_large", 0) if found.get("time_whole") != found["rows"] == found.get("time_number") else 0
+    if large or found.get("time_finer"):
+        what = (
+            "have more than 15 digits, beside others that are no integers" if large else "are finer than microseconds"
+        )
+        raise UserError(
+            f"{name}: {large or found['time_finer']} values of {source.columns['time']} {what}, so the order would be lost; "
+            "write all as integers of 64 bits"
+        )
+    units = [unit for unit in ("numbers", *UNITS) if found.get(f"unit_{unit}")]
+    check_kinds(name, {unit: f"{found[f'unit_{unit}']} of {found['rows']} rows" for unit in units})
     blanks = sum(found.get(f"{role}_blanks", 0) for role in ("user", "item"))
     if blanks:
         logging.warning("%s: %d ids have blanks around them, which are removed", name, blanks)

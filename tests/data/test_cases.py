@@ -452,6 +452,7 @@ def test_a_validation_file_beside_train_and_test_is_said_to_be_unused(tmp_path, 
     assert f"{name} is not used" in said and "validation_fraction" in said
 
 
+NANOSECONDS = 1_700_000_000_000_000_000
 TIMES = {  # spellings of times in ascending order
     "utc": ["2024-01-31 12:00:00 UTC", "2024-01-31 12:00:01.5 UTC", "2024-02-01 00:00:00 UTC"],
     "zones": ["2024-01-31T13:00:00+02:00", "2024-01-31T12:00:00Z", "2024-01-31 12:30:00 GMT"],
@@ -494,6 +495,9 @@ def test_times_are_in_order(tmp_path, spelling):
         (["2024-01-31", "31.12.2300"], ["line 3", "the year 2300"]),
         (["2024-01-31", "now"], ["line 3", "'now'"]),
         (["today ", "2024-01-31"], ["line 2", "'today'"]),
+        (["1709251200000", "1709251200000000"], ["milliseconds and microseconds", "in line 2", "in line 3"]),
+        ([NANOSECONDS + 1, NANOSECONDS + 5, "1.5"], ["line 4", "the time 1.5", f"beside {NANOSECONDS + 1}", "order"]),
+        ([2**70 + 1, 2**70 + 5, 2**70 + 2], ["line 2", f"the time {2**70 + 1} cannot be held exactly"]),
     ],
 )
 def test_times_that_are_refused(tmp_path, times, words):
@@ -515,10 +519,40 @@ def test_dates_beyond_64_bits_are_refused_by_a_split_by_time_only(tmp_path, capl
         assert "the times were not read" in caplog.text
 
 
-def test_numbers_in_one_part_and_dates_in_the_other(tmp_path):
-    write(tmp_path, "train.csv", lines(["1,5,1700000000"]))
-    write(tmp_path, "test.csv", lines(["1,6,2024-01-31"]))
-    assert "numbers in one part and dates in the other" in refused(load, tmp_path, split="time")
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ("1700000000", "2024-01-31", "numbers in one part and dates in the other: {train}, {test}"),
+        ("2024-01-31", "1700000000", "numbers in one part and dates in the other: {test}, {train}"),
+        ("1700000000", "1700000000000", "two units (milliseconds and seconds?): {test}, {train}"),
+        (NANOSECONDS + 1, "1700000000000000002.5", "cannot be held exactly"),
+        (NANOSECONDS + 1, "0.5", "have fractions in the other"),
+    ],
+)
+def test_numbers_in_one_part_and_dates_in_the_other(tmp_path, train, test, words):
+    write(tmp_path, "train.csv", lines([f"1,5,{train}"]))
+    write(tmp_path, "test.csv", lines([f"1,6,{test}"]))
+    places = {"train": f"{train} in line 2 of train.csv", "test": f"{test} in line 2 of test.csv"}
+    assert words.format(**places) in refused(load, tmp_path, split="time")
+
+
+@pytest.mark.parametrize("written", ["{}.0", "{}", " {}.00", "+{}"])
+@pytest.mark.parametrize("split", ["leave_one_out_time", "time_global"])
+def test_times_that_floats_would_round_are_read_exactly(tmp_path, written, split):
+    times = [written.format(NANOSECONDS + part) for part in (1, 5, 2, 3)]
+    path = write(tmp_path, "a.csv", lines([f"1,{item},{when}" for item, when in enumerate(times)]))
+    decimals = [decimal.Decimal(when.strip()) for when in times]
+    frame = pd.DataFrame({"user": 1, "item": range(4), "time": decimals})
+    for dataset in (load(path, split=split), from_frame(frame, split=split)):
+        assert dataset.test[:, 1].tolist() == [1] and dataset.train_times is not None
+        assert dataset.train_times.tolist() == [NANOSECONDS + part for part in (1, 2, 3)]
+
+
+def test_small_times_beside_those_of_a_unit_are_said(tmp_path, caplog):
+    path = write(tmp_path, "a.csv", lines(["1,5,1709251200", "1,6,20240101", "1,7,0"]))
+    assert ids_of(load(path, split="none"))[1] == [5, 6, 7] and not caplog.records
+    load(path, split="time")
+    assert "times are below 1e8 and others are not: 20240101 in line 3, 1709251200 in line 2" in caplog.text
 
 
 def test_the_order_of_day_and_month_is_said(tmp_path, caplog):
@@ -744,8 +778,8 @@ def test_rows_that_features_lack_are_counted(tmp_path, caplog):
     path = write(tmp_path, "a.csv", "user,item\n1,5\n1,6\n2,7\n")
     items = str(write(tmp_path, "items.csv", "item,genre\n5,Drama\n9,Crime\n"))
     users = str(write(tmp_path, "users.csv", "user,age\n2,7\n3,8\n4,9\n"))
-    with caplog.at_level("INFO", "absl"):
-        load(path, split="none", item_features=items, user_features=users)
+    load(path, split="none", item_features=items, user_features=users)
+    assert all(record.levelname == "WARNING" for record in caplog.records)
     said = [record.getMessage().partition("csv: ")[2] for record in caplog.records]
     assert said == [
         "has rows for 1 of 2 users; the others have no features",

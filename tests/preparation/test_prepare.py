@@ -267,11 +267,13 @@ TIMES = [
         pd.Series(TIMES),
         pd.to_datetime(pd.Series(TIMES), format="mixed", utc=True),
         pd.to_datetime(pd.Series(TIMES), format="mixed", utc=True).astype("datetime64[ms, UTC]"),
+        pd.to_datetime(pd.Series(TIMES[:1] * 5)).astype("datetime64[us]") + pd.to_timedelta(range(5), "us"),
+        pd.to_datetime(pd.Series(TIMES[:1] * 5)).astype("datetime64[ns]") + pd.to_timedelta(range(5), "us"),
         pd.Series([1.5, 2.25, 2.5, 2.75, 3.0]),
         pd.Series(["1", "20", "2e2", "1e3", "+2000"]),
         pd.Series([2**62, 2**62 + 1, 2**62 + 2, 2**62 + 3, 2**62 + 4]).astype(str),
     ],
-    ids=["text", "moments", "milliseconds", "floats", "numbers", "large"],
+    ids=["text", "moments", "milliseconds", "microseconds", "nanoseconds", "floats", "numbers", "large"],
 )
 def test_times_order_pairs_as_they_are_meant(tmp_path, times):
     order = np.random.default_rng(0).permutation(5)
@@ -303,6 +305,13 @@ def test_times_order_pairs_as_they_are_meant(tmp_path, times):
         ("user,item,time\n1,2,noon\n", {"split": "time"}, "1 of 1 values of time are missing or cannot be read"),
         ("user,item,time\n1,2,2024-13-01\n", {"split": "time"}, "cannot be read"),
         ("user,item\n1,2\n", {"split": "time"}, "no column timestamp or time"),
+        ("user,item,time\n1,2,1700000000000000001\n1,3,1.5\n", {"split": "time"}, "1 values of time have more than 15"),
+        (
+            "user,item,time\n1,2,2024-01-01T00:00:00.0000001\n",
+            {"split": "time"},
+            "1 values of time are finer than micro",
+        ),
+        ("user,item,time\n1,2,1700000000\n1,3,1700000000000\n", {"split": "time"}, "two units .*: 1 of 2 rows, 1 of 2"),
         ("user,item,rating\n1,2,good\n", {"min_rating": 1}, "1 of 1 values of rating"),
         ("user,item,rating\n1,2,3\n", {"min_rating": 9}, "min_rating=9: no row is left"),
         ("user,item\n1,2\n", {"min_user_items": 2}, "min_user_items=2, min_item_users=0: no row is left"),
