@@ -11,6 +11,7 @@ from absl import logging
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.pairs import pair_keys
 from onebp_jax.data.splits import ALL_TRAIN
+from onebp_jax.errors import UserError
 
 
 def grown(dataset: Dataset, more: Dataset) -> Dataset:
@@ -22,7 +23,9 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
     Args:
       dataset: what is known. more: what is added, matched by original ids.
     """
-    users, items = (_joined(getattr(dataset, name), getattr(more, name)) for name in ("user_ids", "item_ids"))
+    users, items = (
+        _joined(getattr(dataset, f"{role}_ids"), getattr(more, f"{role}_ids"), role) for role in ("user", "item")
+    )
     known, added = all_for_training(dataset).train, all_for_training(more).train
     added = np.stack([users[1][added[:, 0]], items[1][added[:, 1]]], 1).astype(np.int32)
     pairs = np.concatenate([known, added])
@@ -41,8 +44,12 @@ def all_for_training(dataset: Dataset) -> Dataset:
     return replace(dataset, train=pairs, test=dataset.test[:0], train_times=None, split=ALL_TRAIN)
 
 
-def _joined(known: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The known ids followed by the new ones, and the row of each of the others. An id is known by its text."""
+def _joined(known: np.ndarray, others: np.ndarray, role: str) -> tuple[np.ndarray, np.ndarray]:
+    """The known ids followed by the new ones, and the row of each of the others. An id is known by its text.
+
+    Raises:
+      UserError: integers follow text, or text integers: the ids are hardly of the same kind, and all would become text.
+    """
     row_of = {str(one): row for row, one in enumerate(known.tolist())}
     rows = np.array([row_of.setdefault(str(one), len(row_of)) for one in others.tolist()], np.int64)
     new = others[rows >= len(known)]
@@ -50,4 +57,12 @@ def _joined(known: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return known, rows
     if known.dtype.kind == others.dtype.kind == "i":
         return np.concatenate([known, new]), rows
-    return np.array([str(one) for one in [*known.tolist(), *new.tolist()]], object), rows
+    if "i" in (known.dtype.kind, others.dtype.kind):
+        kinds = [
+            f"{'integers' if ids.dtype.kind == 'i' else 'text'} such as {ids.tolist()[0]!r}" for ids in (known, new)
+        ]
+        raise UserError(
+            f"the {role} ids so far are {kinds[0]}, the new ones are {kinds[1]}: give ids of one kind (fit on all data reads "
+            "both as text)"
+        )
+    return np.concatenate([known.astype(object), new.astype(object)]), rows

@@ -71,6 +71,8 @@ def load_to_fit(
 
 
 def _load_given(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset | StreamedDataset:
+    if data is None:
+        raise UserError("data=None: expected a path, a DataFrame, a SciPy sparse matrix or a Dataset")
     if isinstance(data, Dataset | StreamedDataset):
         config.dataset = data.name
         if isinstance(data, Dataset):

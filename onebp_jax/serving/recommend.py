@@ -20,6 +20,7 @@ from onebp_jax.evaluation import ranking
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.parallel import Layout, shard_tables, spread_top_k
 from onebp_jax.training import run_folder
+from onebp_jax.training.run_data import OTHER_DATA
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.types import Array
 
@@ -29,6 +30,12 @@ SEEN = ("all", "train", "none")
 SLICE = 2**16
 # Numbers of users and pairs up to this one are rounded up.
 SMALL = 2**12
+
+
+def check_length(k: object) -> None:
+    """Raises `UserError` unless `k` is the length of a list."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise UserError(f"k={k!r}: expected a whole number, at least 1")
 
 
 def recommend(
@@ -56,8 +63,7 @@ def recommend(
     Raises:
       UserError: `k` is below 1, or there are no items to rank.
     """
-    if k < 1:
-        raise UserError(f"k={k}: expected at least 1")
+    check_length(k)
     rows = np.arange(len(run.user)) if rows is None else rows
     items = np.arange(len(run.item)) if items is None else np.unique(items)
     if not len(items):
@@ -203,6 +209,11 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UserError(f"split={split!r}: expected {one_of(split, SPLITS)}")
+    if split == "test" and dataset.split.startswith(OTHER_DATA) and not len(dataset.test):
+        raise UserError(
+            f"{dataset.name}: nothing is left to measure: all its pairs were trained on, or are of users or items that the "
+            "model does not know"
+        )
     if run.result.get("refit") and (split == "validation" or not len(dataset.test)):
         raise UserError(
             f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; result.json has the "

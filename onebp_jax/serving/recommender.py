@@ -188,8 +188,8 @@ class Recommender:
         if test is None:
             return self.result["metrics"]
         own, other = in_memory(self.dataset), load_more(self.config, test, data_dir)
-        own = all_for_training(own) if "refit" in self.result else own
-        return evaluate(self.run, with_pairs_of(own, other), "test", self._layout)
+        measured = with_pairs_of(all_for_training(own) if "refit" in self.result else own, other)
+        return evaluate(self.run, measured, "test", self._layout)
 
     def save(self, folder: FilePath) -> None:
         """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
@@ -208,7 +208,7 @@ class Recommender:
 
     def __getattr__(self, name: str) -> Any:
         if name in (*Recommender.__annotations__, "dataset", "_titles", "_index"):
-            raise AttributeError(f"{name}: this recommender is not fitted: call fit, or Recommender.load")
+            raise AttributeError("this recommender is not fitted: call fit, or Recommender.load")
         raise AttributeError(f"a Recommender has no attribute {name!r}")
 
     @cached_property

@@ -8,7 +8,7 @@ import pandas as pd
 
 from onebp_jax.ops.geometry import ranked_by_dot, without_lengths
 from onebp_jax.parallel import Layout
-from onebp_jax.serving.recommend import recommend
+from onebp_jax.serving.recommend import check_length, recommend
 from onebp_jax.training.run_folder import Trained
 
 
@@ -57,6 +57,7 @@ def _similar(
     among: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Lists of a run in which the vectors are the users and the items too."""
+    check_length(k)
     rows = np.arange(len(ids)) if rows is None else rows
     several = vectors.shape[1] if vectors.ndim == 3 else 1
     asking, asked = _comparable(vectors)

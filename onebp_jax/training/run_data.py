@@ -18,6 +18,8 @@ from onebp_jax.errors import UserError
 
 # The fields that may hold a path of a user's own.
 _PATHS = ("dataset", "user_features", "item_features")
+# The beginning of the split of other data in place of the test part.
+OTHER_DATA = "all of "
 _BY_TIME_TOO = ", validation latest too"
 _PARTS = ("train", "validation", "test")
 _PAIRS = ("train_pairs", "validation_pairs", "test_pairs")
@@ -120,12 +122,13 @@ def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     mapped = np.stack([known[column] for known, column in zip(rows, pairs.T, strict=True)], 1).astype(np.int32)
     known = (mapped >= 0).all(axis=1) & np.isin(mapped[:, 0], own.train[:, 0])
     trained = np.isin(pair_keys(mapped), pair_keys(own.train)) & known
-    logging.warning(
+    logging.log(
+        logging.INFO if known.all() and not trained.any() else logging.WARNING,
         "%s: of %d pairs, the run was trained on %d; %d are of users or items that it does not know, and are left out",
         *(other.name, len(pairs), trained.sum(), (~known).sum()),
     )
     return replace(
-        own, name=other.name, test=mapped[known & ~trained], split=f"all of {other.name} that is not in training"
+        own, name=other.name, test=mapped[known & ~trained], split=f"{OTHER_DATA}{other.name} that is not in training"
     )
 
 

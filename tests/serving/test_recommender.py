@@ -197,6 +197,30 @@ def test_without_a_method_settings_follow_the_size_of_the_data(frame, tmp_path):
     assert len(model.recommend("zoe", k=3)) == 3
 
 
+def test_new_ids_of_another_kind_are_refused_and_nothing_changes(frame):
+    numbers = pd.DataFrame({"listener": np.arange(150) % 25, "artist": np.arange(150) * 7 % 83})
+    for known, new, words in (
+        (
+            numbers,
+            {"listener": ["x1", "x1"], "artist": ["3", "5"]},
+            "user ids so far are integers such as 0, the new ones",
+        ),
+        (frame, {"listener": [3, 4], "artist": ["b1", "b2"]}, "user ids so far are text such as 'ann,"),
+    ):
+        model = fit(known, epochs=1)
+        before = model.user_ids
+        with pytest.raises(UserError, match=words):
+            model.partial_fit(pd.DataFrame(new))
+        assert model.user_ids is before
+
+
+@pytest.mark.parametrize("k", [0, 1.5, "3", None, True])
+def test_a_length_that_is_none_is_refused(model, k):
+    for ask in (lambda: model.recommend(k=k), lambda: model.similar_items("b1", k=k)):
+        with pytest.raises(UserError, match=f"k={k!r}: expected a whole number, at least 1"):
+            ask()
+
+
 def test_partial_fit_adds_users_items_and_epochs(frame, tmp_path):
     model = fit(frame)
     before, user = model.run, model.user_ids[0]
@@ -235,7 +259,7 @@ def test_evaluate_on_other_interactions(frame):
     assert metrics == model.evaluate(test) and 0 < metrics["NDCG@20"] < 1
     with pytest.raises(UserError, match="test=None: nothing was held out"):
         model.evaluate()
-    with pytest.raises(UserError, match="nothing to measure"):
+    with pytest.raises(UserError, match="nothing is left to measure: all its pairs were trained on"):
         model.evaluate(rest)
 
 
