@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import os
 import re
+import stat
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from pathlib import Path
@@ -44,10 +46,19 @@ def one_of(name: object, known: Collection[str]) -> str:
 
 
 def no_such(what: str, path: str | os.PathLike) -> str:
-    """`"no such WHAT"` and the nearest names of the folder; of a symbolic link that leads nowhere, where it leads."""
+    """`"no such WHAT"` and the nearest names of the folder; of a link that leads nowhere or a pipe, what it is."""
     path = Path(path)
-    if path.is_symlink():
-        return f"a symbolic link to {os.readlink(path)}, which does not exist"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink():
+            where = "leads back to itself" if error.errno == errno.ELOOP else "does not exist"
+            return f"a symbolic link to {os.readlink(path)}, which {where}"
+    else:
+        if stat.S_ISFIFO(mode):
+            return f"a pipe, expected a {what}; write its data to a file first"
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return f"a device or a socket, expected a {what}"
     folder = Path(os.path.abspath(path)).parent
     try:
         names = sorted(entry.name for entry in islice(folder.iterdir(), 10_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -60,16 +61,29 @@ class Tables(NamedTuple):
 
 def check_choices(choices: Choices) -> None:
     """Raises `UserError` for a choice that does not exist."""
-    split, fraction = choices.split, choices.test_fraction
+    split = choices.split
     if split not in SPLITS:
         raise UserError(f"split={split!r}: expected {one_of(split, SPLITS)}")
     if choices.deduplicate not in KEEPS:
         raise UserError(f"deduplicate={choices.deduplicate!r}: expected {one_of(choices.deduplicate, KEEPS)}")
-    if not 0 <= fraction < 1:
-        raise UserError(f"test_fraction={fraction}: expected 0 <= test_fraction < 1; 0.2 holds out a fifth")
-    for name in ("min_user_items", "min_item_users"):
-        if getattr(choices, name) < 0:
-            raise UserError(f"{name}={getattr(choices, name)}: expected 0 or more; 0 keeps all")
+    check_numbers(choices, fractions=("test_fraction",))
+
+
+def check_numbers(choices, fractions: tuple[str, ...]) -> None:
+    """Raises `UserError` for numbers of `Choices`, or of the rules of a preparation, that are out of range or no numbers."""
+    for name in fractions:
+        if not _is_number(given := getattr(choices, name)) or not 0 <= given < 1:
+            raise UserError(f"{name}={given!r}: expected a number, 0 <= {name} < 1; 0.2 holds out a fifth")
+    for name in ("min_user_items", "min_item_users", "split_seed"):
+        if not isinstance(given := getattr(choices, name), Integral) or given < 0:
+            raise UserError(f"{name}={given!r}: expected an integer of 0 or more")
+    least = choices.min_rating
+    if least is not None and (not _is_number(least) or least != least):
+        raise UserError(f"min_rating={least!r}: expected a number, or None to keep all")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:

@@ -21,6 +21,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.download import SOURCES, install
 from onebp_jax.data.feature_files import read_by_id, with_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.prepared import is_prepared
 from onebp_jax.data.readers import SUFFIXES, is_lightgcn, read_roles
 from onebp_jax.data.rights import check_rights
@@ -82,6 +83,7 @@ def load(
     Raises:
       UserError: the set cannot be found, read or split as asked, or it is not fit for training (see `check`).
     """
+    as_path(dataset, "dataset")
     name = os.fspath(dataset)
     choices = Choices(split, test_fraction, split_seed, min_rating, min_user_items, min_item_users, deduplicate)
     check_choices(choices)
@@ -189,7 +191,7 @@ def data_folders(data_dir: str | os.PathLike | None = None) -> dict[str, Path]:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onebp_jax"
     given = {"data_dir": data_dir, "$ONEBP_DATA_DIR": os.environ.get("ONEBP_DATA_DIR")}
-    roots = [(name, Path(value).expanduser()) for name, value in given.items() if value]
+    roots = [(name, as_path(value, name)) for name, value in given.items() if value]
     return dict(roots[:1]) | {"cache": cache}
 
 

@@ -35,7 +35,7 @@ def decode(path: Path, data: bytes, encoding: str) -> str:
         _check_zeros(path, data)
     try:
         text = data.decode(encoding or mark or "utf-8").removeprefix("\ufeff")
-    except LookupError as error:
+    except (LookupError, TypeError) as error:
         raise UserError(
             f"encoding={encoding!r}: no such encoding; expected one such as utf-8, cp1252, gbk or utf-16"
         ) from error

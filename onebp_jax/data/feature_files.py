@@ -17,6 +17,7 @@ from onebp_jax.data.columns import COLUMNS, check_names, check_no_header, index_
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.ids import clean_ids, int64_or_text
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.quotes import say_quotes
 from onebp_jax.data.readers import Table, read_table, without_rows
 from onebp_jax.data.rights import check_rights
@@ -50,7 +51,7 @@ def with_features(
     found = {}
     for tower, (file, id_column) in wanted.items():
         if file:
-            path = _beside(folder, tower, dataset.name) if file == "auto" else Path(file).expanduser()
+            path = _beside(folder, tower, dataset.name) if file == "auto" else as_path(file, f"{tower}_features")
             found[tower] = path, *read_by_id(path, tower, id_column, encoding)
     _check_columns(found, columns)
     for tower, (path, ids, frame) in found.items():

@@ -11,41 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from onebp_jax.data.beginnings import PACKED, ZST, check_beginning, check_packing, packing
 from onebp_jax.errors import NEEDS_PYARROW, UserError, no_such
 
 _ZIP_END = 22  # bytes of the record that ends an archive, but for its comment
-PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz")
-_ZST = b"\x28\xb5\x2f\xfd"
-# The first bytes of files that are not text -> what they are.
-_BEGINNINGS = {
-    b"\x1f\x8b": ".gz",
-    b"PK\x03\x04": ".zip (or a spreadsheet)",
-    _ZST: ".zst",
-    b"BZh": ".bz2",
-    b"\xfd7zXZ": ".xz",
-    b"PAR1": ".parquet",
-    b"ARROW1": ".feather (Arrow)",
-    b"ORC": ".orc",
-    b"Obj\x01": ".avro",
-    b"\x93NUMPY": ".npy",
-    b"\x89HDF": ".h5 (HDF5)",
-    b"SQLite format 3": ".sqlite (a database)",
-    b"%PDF": ".pdf",
-    b"\x89PNG": ".png (a picture)",
-    b"\xff\xd8\xff": ".jpg (a picture)",
-    b"7z\xbc\xaf": ".7z",
-    b"Rar!": ".rar",
-    b"\xd0\xcf\x11\xe0": ".xls (a spreadsheet: save it as .csv)",
-}
 
 
 def plain_name(path: Path) -> str:
     """The name of the file in small letters, without the ending of a compression."""
-    return (path.stem if _packing(path) in PACKED else path.name).lower()
-
-
-def _packing(path: Path) -> str:
-    return path.suffix.lower()
+    return (path.stem if packing(path) in PACKED else path.name).lower()
 
 
 def check_file(path: Path, argument: str = "") -> None:
@@ -64,6 +38,7 @@ def read_bytes(path: Path, argument: str = "") -> bytes:
     """The content of a text file, unpacked."""
     check_file(path, argument)
     try:
+        check_packing(path)
         data = _unpacked(path, path.read_bytes())
     except UserError:
         raise
@@ -75,21 +50,15 @@ def read_bytes(path: Path, argument: str = "") -> bytes:
     return data
 
 
-def check_beginning(path: Path, data: bytes) -> None:
-    """Raises `UserError` if the data begin as those of a known format do that is not text."""
-    if found := next((what for start, what in _BEGINNINGS.items() if data.startswith(start)), None):
-        raise UserError(f"{path}: not text, its content is that of a file {found}; rename or convert it")
-
-
 def _unpacked(path: Path, data: bytes) -> bytes:
     if not data:
         return data
-    if _packing(path) == ".zip":
+    if packing(path) == ".zip":
         return _only_member(path, data)
-    if _packing(path) == ".zst":
+    if packing(path) == ".zst":
         return _unzstd(path, data)
     unpackers = {".gz": lambda: zlib.decompressobj(wbits=31), ".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor}
-    unpacker = unpackers.get(_packing(path))
+    unpacker = unpackers.get(packing(path))
     return _streams(data, unpacker) if unpacker else data
 
 
@@ -134,6 +103,6 @@ def _unzstd(path: Path, data: bytes) -> bytes:
     try:
         return pa.CompressedInputStream(pa.BufferReader(data), "zstd").read()
     except (pa.ArrowException, OSError) as error:
-        if "Unknown frame descriptor" in str(error) and data.startswith(_ZST):
+        if "Unknown frame descriptor" in str(error) and data.startswith(ZST):
             raise OSError("bytes after the end of the packed data are something else") from error
         raise OSError(error) from error

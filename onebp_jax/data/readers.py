@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from onebp_jax.data.beginnings import PACKED, check_packing
 from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.columns import (
     Roles,
@@ -30,7 +31,8 @@ from onebp_jax.data.columns import (
     say_columns_not_taken,
 )
 from onebp_jax.data.lightgcn import read_lightgcn
-from onebp_jax.data.packed import PACKED, check_file, plain_name
+from onebp_jax.data.packed import check_file, plain_name
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.quotes import say_quotes
 from onebp_jax.data.text_tables import LAYOUTS, layout_of, read_text_table
 from onebp_jax.errors import NEEDS_PYARROW, UserError
@@ -83,7 +85,7 @@ def read_interactions(
     Raises:
       UserError: if the file is missing, damaged, empty, or not what its name says.
     """
-    return read_roles(Path(path), Roles.of(user_column, item_column, time_column, rating_column), encoding)
+    return read_roles(as_path(path, "path"), Roles.of(user_column, item_column, time_column, rating_column), encoding)
 
 
 def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = "", say: bool = False) -> pd.DataFrame:
@@ -134,6 +136,7 @@ def _read_parquet(path: Path, argument: str) -> pd.DataFrame:
     try:
         import pyarrow.parquet
 
+        check_packing(path)
         check_distinct(path, pyarrow.parquet.read_schema(path).names)
         return pd.read_parquet(path)
     except ImportError as error:

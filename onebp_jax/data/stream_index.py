@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.arrow_ids import bare, distinct_ids, kind_of, of_one_type, plain
+from onebp_jax.data.beginnings import check_packing
 from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_columns_not_taken
 from onebp_jax.data.ids import int64_or_text
+from onebp_jax.data.packed import check_file
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.rights import check_rights
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
@@ -80,11 +83,12 @@ def open_stream(
       UserError: pyarrow is not installed; the folder is missing, has no Parquet file or no rows; a file is damaged, lacks
         a column, has one of another kind than the first file, or has missing values.
     """
-    folder = Path(folder).expanduser()
+    folder = as_path(folder, "folder")
     check_rights(folder)
     files = tuple(sorted(folder.glob(pattern)))
     for file in files:
         check_rights(file)
+        check_file(file)
     if not files:
         what = f"the folder has no {pattern} file" if folder.is_dir() else "no such folder"
         raise UserError(
@@ -163,6 +167,7 @@ def _open(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
     import pyarrow.parquet as pq
 
     try:
+        check_packing(path)
         with pq.ParquetFile(path) as file:
             return file.metadata, file.schema_arrow
     except (OSError, pa.ArrowException) as error:

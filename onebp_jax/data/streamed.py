@@ -23,6 +23,7 @@ from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.filters import deduplicate
 from onebp_jax.data.ids import int64_or_text, join, say_mixed
 from onebp_jax.data.pairs import in_sorted, pair_keys, row_places, split_keys
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.prepared import read_prepared
 from onebp_jax.data.readers import read_interactions
 from onebp_jax.data.rights import check_rights
@@ -106,7 +107,7 @@ def load_streamed(
       UserError: there is no such folder; as `open_stream` and `read_interactions`; and, as for any set, another part has a user
         without a training pair, or two parts share a pair.
     """
-    root = Path(folder).expanduser()
+    root = as_path(folder, "dataset")
     check_rights(root)
     if not root.is_dir():
         in_memory = "a set of the catalogue, which is read into memory" if str(folder) in NAMES else "no such folder"

@@ -52,12 +52,7 @@ def check_rules(rules: Rules) -> None:
     for name, names in (("split", SPLITS), ("deduplicate", KEEPS)):
         if (given := getattr(rules, name)) not in names:
             raise UserError(f"{name}={given!r}: expected {one_of(given, names)}")
-    for name in ("test_fraction", "validation_fraction"):
-        if not 0 <= getattr(rules, name) < 1:
-            raise UserError(f"{name}={getattr(rules, name)}: expected 0 <= {name} < 1; 0.2 holds out a fifth")
-    for name in ("min_user_items", "min_item_users", "split_seed"):
-        if getattr(rules, name) < 0:
-            raise UserError(f"{name}={getattr(rules, name)}: expected 0 or more")
+    assemble.check_numbers(rules, fractions=("test_fraction", "validation_fraction"))
 
 
 def sentence(rules: Rules) -> str:

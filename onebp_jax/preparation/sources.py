@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from onebp_jax.data import packed as data_packed
+from onebp_jax.data import beginnings
 from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
 from onebp_jax.data.decoding import check_is_table
+from onebp_jax.data.paths import as_path
 from onebp_jax.errors import UserError, no_such
 from onebp_jax.preparation import engines
 from onebp_jax.preparation.engines import Table
@@ -58,7 +59,7 @@ def find(inputs: Sequence[str | Path], roles: Roles) -> Source:
     Raises:
       UserError: there are no files, they differ in ending or columns, or a column is missing.
     """
-    files = [file for given in inputs for file in _files(Path(given).expanduser())]
+    files = [file for given in inputs for file in _files(as_path(given, "input"))]
     separators = {SEPARATORS.get(_end(file), "") for file in files}
     if len(separators) > 1:
         ends = " and ".join(sorted({_end(file) for file in files}))
@@ -108,7 +109,7 @@ def _files(given: Path) -> list[Path]:
 def _end(file: Path) -> str:
     end = next((end for end in ENDS if file.name.lower().endswith(end)), None)
     if end is None:
-        unpack = "; unpack it, or pack it as .gz or .zst" if file.suffix.lower() in data_packed.PACKED else ""
+        unpack = "; unpack it, or pack it as .gz or .zst" if file.suffix.lower() in beginnings.PACKED else ""
         raise UserError(f"input={file}: unknown format; expected a name that ends in {', '.join(ENDS)}{unpack}")
     return end
 
@@ -120,9 +121,10 @@ def _names(file: Path, separator: str) -> dict[str, str]:
 
 def _text_names(file: Path, separator: str) -> list[str]:
     try:
+        beginnings.check_packing(file)
         with _unpacked(file) as data:
             head = data.read(1000)
-        data_packed.check_beginning(file, head)
+        beginnings.check_beginning(file, head)
         check_is_table(file, head.decode("utf-8", "ignore").removeprefix("\ufeff"))
         with _unpacked(file) as data, io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as lines:
             names = next(csv.reader(lines, delimiter=separator), [])
@@ -160,6 +162,7 @@ def _parquet_names(file: Path) -> dict[str, str]:
     except ImportError as error:
         raise UserError(NEEDS_PYARROW) from error
     try:
+        beginnings.check_packing(file)
         schema = pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{file}: cannot be read as Parquet ({error!r}); write or copy the file again") from error

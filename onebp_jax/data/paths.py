@@ -1,0 +1,40 @@
+"""Paths as people give them, before anything is looked up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from onebp_jax.errors import UserError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?(?=[^/])")
+_MOST_SHOWN = 60
+
+
+def as_path(given: object, argument: str) -> Path:
+    """The path, `~` expanded.
+
+    Raises:
+      UserError: it is no text and no path, is a URL, or no file can have it as its name.
+    """
+    text = os.fspath(given) if isinstance(given, str | os.PathLike) else given
+    if not isinstance(text, str):
+        raise UserError(
+            f"{argument}: of type {type(given).__name__}, expected the path of a file or folder; give it as text"
+        )
+    said = f"{argument}={text[:_MOST_SHOWN]!r}{' ..' * (len(text) > _MOST_SHOWN)}"
+    if _URL.match(text):
+        raise UserError(f"{said}: a URL, expected a path; download the file first, then give its path")
+    if "\0" in text:
+        raise UserError(f"{said}: has a zero character (NUL), expected a path; remove it")
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except RuntimeError as error:
+        raise UserError(f"{said}: there is no such home folder; check the path") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{said}: a path of {len(text)} characters, too long for a file; check the path") from error
+    return path
