@@ -35,10 +35,6 @@ def decode(path: Path, data: bytes, encoding: str) -> str:
         _check_zeros(path, data)
     try:
         text = data.decode(encoding or mark or "utf-8").removeprefix("\ufeff")
-    except (LookupError, TypeError) as error:
-        raise UserError(
-            f"encoding={encoding!r}: no such encoding; expected one such as utf-8, cp1252, gbk or utf-16"
-        ) from error
     except UnicodeDecodeError as error:
         if encoding or mark:
             raise UserError(
@@ -46,6 +42,10 @@ def decode(path: Path, data: bytes, encoding: str) -> str:
                 "encoding, or repair the file"
             ) from error
         text = _as_cp1252(path, data, error.start)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"encoding={encoding!r}: no such encoding; expected one such as utf-8, cp1252, gbk or utf-16"
+        ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise UserError(f"{path}: line {line}: {_ZERO}, expected none; remove it, or give another encoding")

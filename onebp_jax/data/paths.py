@@ -21,20 +21,17 @@ def as_path(given: object, argument: str) -> Path:
     """
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else given
     if not isinstance(text, str):
-        raise UserError(
-            f"{argument}: of type {type(given).__name__}, expected the path of a file or folder; give it as text"
-        )
+        raise UserError(f"{argument}: of type {type(given).__name__}, expected the path of a file or folder as text")
     said = f"{argument}={text[:_MOST_SHOWN]!r}{' ..' * (len(text) > _MOST_SHOWN)}"
     if _URL.match(text):
         raise UserError(f"{said}: a URL, expected a path; download the file first, then give its path")
     if "\0" in text:
         raise UserError(f"{said}: has a zero character (NUL), expected a path; remove it")
     try:
-        path = Path(text).expanduser()
-        path.stat()
+        Path(text).expanduser().stat()
     except RuntimeError as error:
         raise UserError(f"{said}: there is no such home folder; check the path") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{said}: a path of {len(text)} characters, too long for a file; check the path") from error
-    return path
+    return Path(text).expanduser()

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import tracemalloc
 import zipfile
 import zlib
@@ -16,7 +17,8 @@ import pandas as pd
 import pytest
 
 from onebp_jax.config import default_config
-from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream
+from onebp_jax.data import Dataset, from_frame, load, load_streamed, open_stream, read_interactions
+from onebp_jax.data.beginnings import PACKED
 from onebp_jax.data.catalogue import NAMES
 from onebp_jax.data.evaluation_pairs import hold_out
 from onebp_jax.data.fingerprint import _crc32, fingerprint
@@ -133,14 +135,14 @@ REFUSED = {
     "plain blank id": ("a.csv", "user,item\n1,  \n", ["line 2", "missing values"]),
     "blank id": ("a.csv", 'user,item\n1,"\u00a0"\n', ["line 2", "empty or blank"]),
     "field too many": ("a.csv", "user,item\n1,5\n2,6,7\n", ["line 3 has 3 fields, the first has 2"]),
-    "gz called csv": ("a.csv", gzip.compress(b"user,item\n1,2\n"), ["content is that of a file .gz"]),
+    "gz called csv": ("a.csv", gzip.compress(b"user,item\n1,2\n"), ["content is that of a file .gz; name it a.csv.gz"]),
     "parquet called csv": ("a.csv", b"PAR1 and more", [".parquet"]),
-    "damaged xz": ("a.csv.xz", b"not xz", ["cannot be read or unpacked"]),
+    "damaged xz": ("a.csv.xz", b"\0not xz", ["cannot be read or unpacked"]),
     "cut gz": ("a.csv.gz", gzip.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
     "cut bz2": ("a.csv.bz2", bz2.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
     "cut bz2, LightGCN": ("a.txt.bz2", bz2.compress(b"1 2\n")[:-5], ["cannot be read or unpacked"]),
     "cut xz": ("a.csv.xz", lzma.compress(b"user,item\na,x\n")[:-5], ["cannot be read or unpacked"]),
-    "damaged zst": ("a.csv.zst", b"not zst", ["cannot be read or unpacked"]),
+    "damaged zst": ("a.csv.zst", b"\0not zst", ["cannot be read or unpacked"]),
 }
 
 
@@ -794,6 +796,120 @@ def test_words_for_nothing_in_features(tmp_path):
     write(tmp_path, "items.csv", "item,genre\nNA,None\nb,Drama\n")
     features = load(tmp_path / "a.csv", split="none", item_features=str(tmp_path / "items.csv")).item_features
     assert features is not None and features.vocabulary == 2  # None is a genre like others
+
+
+CSV = b"user,item\n1,5\n"
+
+
+def archive_of(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("inside.csv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zst", "a.csv.zip", "train.parquet", "a.csv"]
+)
+def test_a_file_of_another_kind_than_its_name_is_said(tmp_path, name):
+    """Each reader tells the same from the first bytes, and never asks for another copy of the file."""
+    kinds = {
+        "plain text": (CSV, "name it a.csv"),
+        ".gz": (gzip.compress(CSV), "name it a.csv.gz"),
+        ".bz2": (bz2.compress(CSV), "name it a.csv.bz2"),
+        ".xz": (lzma.compress(CSV), "name it a.csv.xz"),
+        ".zip": (packed("zip"), "name it a.csv.zip"),
+        ".zst": (packed("zst"), "name it a.csv.zst"),
+        ".parquet": (b"PAR1 and more", "name it a.parquet"),
+        ".feather": (b"ARROW1 and more", "convert it to .csv"),
+        ".tar": (archive_of(CSV), f"unpack it (tar -xf {name}) and give one of its files"),
+    }
+    end = Path(name).suffix
+    for kind, (content, advice) in kinds.items():
+        if kind == end or (kind, end) == ("plain text", ".csv"):
+            continue
+        path = write(tmp_path, name, content)
+        readers = [(load, path)]
+        if end == ".parquet":
+            advice = "unpack it" if kind in PACKED else advice.replace("a.csv", "train.csv")
+            readers.append((open_stream, tmp_path))
+        for read, given in readers:
+            message = refused(read, given)
+            assert name in message and message.endswith(advice), message
+            assert f"content is {'that of a file ' * (kind[0] == '.')}{kind}" in message
+
+
+def test_what_is_inside_packed_data_is_said(tmp_path):
+    message = refused(load, write(tmp_path, "a.csv.gz", gzip.compress(archive_of(CSV))))
+    assert "content is that of a file .tar (an archive); unpack it (tar -xf a.csv.gz)" in message
+    message = refused(load, write(tmp_path, "a.csv.gz", gzip.compress(gzip.compress(CSV))))
+    assert "packed, its content is that of a file .gz, expected text" in message
+    assert "a page of HTML" in refused(load, write(tmp_path, "a.csv.gz", b"<html>log in, please</html>"))
+
+
+@pytest.mark.parametrize("argument", ["dataset", "item_features", "folder", "path"])
+def test_what_is_no_path_is_said(tmp_path, argument):
+    read = {
+        "dataset": load,
+        "item_features": lambda given: load(write(tmp_path, "a.csv", CSV), split="none", item_features=given),
+        "folder": open_stream,
+        "path": read_interactions,
+    }[argument]
+    faults = {
+        "of type int, expected the path": 5,
+        "of type bytes": b"a.csv",
+        "of type list": ["a.csv"],
+        "too long": "a" * 300 + ".csv",
+        "zero character": "a\0.csv",
+        "a URL, expected a path; download the file first": "https://example.org/a.csv",
+        "URL, expected": Path("s3://bucket/a.parquet"),
+        "no such home folder": "~nobody-here/a.csv",
+    }
+    for words, given in faults.items():
+        message = refused(read, given)
+        assert message.startswith(argument) and words in message and len(message) < 200
+
+
+def test_pipes_devices_and_loops_of_links_are_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    reading, writing = os.pipe()
+    for given, words in {
+        tmp_path / "pipe.csv": "a pipe, expected a file; write its data to a file first",
+        f"/dev/fd/{reading}": "a pipe, expected a file; write its data to a file first",
+        tmp_path / "loop.csv": "a symbolic link to loop.csv, which leads back to itself",
+        "/dev/null": "a device or a socket, expected a file",
+    }.items():
+        assert refused(load, given).startswith(f"dataset={str(given)!r}: {words}")
+        assert words in refused(load, write(tmp_path, "a.csv", CSV), split="none", user_features=str(given))
+    os.close(reading)
+    os.close(writing)
+    os.mkfifo(tmp_path / "train.parquet")
+    assert "train.parquet: a pipe" in refused(open_stream, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("min_user_items", ["3", 1.5, -1, None]),
+        ("min_item_users", ["3", 2.0]),
+        ("split_seed", [-1, "a", 0.5, None]),
+        ("test_fraction", ["x", None, 1, -0.1, float("nan"), True]),
+        ("min_rating", ["x", float("nan"), True]),
+        ("split", [3, ["ratio"], None]),
+        ("deduplicate", [3, None]),
+        ("encoding", [5, "utf-9", "a\0b"]),
+    ],
+)
+def test_arguments_of_another_type_or_range_are_said(tmp_path, name, wrong):
+    path = write(tmp_path, "a.csv", "user,item,rating\n1,5,3\n")
+    for given in wrong:
+        assert refused(load, path, **{name: given}).startswith(f"{name}={given!r}: ")
+        if name != "encoding":
+            assert refused(from_frame, pd.DataFrame({"user": [1], "item": [5]}), **{name: given}).startswith(f"{name}=")
+    assert load(path, split="none", min_user_items=np.int64(0), split_seed=np.int64(3)).num_items == 1
 
 
 @pytest.mark.parametrize("argument", ["dataset", "item_features", "user_features"])

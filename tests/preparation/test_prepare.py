@@ -173,7 +173,10 @@ def test_files_are_read_packed_and_as_recbole_writes_them(log, tmp_path, end):
         ("log.csv", "user,item\né,1\n".encode("latin-1"), "log.csv: not UTF-8; convert the file: iconv"),
         ("log.csv", b"user,item\n" + b"1,2\n" * 9000 + b"\xe9,1\n", "log.csv: line 9002: not UTF-8; convert the file"),
         ("log.csv.zip", b"PK", "unknown format; .*; unpack it, or pack it as .gz or .zst"),
-        ("log.csv.zst", b"user,item\n1,2\n", "log.csv.zst: cannot be read or unpacked"),
+        ("log.csv.zst", b"user,item\n1,2\n", "log.csv.zst: not .zst, its content is plain text, .*; name it log.csv"),
+        ("log.csv.zst", b"\0damaged", "log.csv.zst: cannot be read or unpacked"),
+        ("log.csv.gz", b"BZh91AY", "its content is that of a file .bz2; name it log.csv.bz2"),
+        ("log.parquet", b"user,item\n1,2\n", "log.parquet: not .parquet, its content is plain text"),
     ],
 )
 def test_a_file_of_another_encoding_or_packing_is_refused(tmp_path, name, data, message):
@@ -323,6 +326,9 @@ def test_times_order_pairs_as_they_are_meant(tmp_path, times):
         ("user,item\n1,2\n", {"split": "given"}, "split='given'"),
         ("user,item\n1,2\n", {"deduplicate": "best"}, "deduplicate='best'"),
         ("user,item\n1,2\n", {"test_fraction": 1}, "test_fraction=1"),
+        ("user,item\n1,2\n", {"validation_fraction": "x"}, "validation_fraction='x'"),
+        ("user,item\n1,2\n", {"min_user_items": 1.5}, "min_user_items=1.5: expected an integer"),
+        ("user,item\n1,2\n", {"split_seed": -1}, "split_seed=-1"),
     ],
 )
 def test_a_log_that_cannot_be_prepared_leaves_no_folder(tmp_path, text, given, message):
