@@ -181,7 +181,7 @@ def test_file_errors(tmp_path):
     message = error_of(read_interactions, tmp_path / "folder.csv")
     assert "is a folder" in message and "part.csv" in message
     whole = gzip.compress(b"0 1\n" * 100)
-    for damaged in (b"0 1\n", whole[:-20], whole[:15] + b"\xff\xff\xff" + whole[18:]):
+    for damaged in (b"\x000 1\n", whole[:-20], whole[:15] + b"\xff\xff\xff" + whole[18:]):
         (tmp_path / "train.txt.gz").write_bytes(damaged)
         assert "unpacked" in error_of(read_lightgcn, tmp_path / "train.txt.gz")
     message = error_of(read_interactions, tmp_path / "other.csv", user_column="item")
