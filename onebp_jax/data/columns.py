@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.header_rows import check_no_header
 from onebp_jax.data.ids import check_unicode, clean_ids, numeric
 from onebp_jax.data.times import check_kinds, to_times
 from onebp_jax.errors import UserError
@@ -165,17 +167,13 @@ def _times(
         raise
 
 
-def check_no_header(source: str | Path, table: pd.DataFrame, columns: list[str], place: Callable[[int], str]) -> None:
-    """Raises `UserError` if a row of a text file is a header: it has the names of these columns, in any case."""
-    plain = lambda value: str(value).strip(BLANKS).split(":")[0].casefold()  # RecBole writes user_id:token
-    first, *others = columns
-    codes, distinct = pd.factorize(table.loc[:, first])
-    named = [code for code, value in enumerate(distinct) if plain(value) == plain(first)]
-    for row in np.flatnonzero(np.isin(codes, named)) if named else ():
-        if all(plain(table.loc[:, name].iloc[row]) == plain(name) for name in others):
-            raise UserError(
-                f"{source}: {place(int(row))}: the header again, {','.join(table)[:60]!r}; were files joined? remove the line"
-            )
+def same_name(source: str | Path, name: str, found: list[str]) -> str | None:
+    """The column of this name; where only the Unicode form differs, this is said; None: there is none."""
+    alike = [one for one in found if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", name)]
+    if name in found or len(alike) != 1:
+        return name if name in found else None
+    logging.warning("%s: the column %r was taken for %r, they differ by Unicode form only", source, alike[0], name)
+    return alike[0]
 
 
 def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:
@@ -188,7 +186,7 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
         if role == "time" and asked == NO_COLUMN and NO_COLUMN not in found:
             continue
         wanted = (asked,) if asked else defaults
-        column = next((name for name in wanted if name in found), None)
+        column = next(filter(None, (same_name(source, name, found) for name in wanted)), None)
         if column:
             chosen[role] = column
         elif role in ("user", "item", "rating") or asked:

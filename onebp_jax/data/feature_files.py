@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.columns import COLUMNS, check_names, check_no_header, index_as_columns, listed
+from onebp_jax.data.columns import COLUMNS, check_names, index_as_columns, listed, same_name
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
+from onebp_jax.data.header_rows import check_no_header
 from onebp_jax.data.ids import clean_ids, int64_or_text
 from onebp_jax.data.paths import as_path
 from onebp_jax.data.quotes import say_quotes
@@ -53,7 +54,7 @@ def with_features(
         if file:
             path = _beside(folder, tower, dataset.name) if file == "auto" else as_path(file, f"{tower}_features")
             found[tower] = path, *read_by_id(path, tower, id_column, encoding)
-    _check_columns(found, columns)
+    columns = _known_columns(found, columns)
     for tower, (path, ids, frame) in found.items():
         dataset = _add(dataset, tower, path, ids, frame, columns)
     return dataset
@@ -117,7 +118,7 @@ def read_by_id(
         table = read_table(source, encoding, f"{tower}_features")
     frame, is_text, place, in_quotes = table
     usual = (() if id_column in (None, "") else (str(id_column),)) + COLUMNS[tower]
-    column = next((name for name in usual if name in frame), None)
+    column = next(filter(None, (same_name(path, name, list(frame)) for name in usual)), None)
     if column is None:
         raise UserError(
             f"{path}: no id column: expected {' or '.join(usual)}, the file has {listed(frame)}; "
@@ -155,11 +156,12 @@ def _beside(folder: Path | None, tower: str, name: str) -> Path:
     )
 
 
-def _check_columns(found: dict, columns: tuple[str, ...]) -> None:
-    """Raises `UserError` if no file has one of the columns to use, or if there is no file."""
+def _known_columns(found: dict, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns to use, as the files write them. Raises `UserError` if no file has one of them, or if there is no file."""
     if columns and not found:
         raise UserError(f"feature_columns={','.join(columns)!r} is for item_features or user_features: set one of them")
     there = [name for *_, frame in found.values() for name in frame]
+    columns = tuple(same_name("feature_columns", name, there) or name for name in columns)
     for name in columns:
         if name not in there:
             near = difflib.get_close_matches(name, there, 1, 0.5)
@@ -169,6 +171,7 @@ def _check_columns(found: dict, columns: tuple[str, ...]) -> None:
             raise UserError(
                 f"feature_columns={','.join(columns)!r}: there is no column {name!r}{hint}, the files have {listed(there)}"
             )
+    return columns
 
 
 def _is_id(name: str) -> bool:

@@ -62,7 +62,7 @@ def from_frame(
     given = {name: frame} if test is None else {f"{name} (train)": frame, f"{name} (test)": test}
     matrices = [_is_sparse(part) for part in given.values()]
     if all(matrices):
-        return assemble(name, _of_matrices(given), choices)
+        return assemble(name, _of_matrices(given, rated=roles.rated), choices)
     if any(matrices):
         raise UserError(f"{name}: a DataFrame and a sparse matrix, expected two of one kind; convert one of them")
     frames = []
@@ -92,8 +92,8 @@ def _table(source: str, frame: object) -> pd.DataFrame:
     return check_names(source, index_as_columns(frame))
 
 
-def _of_matrices(given: dict[str, Any]) -> Tables:
-    """The stored numbers of sparse matrices of one shape."""
+def _of_matrices(given: dict[str, Any], *, rated: bool) -> Tables:
+    """The stored numbers of sparse matrices of one shape; says if they are other than 1 and not used (`rated`)."""
     shapes = {matrix.shape for matrix in given.values()}
     sizes = shapes.pop()
     if shapes or len(sizes) != 2:
@@ -103,11 +103,27 @@ def _of_matrices(given: dict[str, Any]) -> Tables:
     frames = []
     for source, matrix in given.items():
         matrix = matrix.tocoo()
+        if matrix.dtype.kind not in "biuf":
+            raise UserError(f"{source}: a matrix of type {matrix.dtype}, expected real numbers; convert it")
         there = matrix.data != 0
         if not there.all():
             logging.warning("%s: %d stored zeros are no interactions and are left out", source, (~there).sum())
         if np.isnan(matrix.data).any():
             raise UserError(f"{source}: a stored number is NaN, expected none; remove it")
+        if not rated:
+            _say_weights(source, matrix.data[there])
         row, column = (np.asarray(place, np.int64)[there] for place in (matrix.row, matrix.col))
         frames.append(pd.DataFrame({"user": row, "item": column, "rating": matrix.data[there].astype(np.float64)}))
     return Tables(frames, indexed=True, sizes=(int(sizes[0]), int(sizes[1])))
+
+
+def _say_weights(source: str, numbers: np.ndarray) -> None:
+    """Warns of stored numbers that say more than that there is an interaction: others than 1, negative ones."""
+    weights, negative = numbers[numbers != 1], numbers[numbers < 0]
+    if len(weights):
+        logging.warning(
+            "%s: %d of %d stored numbers are not 1, such as %g, and %d are negative%s; they are not used, each counts as one "
+            "interaction; min_rating sets a threshold",
+            *(source, len(weights), len(numbers), weights[0]),
+            *(len(negative), f", such as {negative[0]:g}" if len(negative) else ""),
+        )

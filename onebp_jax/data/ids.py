@@ -11,6 +11,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
+from onebp_jax.data.lightgcn import place_of
 from onebp_jax.data.written_ids import say_beyond, say_floats, say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
@@ -39,7 +40,7 @@ def number_ids(
         joined = join(role, [frame.loc[:, role] for frame in frames])
         if indexed:
             codes = joined.to_numpy()
-            original = np.arange(sizes[column], dtype=np.int64) if sizes else _dense_ids(codes, role)
+            original = np.arange(sizes[column], dtype=np.int64) if sizes else _dense_ids(codes, role, frames)
         else:
             codes, original = pd.factorize(joined)
             original = int64_or_text(original)
@@ -225,12 +226,14 @@ def say_mixed(role: str) -> None:
     logging.warning("the %s ids are integers in one part and text in the other; all were read as text", role)
 
 
-def _dense_ids(ids: np.ndarray, role: str) -> np.ndarray:
-    """`0..max`, if the ids use a reasonable part of that range."""
+def _dense_ids(ids: np.ndarray, role: str, frames: list[pd.DataFrame]) -> np.ndarray:
+    """`0..max`, if the ids use a reasonable part of that range; the frames are of LightGCN text."""
     size, distinct = int(ids.max(initial=-1)) + 1, len(pd.unique(ids))
     if size > 4 * distinct + 1000:
+        frame = next(frame for frame in frames if frame[role].max() == size - 1)
+        where = f"{place_of(frame.attrs['file'], role, size - 1)}: " if "file" in frame.attrs else ""
         raise UserError(
-            f"{role} ids out of range: they run up to {size - 1} but only {distinct} are used; "
+            f"{where}{role} ids out of range: they run up to {size - 1} but only {distinct} are used; "
             "LightGCN text needs ids counted from 0 without large gaps: convert to CSV with columns user and item"
         )
     return np.arange(size, dtype=np.int64)

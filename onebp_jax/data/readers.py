@@ -93,7 +93,9 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
     if is_lightgcn(path):
         if any(roles[:4]) or roles.rated:
             raise UserError(f"{path}: LightGCN text has no columns to choose; leave user_column and the others out")
-        return pd.DataFrame(read_lightgcn(path, argument), columns=["user", "item"])
+        frame = pd.DataFrame(read_lightgcn(path, argument), columns=["user", "item"])
+        frame.attrs["file"] = path
+        return frame
     table = read_table(path, encoding, argument)
     names = list(table.frame)
     columns = choose_columns(path, names, roles)
@@ -101,6 +103,7 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
         raise UserError(f"{path}: {without_rows(table.is_text)}; check the program that wrote it")
     if say:
         say_columns_not_taken(path, names, roles)
+    roles = roles._replace(**columns)
     found = interactions(path, table.frame, roles, table.place, is_text=table.is_text)
     for role in ("user", "item"):
         say_quotes(f"{path}: the {role} ids", table.frame.loc[:, columns[role]], table.in_quotes(columns[role]))

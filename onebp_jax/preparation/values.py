@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import logging
 
+from onebp_jax.data.header_rows import NO_ID, SAID
 from onebp_jax.data.times import UNITS, check_kinds
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
@@ -44,6 +45,7 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     if source.is_text:
         names = [ids[role].lower() == source.columns[role].lower() for role in roles]
         totals["header"] = (names[0] & names[1]).sum()
+        totals["rules"] = (ids["user"].re_search(NO_ID) & ids["item"].re_search(NO_ID)).sum()
     values = {}
     for role in ("time", "rating"):
         if role in source.columns:
@@ -173,6 +175,8 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
         raise UserError(f"{name}: the log has no rows; check the program that wrote it")
     if found.get("header"):
         raise UserError(f"{name}: the line of the column names comes again {found['header']} times as a row; remove it")
+    if 0 < (rules := found.get("rules", 0)) <= found["rows"] / 2:
+        logging.warning("%s: %d rows %s; they are read as rows: remove them if they are none", name, rules, SAID)
     for role in ("user", "item"):
         column = source.columns[role]
         if parts := found.get(f"{role}_parts"):

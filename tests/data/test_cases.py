@@ -8,6 +8,7 @@ import lzma
 import os
 import tarfile
 import tracemalloc
+import unicodedata
 import zipfile
 import zlib
 from pathlib import Path
@@ -847,6 +848,49 @@ def test_what_is_inside_packed_data_is_said(tmp_path):
     message = refused(load, write(tmp_path, "a.csv.gz", gzip.compress(gzip.compress(CSV))))
     assert "packed, its content is that of a file .gz, expected text" in message
     assert "a page of HTML" in refused(load, write(tmp_path, "a.csv.gz", b"<html>log in, please</html>"))
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_of_columns_in_another_unicode_form_are_taken_and_said(tmp_path, caplog, forms):
+    given, written = (unicodedata.normalize(form, "us\u00e9r") for form in forms)
+    table = pd.DataFrame({written: [1, 2], "item": [5, 6]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "train.parquet")
+    items = write(tmp_path, "items.csv", f"item,{written}\n5,3\n6,4\n")
+    for read, source in {
+        load: tmp_path / "a.csv",
+        open_stream: tmp_path,
+        from_frame: table,
+    }.items():
+        caplog.clear()
+        assert ids_of(read(source, user_column=given)) == ([1, 2], [5, 6])
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert f"the column {written!r} was taken for {given!r}, they differ by Unicode form only" in said
+    options = {"user_column": written, "item_features": str(items), "feature_columns": (given,)}
+    features = load(tmp_path / "a.csv", split="none", **options).item_features
+    assert features is not None and features.names == (f"{written}: numbers",)
+    assert "no user column" in refused(load, tmp_path / "a.csv", user_column="us\u00eer")
+    both = table.assign(**{given: [3, 4]})
+    assert ids_of(from_frame(both, user_column=given))[0] == [3, 4]
+
+
+@pytest.mark.parametrize("row", ["----,----,-", "====,....,", "(id),(id),(s)", "--- ,---:,x"])
+def test_rows_that_are_no_interactions_are_said(tmp_path, caplog, row):
+    path = write(tmp_path, "a.csv", lines([row, "ann,x,1", "bob,y,2"]))
+    assert load(path, split="none", time_column="none").num_users == 3
+    assert "1 rows look like a rule or a second header" in caplog.text and "in line 2" in caplog.text
+    caplog.clear()
+    for rows in (["(a),(x),1", "(b),(y),2"], ["-,-,1", "ann,x,2"], ["--,x,1", "ann,x,2"]):
+        load(write(tmp_path, "a.csv", lines(rows)), split="none")
+    assert not caplog.records
+
+
+def test_ids_of_lightgcn_text_with_gaps_are_refused_with_their_line(tmp_path):
+    message = refused(load, write(tmp_path, "a.txt", "0 1 2\n\n1 900000000 5\n3 2\n"))
+    assert "a.txt: line 3: item ids out of range: they run up to 900000000 but only 4 are used" in message
+    write(tmp_path, "train.txt", "0 1 2\n1 5\n")
+    write(tmp_path, "test.txt", "0 3\n800000 2\n")
+    assert "test.txt: line 2: user ids out of range" in refused(load, tmp_path)
 
 
 @pytest.mark.parametrize("argument", ["dataset", "item_features", "folder", "path"])

@@ -77,6 +77,21 @@ def test_a_matrix_has_users_in_rows_and_items_in_columns(kind):
     assert given.test.tolist() == [[0, 0]] and given.split == "given"
 
 
+def test_weights_and_signs_that_are_not_used_are_said(caplog):
+    from_frame(sparse.csr_matrix([[1, -1, 0], [0, 2, -3]]), split="none")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "3 of 4 stored numbers are not 1, such as -1, and 2 are negative, such as -1; they are not used" in said
+    caplog.clear()
+    from_frame(sparse.csr_matrix([[1.0, 0, 2.5]]), split="none")
+    assert "1 of 2 stored numbers are not 1, such as 2.5, and 0 are negative; " in caplog.text
+    caplog.clear()
+    for ones in (sparse.csr_matrix([[1, 0, 1]]), sparse.csr_matrix([[True, False]])):
+        from_frame(ones, split="none")
+    from_frame(sparse.csr_matrix([[3, -1]]), split="none", min_rating=1)
+    assert "stored numbers" not in caplog.text
+    assert "a matrix of type complex128, expected real numbers" in error_of(sparse.csr_matrix([[1j, 2]]))
+
+
 def test_stored_zeros_are_left_out_in_a_line(caplog):
     matrix = sparse.csr_matrix((np.array([1.0, 0.0]), ([0, 1], [0, 1])), shape=(2, 2))
     assert from_frame(matrix, split="none").train.tolist() == [[0, 0]]

@@ -166,6 +166,12 @@ def test_files_are_read_packed_and_as_recbole_writes_them(log, tmp_path, end):
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
+def test_a_rule_is_said_and_a_name_in_another_unicode_form_is_found(tmp_path, caplog):
+    (tmp_path / "log.csv").write_text("use\u0301r,item\n----,----\nann,x\nbob,y\n")
+    prepare([tmp_path / "log.csv"], tmp_path / "out", Rules(split="none"), user_column="us\u00e9r")
+    assert "1 rows look like a rule" in caplog.text and "differ by Unicode form only" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
