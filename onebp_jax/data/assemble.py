@@ -73,7 +73,7 @@ def check_numbers(choices, fractions: tuple[str, ...]) -> None:
     """Raises `UserError` for numbers of `Choices`, or of the rules of a preparation, that are out of range or no numbers."""
     for name in fractions:
         if not _is_number(given := getattr(choices, name)) or not 0 <= given < 1:
-            raise UserError(f"{name}={given!r}: expected a number, 0 <= {name} < 1; 0.2 holds out a fifth")
+            raise UserError(f"{name}={given!r}: expected 0 <= {name} < 1; 0.2 holds out a fifth")
     for name in ("min_user_items", "min_item_users", "split_seed"):
         if not isinstance(given := getattr(choices, name), Integral) or given < 0:
             raise UserError(f"{name}={given!r}: expected an integer of 0 or more")
