@@ -230,7 +230,7 @@ def _dense_ids(ids: np.ndarray, role: str, frames: list[pd.DataFrame]) -> np.nda
     """`0..max`, if the ids use a reasonable part of that range; the frames are of LightGCN text."""
     size, distinct = int(ids.max(initial=-1)) + 1, len(pd.unique(ids))
     if size > 4 * distinct + 1000:
-        frame = next(frame for frame in frames if int(frame[role].max()) == size - 1)
+        frame = next(frame for frame in frames if frame[role].to_numpy().max() == size - 1)
         where = f"{place_of(frame.attrs['file'], role, size - 1)}: " if "file" in frame.attrs else ""
         raise UserError(
             f"{where}{role} ids out of range: they run up to {size - 1} but only {distinct} are used; "

@@ -38,7 +38,7 @@ def test_features_and_filters_keep_each_item_with_its_id(root, caplog):
     whole = load("ml-100k", root, item_features="auto")
     assert whole.item_ids.tolist() == [2, 7, 1, 0]
     by_path = load("ml-100k", root, item_features=str(root / "ml-100k" / "items.csv"))
-    assert by_path.item_ids.tolist() == whole.item_ids.tolist() and not caplog.records
+    assert by_path.item_ids.tolist() == whole.item_ids.tolist() and "were read as numbers" not in caplog.text
     np.testing.assert_array_equal(by_path.item_features.tokens, whole.item_features.tokens)
     own = root / "own.csv"
     own.write_text("item,year\n0,1988\n1,1995\n")
