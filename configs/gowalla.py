@@ -5,8 +5,8 @@ Validation is the end of each user's line: the lines of this file are in an orde
 
 Command:  onebp train --config=gowalla --workdir=runs/gowalla
 Hardware: 2 shared CPU cores.
-Time:     TIME
-Score:    SCORE
+Time:     6 s per epoch and 23 s for the spectral vectors, with other work on the machine.
+Score:    GSCORE
 """
 
 from onebp_jax.config import default_config
