@@ -34,7 +34,8 @@ def check_no_header(source: str | Path, table: pd.DataFrame, columns: list[str],
                 f"{source}: {place(int(row))}: the header again, {','.join(table)[:60]!r}; were files joined? remove the line"
             )
     odd = rows([code for code, value in enumerate(distinct) if is_no_id(value)])
-    odd = [int(row) for row in odd if all(is_no_id(table.loc[:, name].iloc[row]) for name in others)]
+    for name in others if 0 < len(odd) <= len(table) / 2 else ():
+        odd = [int(row) for row, value in zip(odd, table.loc[:, name].iloc[odd], strict=True) if is_no_id(value)]
     if 0 < len(odd) <= len(table) / 2:
         logging.warning(
             "%s: %d rows %s, such as %r in %s; they were read as rows: remove them if they are none",
