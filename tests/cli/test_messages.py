@@ -15,7 +15,19 @@ from onebp_jax.config.fields import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Arguments in Python that no program has.
-IN_PYTHON = {"adjacency", "devices", "epoch_unit", "folder", "fraction", "layout", "n", "slope", "test", "thresholds"}
+IN_PYTHON = {
+    "adjacency",
+    "data",
+    "devices",
+    "epoch_unit",
+    "folder",
+    "fraction",
+    "layout",
+    "n",
+    "slope",
+    "test",
+    "thresholds",
+}
 
 
 @pytest.fixture
