@@ -27,7 +27,7 @@ _EXAMPLES = ((1000, 1000, 100_000), (100_000, 100_000, 1_000_000))
 _SHARED = ("seed", "cpu_threads", "protocol", "validation_fraction", "validation", "eval_users", "read_test")
 
 
-def own_row(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+def own_row(config):
     """`own_config` for the data and the evaluation of another config; a config that is `own` itself, as it is."""
     if is_open(config) and config.method == METHOD:
         return config.copy_and_resolve_references()
@@ -65,7 +65,7 @@ def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
     }
 
 
-def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> None:
+def choose_by_size(config, dataset: Dataset | StreamedDataset) -> None:
     """Fills in the fields that are None, and says so in one line; with `method="onebp_spectral"` also its options.
 
     A config without such fields stays as it is.
@@ -78,14 +78,14 @@ def choose_by_size(config: ml_collections.ConfigDict, dataset: Dataset | Streame
     logging.info("chosen by the size of the data (%d users, %d items, %d pairs): %s", *size, " ".join(said))
 
 
-def closed(config: ml_collections.ConfigDict, dataset: Dataset | StreamedDataset) -> ml_collections.ConfigDict:
+def closed(config, dataset: Dataset | StreamedDataset):
     """A copy of the config after `choose_by_size`."""
     copy = config.copy_and_resolve_references()
     choose_by_size(copy, dataset)
     return copy
 
 
-def examples(config: ml_collections.ConfigDict) -> list[ml_collections.ConfigDict]:
+def examples(config) -> list:
     """Copies of a config with its open fields filled in as for a small dense data set, and as for a large sparse one.
 
     They show, before any data are read, whether the other fields can be right. Of a config without open fields it is one copy.
@@ -96,12 +96,12 @@ def examples(config: ml_collections.ConfigDict) -> list[ml_collections.ConfigDic
     return copies
 
 
-def is_open(config: ml_collections.ConfigDict) -> bool:
+def is_open(config) -> bool:
     """Whether fields are left to the size of the data."""
     return any(config[name] is None for name in OPEN)
 
 
-def _fill_in(config: ml_collections.ConfigDict, num_users: int, num_items: int, num_pairs: int) -> list[str]:
+def _fill_in(config, num_users: int, num_items: int, num_pairs: int) -> list[str]:
     """Fills in the fields that are None; returns `name=value` of each."""
     said = []
     for name, value in chosen(num_users, num_items, num_pairs).items():

@@ -33,9 +33,7 @@ from onebp_jax.training.runner import checked_data
 from onebp_jax.training.train import train
 
 
-def variant(
-    config, spec: str, seed: int, named: str = "spec", own: ml_collections.ConfigDict | None = None
-) -> ml_collections.ConfigDict:
+def variant(config, spec: str, seed: int, named: str = "spec", own=None) -> ml_collections.ConfigDict:
     """The configuration of one row.
 
     If its method is another one than that of the config, options of the config that it does not know are left out, with a word.
@@ -75,7 +73,7 @@ def variant(
     return made
 
 
-def _leave_out_options(config: ml_collections.ConfigDict, of: str) -> None:
+def _leave_out_options(config, of: str) -> None:
     """Unsets the options that the method of the config does not know; they were meant for the method `of`."""
     if config.method not in NAMED:
         return  # which is said when the method is built
