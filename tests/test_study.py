@@ -64,7 +64,7 @@ def test_users_that_training_has_not_seen(method):
         job, run = runner.prepare(config, build_method(config), replace(dataset, train=train_pairs))
         while not runner.is_done(job, run):
             run = job.advance(run, runner.next_length(job, run))
-        return encoder.fold(run.state.tables, job.data), *map(np.asarray, job.vectors(run.state))
+        return encoder.fold(run.state.tables, job.data), *map(np.array, job.vectors(run.state))
 
     def built(fold):
         messages = np.asarray(fold.messages)
