@@ -16,7 +16,7 @@ from absl import logging
 from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.header_rows import check_no_header
 from onebp_jax.data.ids import check_unicode, clean_ids, numeric
-from onebp_jax.data.times import check_kinds, to_times
+from onebp_jax.data.times import check_kinds, say_rounded, to_times
 from onebp_jax.errors import UserError
 
 COLUMNS = {
@@ -159,6 +159,8 @@ def _times(
         times, rows = to_times(source, column, place)
         said = {kind: f"{str(column.iloc[row])[:40]} in {place(row)}" for kind, row in rows.items()} if timed else {}
         check_kinds(source, said)
+        if timed:
+            say_rounded(source, column)
         return times, {kind: f"{where} of {Path(source).name}" for kind, where in said.items()}
     except UserError:
         raise

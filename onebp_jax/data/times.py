@@ -84,6 +84,19 @@ def check_kinds(source: str | Path, examples: dict[str, str]) -> None:
         )
 
 
+def say_rounded(source: str | Path, column: pd.Series) -> None:
+    """Warns of a column of floats so large that times in it may have been rounded before it was made."""
+    if not pd.api.types.is_float_dtype(column):
+        return
+    large = column.loc[column.abs() > MOST_OF_FLOATS]
+    if len(large):
+        logging.warning(
+            "%s: %d of %d times are floats beyond 2^53, such as %.0f; these may have been rounded, so that later ones count as "
+            "equal: write times as integers",
+            *(source, len(large), len(column), large.iloc[0]),
+        )
+
+
 def _exact(source: str | Path, column: pd.Series, numbers: pd.Series, place: Callable[[int], str]) -> pd.Series:
     """The numbers, as integers where floats would round those that are written; refused where neither holds them."""
     rounded = numbers.abs().to_numpy(np.float64) > MOST_OF_FLOATS

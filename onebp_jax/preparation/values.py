@@ -121,6 +121,8 @@ def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
             f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}, expected numbers"
             f"{' or times' if role == 'time' else ''}; convert it, or choose another column with {role}_column"
         )
+    if role == "time" and FLOATS.fullmatch(kind):
+        totals["time_rounded"] = (column.cast("float64").abs() > 2.0**53).sum()
     if role == "time" and (WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind)):
         totals |= _unit_totals(column.cast("float64"))
     return totals
@@ -204,6 +206,10 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
         raise UserError(
             f"{name}: {large or found['time_finer']} values of {source.columns['time']} {what}, so the order would be lost; "
             "write all as integers of 64 bits"
+        )
+    if rounded := found.get("time_rounded"):
+        logging.warning(
+            "%s: %d times are floats beyond 2^53, which may have been rounded; write integers", name, rounded
         )
     units = [unit for unit in ("numbers", *UNITS) if found.get(f"unit_{unit}")]
     check_kinds(name, {unit: f"{found[f'unit_{unit}']} of {found['rows']} rows" for unit in units})

@@ -551,6 +551,17 @@ def test_times_that_floats_would_round_are_read_exactly(tmp_path, written, split
         assert dataset.train_times.tolist() == [NANOSECONDS + part for part in (1, 2, 3)]
 
 
+def test_floats_that_may_have_been_rounded_are_said(tmp_path, caplog):
+    frame = pd.DataFrame({"user": 1, "item": [5, 6], "time": [1.5e9, float(NANOSECONDS)]})
+    frame.iloc[1:].to_parquet(tmp_path / "a.parquet")
+    load(tmp_path / "a.parquet", split="time")
+    assert f"1 of 1 times are floats beyond 2^53, such as {NANOSECONDS}; these may have been rounded" in caplog.text
+    caplog.clear()
+    load(tmp_path / "a.parquet", split="none")
+    from_frame(frame.iloc[:1], split="time")
+    assert not caplog.records
+
+
 def test_small_times_beside_those_of_a_unit_are_said(tmp_path, caplog):
     path = write(tmp_path, "a.csv", lines(["1,5,1709251200", "1,6,20240101", "1,7,0"]))
     assert ids_of(load(path, split="none"))[1] == [5, 6, 7] and not caplog.records
