@@ -27,15 +27,15 @@ def check_no_header(source: str | Path, table: pd.DataFrame, columns: list[str],
     is_no_id = lambda value: bool(re.search(NO_ID, str(value).strip(BLANKS)))
     first, *others = columns
     codes, distinct = pd.factorize(table.loc[:, first])
-    rows = lambda found: np.flatnonzero(np.isin(codes, found)) if found else ()
+    rows = lambda found: np.flatnonzero(np.isin(codes, found)).tolist() if found else []
     for row in rows([code for code, value in enumerate(distinct) if plain(value) == plain(first)]):
         if all(plain(table.loc[:, name].iloc[row]) == plain(name) for name in others):
             raise UserError(
-                f"{source}: {place(int(row))}: the header again, {','.join(table)[:60]!r}; were files joined? remove the line"
+                f"{source}: {place(row)}: the header again, {','.join(table)[:60]!r}; were files joined? remove the line"
             )
     odd = rows([code for code, value in enumerate(distinct) if is_no_id(value)])
     for name in others if 0 < len(odd) <= len(table) / 2 else ():
-        odd = [int(row) for row, value in zip(odd, table.loc[:, name].iloc[odd], strict=True) if is_no_id(value)]
+        odd = [row for row, value in zip(odd, table.loc[:, name].iloc[odd], strict=True) if is_no_id(value)]
     if 0 < len(odd) <= len(table) / 2:
         logging.warning(
             "%s: %d rows %s, such as %r in %s; they were read as rows: remove them if they are none",
