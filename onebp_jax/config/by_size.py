@@ -110,8 +110,9 @@ def _fill_in(config, num_users: int, num_items: int, num_pairs: int) -> list[str
             continue
         place, key = (config.options, option) if option != name else (config, name)
         if place[key] is None:
-            place[key] = value
-            said.append(f"{name}={value}")
+            # A part of the method is no setting of another one.
+            place[key] = "" if name == "item_updater" and config.method != METHOD else value
+            said.append(f"{name}={place[key]}")
     return said
 
 

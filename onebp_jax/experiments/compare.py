@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from onebp_jax.config import OPTIONS, PARTS, as_plain, check_config, default_config
-from onebp_jax.config.by_size import choose_by_size, closed, is_open, own_row
+from onebp_jax.config.by_size import closed, is_open, own_row
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import all_train_pairs
 from onebp_jax.data.grow import all_for_training
@@ -114,6 +114,7 @@ def check_runs(
     for name, config, folder in runs:
         if (folder / "result.json").exists():
             continue
+        config = closed(config, dataset)
         try:
             method = build_method(config)
             if isinstance(method, Baseline):
@@ -152,11 +153,8 @@ def compare(
     check_kind(workdir, "a comparison")
     folder = lambda spec, seed: workdir / f"{spec.replace(':', '-')}-seed{seed}"
     own = own_row(config)
-    if any(_is_own(spec) for spec in specs):
-        if not is_open(config):
-            logging.info("row own: the config own, with the data, the seed and the evaluation of the given one only")
-        choose_by_size(own, dataset)
-    config = closed(config, dataset)
+    if any(_is_own(spec) for spec in specs) and not is_open(config):
+        logging.info("row own: the config own, with the data, the seed and the evaluation of the given one only")
     configs = {spec: [variant(config, spec, seed, own=own) for seed in seeds] for spec in specs}
     check_runs([(spec, configs[spec][0], folder(spec, seeds[0])) for spec in specs], dataset, layout)
     rows, timing, on_later = [], [], []

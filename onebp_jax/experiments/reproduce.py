@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onebp_jax import methods
-from onebp_jax.config.by_size import closed
+from onebp_jax.config.by_size import is_open
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
@@ -113,7 +113,11 @@ def reproduce(
       seeds: of the final runs; trials have the seed of the config.
     """
     check_kind(workdir, "a reproduction")
-    config, done = closed(config, dataset), read_rows(out)
+    if is_open(config):
+        raise UserError(
+            "config: its fields are left to the size of the data; a table needs its own, as ml100k_table has them"
+        )
+    done = read_rows(out)
     budgets = {method: min(trials, size(space_of(method))) for method in rows.values()}
     changes = {method: settings(config, space_of(method), int(budgets[method])) for method in rows.values()}
     runs = {method: planned(config, workdir / "trials", method, changes[method]) for method in rows.values()}

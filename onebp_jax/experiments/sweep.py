@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from onebp_jax.config.by_size import closed, examples
+from onebp_jax.config.by_size import examples
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError, one_of
@@ -110,7 +110,6 @@ def sweep(
     say=print,
 ) -> dict:
     """Runs `trials` trials of each method; writes `sweep.json` in `workdir` before the first and after each, and returns it."""
-    config = closed(config, dataset)
     changes, runs = plan(config, workdir, names, space, trials, search, seed)
     report = {
         "dataset": config.dataset,

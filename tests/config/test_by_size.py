@@ -128,7 +128,7 @@ def test_rows_of_other_methods_do_without_the_options_of_own(caplog, tmp_path):
     assert runs["own"].result["dim"] == 8 and runs["own"].result["epochs_done"] == 2 and "| popularity" in text
     assert as_plain(runs["own"].config)["options"]["item_power"] == 0.3
     assert as_plain(runs["twobp"].config)["options"] == {} and runs["twobp"].result["dim"] == 8
-    assert set(as_plain(runs["spectral"].config)["options"]) == {"item_power", "response"}
+    assert set(as_plain(runs["spectral"].config)["options"]) == {"item_power"}
 
 
 def test_trials_of_own_have_settings_by_size(tmp_path):
@@ -137,3 +137,12 @@ def test_trials_of_own_have_settings_by_size(tmp_path):
     space = parse("dim=8|4")
     report = sweep(config, dataset, tmp_path, ["onebp_spectral", "twobp"], space, 2, say=lambda line: None)
     assert [len(found["trials"]) for found in report["methods"].values()] == [2, 2]
+
+
+def test_rows_on_sparse_data_have_no_part_of_own(tmp_path):
+    dataset, config = generate(num_users=300, num_items=900, interactions_per_user=8, seed=1), own_config()
+    assert chosen(300, 900, len(dataset.train))["item_updater"] == "on_sphere"
+    config.update(epochs=1, decay_epochs=0, dim=8)
+    compare(config, dataset, tmp_path, ["own", "twobp", "popularity"], [0], say=lambda line: None)
+    parts = {name: read_run(tmp_path / f"{name}-seed0").config.item_updater for name in ("own", "twobp", "popularity")}
+    assert parts == {"own": "on_sphere", "twobp": "", "popularity": ""}
