@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def read_config():
 def parse(argv: list[str]) -> None:
     """Parses all flags; raises `UserError`, with the nearest known name, for whatever is wrong with them."""
     if "config" in flags.FLAGS:
-        argv = _with_paths(argv)
+        argv = sys.argv[:] = _with_paths(argv)  # ml_collections reads the overrides out of sys.argv
         _check_overrides(argv)
     try:
         rest = flags.FLAGS(argv)
@@ -101,15 +102,15 @@ def parse(argv: list[str]) -> None:
 
 
 def _with_paths(argv: list[str]) -> list[str]:
-    """The arguments with the path of a config in place of its name."""
-    made = list(argv)
-    for place, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag in ("--config", "-config") and equals:
-            made[place] = f"--config={find(value)}"
-        elif flag in ("--config", "-config") and place + 1 < len(argv):
-            made[place + 1] = find(argv[place + 1])
-    return made
+    """The arguments with the path of a config in place of its name, and `--config` in front of its overrides."""
+    first, rest, todo = [], [], argv[1:]
+    while todo:
+        flag, equals, value = todo.pop(0).partition("=")
+        if flag not in ("--config", "-config") or not (equals or todo):
+            rest.append(flag + equals + value)
+        else:
+            first.append(f"--config={find(value if equals else todo.pop(0))}")
+    return [*argv[:1], *first, *rest]
 
 
 def _overrides(argv: list[str]) -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from absl import logging
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.data.lightgcn import place_of
-from onebp_jax.data.written_ids import say_beyond, say_floats, say_why_text, written_numbers
+from onebp_jax.data.written_ids import say_beyond, say_floats, say_forms, say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
 MOST = np.iinfo(np.int64).max
@@ -44,6 +44,7 @@ def number_ids(
         else:
             codes, original = pd.factorize(joined)
             original = int64_or_text(original)
+            say_forms(f"the {role} ids", original)
         originals.append(original)
         ends = np.cumsum([len(frame) for frame in frames])
         for frame, part in zip(frames, np.split(codes.astype(np.int32), ends[:-1]), strict=True):

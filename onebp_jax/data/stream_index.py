@@ -20,6 +20,7 @@ from onebp_jax.data.ids import int64_or_text
 from onebp_jax.data.packed import check_file
 from onebp_jax.data.paths import as_path
 from onebp_jax.data.rights import check_rights
+from onebp_jax.data.written_ids import say_forms
 from onebp_jax.errors import NEEDS_PYARROW, UserError
 
 if TYPE_CHECKING:
@@ -112,12 +113,11 @@ def open_stream(
         raise UserError(f"{folder}: the {len(files)} Parquet file(s) have no rows; check the program that wrote them")
     none, no_numbers = np.empty(0), pd.Index([])
     stream = Stream(files, metadata, columns, groups, none, none, (no_numbers, no_numbers))
-    if ids:
-        users, items = ids
-        rows = pd.RangeIndex(len(users)), pd.RangeIndex(len(items))
-        return stream._replace(user_ids=users, item_ids=items, numbers=rows)
-    user_ids, item_ids = _distinct_ids(stream)
-    return stream._replace(user_ids=user_ids, item_ids=item_ids, numbers=(pd.Index(user_ids), pd.Index(item_ids)))
+    users, items = ids or _distinct_ids(stream)
+    for role, found in (("user", users), ("item", items)):
+        say_forms(f"the {role} ids", found)
+    rows = [pd.RangeIndex(len(found)) if ids else pd.Index(found) for found in (users, items)]
+    return stream._replace(user_ids=users, item_ids=items, numbers=(rows[0], rows[1]))
 
 
 def read_group(stream: Stream, group: int, roles: tuple[int, ...] = (0, 1)) -> np.ndarray:

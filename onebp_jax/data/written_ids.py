@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -94,4 +95,18 @@ def say_why_text(what: str, text: pd.Series) -> None:
             "%s: %d are integers of the same column but for the point, such as %s; they are ids of their own, "
             "because the column is text",
             *(what, len(twice), twice.iloc[0]),
+        )
+
+
+def say_forms(what: str, ids: np.ndarray) -> None:
+    """Warns of distinct ids (int64 or text) that look alike because they differ in their Unicode form only."""
+    if ids.dtype.kind == "i":
+        return
+    marked = pd.Series([one for one in ids if not one.isascii()], dtype=object)
+    alike = marked.loc[marked.map(lambda one: unicodedata.normalize("NFC", one)).duplicated(keep=False).to_numpy(bool)]
+    if len(alike):
+        logging.warning(
+            "%s: %d look like another one, such as %s: they differ in their Unicode form only (NFC or NFD) and are ids of their "
+            "own; write all in one form if they mean the same",
+            *(what, len(alike), ascii(alike.iloc[0])),
         )

@@ -19,20 +19,27 @@ except ImportError:  # not a POSIX system: there nothing keeps two runs out of o
 def locked(workdir: Path) -> Iterator[None]:
     """Makes a run folder if it is missing, and locks it; raises `UserError` if another process holds it.
 
-    At the end an empty folder that was made here is removed: its run was refused before anything was written.
+    At the end empty folders that were made here are removed: their run was refused before anything was written.
     """
-    found = workdir.exists()
+    made: list[Path] = []
     try:
+        made = [path for path in (workdir, *workdir.parents) if ".." not in path.parts and not path.exists()]
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        _remove(made)
         raise UserError(f"cannot make the run folder {workdir}: {error.strerror or error}") from error
     with _exclusive(workdir):
         try:
             yield
         finally:
-            if not found:
-                with contextlib.suppress(OSError):
-                    workdir.rmdir()  # fails unless it is empty
+            _remove(made)
+
+
+def _remove(folders: list[Path]) -> None:
+    """Removes the folders that are empty, inner ones first."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # fails unless it is empty
 
 
 @contextlib.contextmanager

@@ -94,6 +94,7 @@ def test_a_config_by_its_name_is_that_of_the_package(read, form, monkeypatch, tm
     monkeypatch.setenv("NPROC", "1")
     (tmp_path / "quickstart").mkdir()
     assert read(*form.format("quickstart").split(" "), "--config.dim=7").epochs == 200
+    assert read("--config.dim=7", *form.format("quickstart").split(" ")).dim == 7
     own = "from onebp_jax.config import default_config\n\ndef get_config(epochs='3'):\n    config = default_config()\n"
     (tmp_path / "mine.py").write_text(own + "    config.epochs = int(epochs)\n    return config\n")
     assert read(*form.format("mine.py").split(" ")).epochs == 3

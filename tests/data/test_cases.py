@@ -627,6 +627,10 @@ WARNED_COLUMNS = {  # a column of user ids -> what is said of it, once by each r
     ),
     "words among integers": (pa.array([*map(str, range(11)), "x"]), "1 of 12 are no integers, the first is 'x'"),
     "a point among text": (pa.array(["7", "7.0", "x"] * 4), "1 are integers of the same column but for the point"),
+    "two forms of Unicode": (
+        pa.array(["caf\u00e9", "cafe\u0301", "x"] * 4),
+        "the user ids: 2 look like another one, such as 'caf\\xe9': they differ in their Unicode form only",
+    ),
     "text like floats": (pa.array(["7.0", "8.0"] * 6), "2 of 2 are whole numbers written as 7.0 in a column of text"),
 }
 

@@ -36,6 +36,10 @@ def test_a_folder_made_for_nothing_goes_again(tmp_path):
                 (tmp_path / name / "config.json").write_text("{}")
             raise UserError("no")
         assert (tmp_path / name).exists() == writes
+    for path in ("outer/inner", f"outer/{'x' * 300}", "outer/../begun/config.json/run"):
+        with pytest.raises(UserError), run_folder.locked(tmp_path / path):
+            raise UserError("no")
+        assert not (tmp_path / "outer").exists()
     (tmp_path / "mine").mkdir()
     with run_folder.locked(tmp_path / "mine"):
         pass
