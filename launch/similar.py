@@ -31,10 +31,10 @@ _OUT = program.define_path("out", "Write the lists to this .csv, .parquet or .js
 def main() -> None:
     program.check_out(_OUT.value, endings=WRITERS)
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
-    if bool(_ITEM.value) == bool(_USER.value):
+    if (_ITEM.value is None) == (_USER.value is None):
         raise UserError("give --item or --user, one of them, for example --item=50")
     run = run_folder.read_run(workdir)
-    if _USER.value:
+    if _USER.value is not None:
         if _ITEMS.value:
             raise UserError(f"--items={_ITEMS.value}: it is for similar items, give --item in place of --user")
         lists = serving.similar_users(run, rows_of_flag("user", _USER.value, run.user_ids), _K.value)

@@ -62,6 +62,8 @@ class _Path(flags.ArgumentParser):
     """A path, with `~` for the home folder: a shell does not expand it within `--flag=~/file`."""
 
     def parse(self, argument: str) -> str:
+        if not argument:  # --flag=$VARIABLE with a variable that is not set
+            raise ValueError("is empty, expected a path; or leave the flag out")
         return os.path.expanduser(argument)
 
 
@@ -70,7 +72,7 @@ class _Folder(_Path):
 
     def parse(self, argument: str) -> str:
         path = super().parse(argument)
-        if path and not os.path.isdir(path):
+        if not os.path.isdir(path):
             raise ValueError("is a file, expected a folder" if os.path.isfile(path) else no_such("folder", path))
         return path
 
@@ -96,7 +98,7 @@ def need(flag: str, value: Value | None, example: str) -> Value:
 def check_out(*paths: str | None, endings: Collection[str] = ()) -> None:
     """Raises `UserError`, before any work, for an output file with another ending or in a folder that cannot be written to."""
     for path in filter(None, paths):
-        if endings and Path(path).suffix not in endings:
+        if endings and Path(path).suffix.lower() not in endings:
             raise UserError(f"--out={path}: expected a name that ends in {', '.join(endings)}")
         folder = Path(path).parent
         if Path(path).is_dir():
@@ -174,7 +176,7 @@ def run(main: Callable[[], None], doc: str | None) -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     status = 0
     try:
-        if {"--help", "-h", "-help", "--helpfull"} & set(sys.argv[1:]):
+        if {"--help", "-h", "-help", "--helpfull"} & {argument.partition("=")[0] for argument in sys.argv[1:]}:
             print(help.text(doc or ""))
         else:
             config_flag.parse(sys.argv)

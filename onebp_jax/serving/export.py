@@ -29,11 +29,12 @@ def export(run: Trained, out: str | os.PathLike) -> list[Path]:
       UserError: the ending is another one, the folder does not exist, or Parquet is asked for without pyarrow.
     """
     out = Path(out).expanduser()
-    if out.suffix not in FORMATS:
+    ending = out.suffix.lower()
+    if ending not in FORMATS:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
     if not out.parent.is_dir():
         raise UserError(f"out={out}: {no_such('folder', out.parent)}")
-    if out.suffix == ".npz":
+    if ending == ".npz":
         arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
         write_npz(out, arrays)
         return [out]
@@ -48,7 +49,7 @@ def export(run: Trained, out: str | os.PathLike) -> list[Path]:
         frame.insert(0, "id", ids)
         path = out.with_name(f"{out.stem}_{name}{out.suffix}")
         try:
-            write_atomically(path, lambda file, frame=frame: _write(frame, file, out.suffix))
+            write_atomically(path, lambda file, frame=frame: _write(frame, file, ending))
         except ImportError as error:
             raise UserError(f"out={out}: {NEEDS_PYARROW}, or choose another format") from error
         written.append(path)

@@ -137,10 +137,10 @@ def write_lists(lists: pd.DataFrame, path: str | Path | None) -> None:
         lists.to_csv(sys.stdout, index=False, float_format="%.6f")
         return
     path = Path(path)
-    if path.suffix not in WRITERS:
+    if (ending := path.suffix.lower()) not in WRITERS:
         raise UserError(f"out={path}: expected a name that ends in {', '.join(WRITERS)}")
     try:
-        run_folder.write_atomically(path, lambda file: WRITERS[path.suffix](lists, file))
+        run_folder.write_atomically(path, lambda file: WRITERS[ending](lists, file))
     except ImportError as error:
         raise UserError(f"out={path}: {NEEDS_PYARROW}, or choose another format") from error
 

@@ -148,6 +148,28 @@ def test_a_choice_that_a_flag_does_not_have_and_a_cache_that_cannot_be_made(tmp_
         assert_one_line(run("train", "--config=quickstart", f"--workdir={tmp_path / 'run'}", given), 2, said)
 
 
+@pytest.mark.parametrize(
+    ("program", "flag"),
+    [
+        ("recommend", "users_file"),
+        ("recommend", "items"),
+        ("evaluate", "dataset"),
+        ("evaluate", "data_dir"),
+        ("train", "init"),
+        ("train", "compilation_cache_dir"),
+    ],
+)
+def test_a_path_that_is_given_and_empty_is_refused(program, flag):
+    """As where a shell's variable is not set: it must not mean "not given"."""
+    said = f"error: --{flag}=: is empty, expected a path; or leave the flag out"
+    assert_one_line(run(program, "--workdir=x", f"--{flag}="), 2, said)
+
+
+def test_help_takes_no_notice_of_a_value():
+    process = run("similar", "--help=1")
+    assert process.returncode == 0 and "onebp similar --workdir" in process.stdout
+
+
 def test_a_file_that_is_not_there_is_said_with_its_flag(tmp_path):
     later = f"--later={tmp_path / 'no.csv'}"
     assert_one_line(

@@ -70,10 +70,12 @@ def test_similar_items_and_users(folder, tmp_path):
     lists = rows_of(run("similar", *arguments(folder, "--item=m 1,m 2", "--k=3", f"--items={folder / 'movies.csv'}")))
     assert [line["item"] for line in lists] == ["m 1"] * 3 + ["m 2"] * 3
     assert all(line["similar"] != line["item"] and line["title"] == f"The {line['similar']}" for line in lists)
-    out = tmp_path / "similar.jsonl"
+    out = tmp_path / "similar.JSONL"
     assert run("similar", *arguments(folder, '--user="Smith, 3"', f"--out={out}")).returncode == 0
     assert out.read_text().startswith('{"user": "Smith, 3", "similar": ["Smith, ')
     assert_one_line(run("similar", *arguments(folder)), 2, "--item or --user")
+    assert_one_line(run("similar", *arguments(folder, "--item=", '--user="Smith, 3"')), 2, "--item or --user")
+    assert_one_line(run("similar", *arguments(folder, "--item=")), 2, "--item=: an id is empty")
     assert_one_line(run("similar", *arguments(folder, "--item=m 99")), 2, "--item='m 99'")
     assert_one_line(run("similar", *arguments(folder, "--item=m 1", "--k=0")), 2, "--k=0")
     assert_one_line(run("similar", *arguments(folder, "--user=x", "--items=x.csv")), 2, "--items=x.csv")

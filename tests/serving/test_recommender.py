@@ -115,7 +115,7 @@ def test_save_and_load_give_the_same_and_titles_too(model, tmp_path):
 
 def test_export_writes_what_the_program_writes(model, tmp_path):
     model.save(tmp_path / "run")
-    for name in ("vectors.npz", "vectors.csv"):
+    for name in ("vectors.npz", "vectors.csv", "VECTORS.CSV"):
         (tmp_path / "theirs").mkdir(exist_ok=True)
         assert run("export", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'theirs' / name}").returncode == 0
         for path in model.export(tmp_path / name):
