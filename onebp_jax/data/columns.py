@@ -82,7 +82,7 @@ def interactions(
     columns = choose_columns(source, list(table), roles)
     found, attrs = {}, {}
     if is_text:
-        check_no_header(source, table, [columns["user"], columns["item"]], place)
+        check_no_header(source, table, {columns[role]: COLUMNS[role] for role in ("user", "item")}, place)
     for role, name in columns.items():
         column: pd.Series = table.loc[:, name].reset_index(drop=True)
         try:

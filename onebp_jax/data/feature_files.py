@@ -127,7 +127,7 @@ def read_by_id(
     if frame.empty:
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
     if is_text:
-        check_no_header(path, frame, list(dict.fromkeys((column, frame.columns[-1]))), place)
+        check_no_header(path, frame, {str(frame.columns[-1]): (), column: COLUMNS[tower]}, place)
     given: pd.Series = frame.loc[:, column]
     if given.isna().any():
         row = int(given.isna().to_numpy().argmax())

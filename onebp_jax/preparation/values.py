@@ -7,7 +7,8 @@ from typing import Any
 
 from absl import logging
 
-from onebp_jax.data.header_rows import NO_ID, SAID
+from onebp_jax.data.columns import COLUMNS
+from onebp_jax.data.header_rows import NO_ID, SAID, plain_name_of
 from onebp_jax.data.times import UNITS, check_kinds
 from onebp_jax.errors import UserError
 from onebp_jax.preparation.engines import Table
@@ -43,8 +44,7 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
     for role in roles:
         totals |= _id_totals(source, role, log[role])
     if source.is_text:
-        names = [ids[role].lower() == source.columns[role].lower() for role in roles]
-        totals["header"] = (names[0] & names[1]).sum()
+        totals["header"] = _is_header(source, ids).sum()
         totals["rules"] = (ids["user"].re_search(NO_ID) & ids["item"].re_search(NO_ID)).sum()
     values = {}
     for role in ("time", "rating"):
@@ -63,6 +63,14 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
             values[role] = _value(source, role, log[role], found)
     kept = log.select(**ids, **values).filter(ids["user"].notnull() & ids["item"].notnull())
     return kept, {"read": found["rows"], "without_ids": found["missing"]}
+
+
+def _is_header(source: Source, ids: dict[str, Any]) -> Any:
+    """Whether a row is a header, in any case and order: user and item are two names of columns."""
+    usual = (*source.names, *COLUMNS["user"], *COLUMNS["item"])
+    names = sorted({plain_name_of(name) + kind for name in usual for kind in ("", ":token", ":float")})
+    user, item = (ids[role].lower() for role in ("user", "item"))
+    return user.isin(names) & item.isin(names) & (user != item)
 
 
 def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) -> Any:
@@ -176,7 +184,7 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
     if not found["rows"]:
         raise UserError(f"{name}: the log has no rows; check the program that wrote it")
     if found.get("header"):
-        raise UserError(f"{name}: the line of the column names comes again {found['header']} times as a row; remove it")
+        raise UserError(f"{name}: a line of column names comes again {found['header']} times as a row; remove it")
     if 0 < (rules := found.get("rules", 0)) <= found["rows"] / 2:
         logging.warning("%s: %d rows %s; they are read as rows: remove them if they are none", name, rules, SAID)
     for role in ("user", "item"):

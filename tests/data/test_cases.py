@@ -88,6 +88,13 @@ REFUSED = {
         "x,user,item,y\n1,a,x,2\nz,user,item,w\n",
         ["line 3", "the header again"],
     ),
+    "header twice, another order": ("a.csv", "user,item\na,x\nitem,user\ny,b\n", ["line 3", "again, 'item,user'"]),
+    "header twice, other usual names": ("a.csv", "user,item,x\na,y,1\nuserId,movieId,stars\n", ["line 3"]),
+    "header twice, every name": (
+        "a.csv",
+        "plays,day,user,item\n1,2,a,x\nuser,item,plays,day\nb,y,1,2\n",
+        ["line 3", "again, 'user,item,plays,day'", "one order"],
+    ),
     "header of ratings.dat": (
         "ratings.dat",
         "UserID::MovieID::Rating::Timestamp\n1::5::3::9\n",
@@ -887,6 +894,16 @@ def test_names_of_columns_in_another_unicode_form_are_taken_and_said(tmp_path, c
     assert "no user column" in refused(load, tmp_path / "a.csv", user_column="us\u00eer")
     both = table.assign(**{given: [3, 4]})
     assert ids_of(from_frame(both, user_column=given))[0] == [3, 4]
+
+
+def test_words_that_are_names_of_columns_may_be_ids(tmp_path):
+    path = write(tmp_path, "a.csv", lines(["time,user,5", "user,time,6", "item,item,7", "time,x,8", "plays,rating,9"]))
+    assert load(path, split="none").num_users == 4
+    own = write(tmp_path, "own.csv", "listener,artist\nann,x\nartist,listener\ny,bob\n")
+    assert "line 3: the header again" in refused(load, own, user_column="listener", item_column="artist")
+    items = write(tmp_path, "items.csv", "item,title\nx,up\ntitle,item\nup,y\n")
+    path = write(tmp_path, "a.csv", "user,item\na,x\n")
+    assert "line 3: the header again" in refused(load, path, split="none", item_features=str(items))
 
 
 @pytest.mark.parametrize("row", ["----,----,-", "====,....,", "(id),(id),(s)", "--- ,---:,x"])
