@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.ids import clean_ids, id_kind, whole_numbers
+from onebp_jax.data.ids import clean_ids, id_kind
+from onebp_jax.data.whole_numbers import whole_numbers
 from onebp_jax.data.written_ids import say_beyond, say_floats
 from onebp_jax.errors import UserError
 

@@ -11,10 +11,11 @@ from absl import logging
 
 from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
-from onebp_jax.data.ids import MOST_OF_FLOATS, number_ids, renumber
+from onebp_jax.data.ids import number_ids, renumber
 from onebp_jax.data.pairs import pair_keys, to_pairs
 from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio
 from onebp_jax.data.times import check_kinds
+from onebp_jax.data.whole_numbers import MOST_OF_FLOATS
 from onebp_jax.errors import UserError, one_of
 
 SPLITS = ("auto", "given", "ratio", "time", "time_global", "leave_one_out", "leave_one_out_time", "none")

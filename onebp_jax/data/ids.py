@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +10,10 @@ from absl import logging
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
 from onebp_jax.data.lightgcn import place_of
+from onebp_jax.data.whole_numbers import whole_numbers
 from onebp_jax.data.written_ids import say_beyond, say_floats, say_forms, say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
-MOST = np.iinfo(np.int64).max
-MOST_OF_FLOATS = 2**53  # beyond it a float does not hold each whole number
 _EXPECTED = "expected integers or text; convert the column, or choose another"
 
 
@@ -84,8 +81,8 @@ def clean_ids(
     values = pd.Series(distinct)
     at = lambda wrong: _at(values, codes, wrong.to_numpy(bool), place)
     if kind == "numbers":
-        integers = whole_numbers(what, values, at)
-        if any(isinstance(value, float) for value in values):
+        integers = whole_numbers(what, values, at, column.dtype)
+        if any(isinstance(value, float | np.floating) for value in values):
             say_floats(what)
         if integers.dtype.kind == "O":
             say_beyond(what, pd.Series(integers))
@@ -142,34 +139,6 @@ def _at(
     """Where the first wrong one of the distinct values is in the file (": line 7"), and the value."""
     first = int(wrong.argmax())
     return f": {place(int((codes == first).argmax()))}" if place else "", values.iloc[first]
-
-
-def whole_numbers(what: str, values: pd.Series, at: Callable) -> np.ndarray:
-    """Numbers as int64, or as text if some are beyond it; raises `UserError` for one that is not whole."""
-    if values.dtype.kind in "iu" and values.max() <= MOST:
-        return values.to_numpy(np.int64)
-    exact = [_as_integer(value) for value in values]
-    wrong = pd.Series([value is None for value in exact])
-    if wrong.any():
-        where, value = at(wrong)
-        limit = f" up to {MOST_OF_FLOATS}" if isinstance(value, float) else ""
-        raise UserError(
-            f"{what}{where}: {value}, expected whole numbers{limit} or text; convert the column, or choose another"
-        )
-    try:
-        return np.array(exact, np.int64)
-    except OverflowError:
-        return np.array(list(map(str, exact)), object)
-
-
-def _as_integer(value: object) -> int | None:
-    """The whole number that a number is; None if it has a fraction, or is a float that may stand for another number."""
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, Decimal):
-        return int(value) if value.is_finite() and value == value.to_integral_value() else None
-    number = float(value)  # type: ignore[arg-type]
-    return int(number) if number % 1 == 0 and abs(number) <= MOST_OF_FLOATS else None
 
 
 def _text(what: str, text: pd.Series, at: Callable) -> pd.Series:

@@ -11,7 +11,8 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.ids import MOST, MOST_OF_FLOATS, numeric
+from onebp_jax.data.ids import numeric
+from onebp_jax.data.whole_numbers import MOST, MOST_OF_FLOATS, most_of_floats
 from onebp_jax.errors import UserError
 
 _ZONE = r"\s*(?:UTC|GMT|utc|gmt)(?:[+-]00:?00)?$"
@@ -88,12 +89,13 @@ def say_rounded(source: str | Path, column: pd.Series) -> None:
     """Warns of a column of floats so large that times in it may have been rounded before it was made."""
     if not pd.api.types.is_float_dtype(column):
         return
-    large = column.loc[column.abs() > MOST_OF_FLOATS]
+    most = most_of_floats(column.dtype)
+    large = column.loc[column.abs() > most]
     if len(large):
         logging.warning(
-            "%s: %d of %d times are floats beyond 2^53, such as %.0f; these may have been rounded, so that later ones count as "
+            "%s: %d of %d times are floats beyond 2^%d, such as %.0f; these may have been rounded, so that later ones count as "
             "equal: write times as integers",
-            *(source, len(large), len(column), large.iloc[0]),
+            *(source, len(large), len(column), most.bit_length() - 1, large.iloc[0]),
         )
 
 

@@ -26,7 +26,8 @@ FINER = r"\.[0-9]{6}0*[1-9]"
 # What a Parquet column holds, by the name of its type in Arrow.
 WHOLE_NUMBERS = re.compile(r"u?int(8|16|32)|int64")
 LARGE = re.compile(r"uint64|decimal\d*\(\d+, 0\)")
-FLOATS = re.compile(r"halffloat|float|double")
+# Floats, and the number from which on they do not hold each whole number.
+FLOATS = {"halffloat": 2**11, "float": 2**24, "double": 2**53}
 MOMENTS = re.compile(r"timestamp\[.*|date32.*")
 
 
@@ -82,7 +83,7 @@ def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) 
     kind = source.kinds[role]
     if TEXT.fullmatch(kind):
         return (column.re_replace(EDGES, "") if blanks else column).nullif("")
-    if WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind) or (LARGE.fullmatch(kind) and not beyond):
+    if WHOLE_NUMBERS.fullmatch(kind) or kind in FLOATS or (LARGE.fullmatch(kind) and not beyond):
         return column.cast("int64")
     if LARGE.fullmatch(kind):
         return column.cast("string")
@@ -93,9 +94,9 @@ def _id_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
     """How many ids have blanks around them, how many floats are not whole, how many integers are beyond 64 bits."""
     if TEXT.fullmatch(source.kinds[role]):
         return {f"{role}_blanks": column.re_search(EDGES).sum()}
-    if FLOATS.fullmatch(source.kinds[role]):
-        number = column.cast("float64")
-        return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() > 2.0**53)).sum()}
+    if source.kinds[role] in FLOATS:
+        number, most = column.cast("float64"), FLOATS[source.kinds[role]]
+        return {f"{role}_parts": (number.isnan() | (number != number.floor()) | (number.abs() >= most)).sum()}
     if LARGE.fullmatch(source.kinds[role]):
         return {f"{role}_beyond": ((column > 2**63 - 1) | (column < -(2**63))).sum()}
     return {}
@@ -120,7 +121,7 @@ def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
             totals |= _unit_totals(number)
     elif kind.startswith("timestamp[ns"):
         totals[f"{role}_finer"] = column.cast("string").re_search(FINER).sum()
-    elif FLOATS.fullmatch(kind):
+    elif kind in FLOATS:
         totals[f"{role}_missing"] = (column.isnull() | column.isnan()).sum()
     elif not WHOLE_NUMBERS.fullmatch(kind) and not (
         MOMENTS.fullmatch(kind) if role == "time" else kind == "uint64" or kind.startswith("decimal")
@@ -129,9 +130,9 @@ def _value_totals(source: Source, role: str, column: Any) -> dict[str, Any]:
             f"{source.files[0]}: the {role} column {column.get_name()} is of type {kind}, expected numbers"
             f"{' or times' if role == 'time' else ''}; convert it, or choose another column with {role}_column"
         )
-    if role == "time" and FLOATS.fullmatch(kind):
-        totals["time_rounded"] = (column.cast("float64").abs() > 2.0**53).sum()
-    if role == "time" and (WHOLE_NUMBERS.fullmatch(kind) or FLOATS.fullmatch(kind)):
+    if role == "time" and kind in FLOATS:
+        totals["time_rounded"] = (column.cast("float64").abs() > FLOATS[kind]).sum()
+    if role == "time" and (WHOLE_NUMBERS.fullmatch(kind) or kind in FLOATS):
         totals |= _unit_totals(column.cast("float64"))
     return totals
 
@@ -190,7 +191,10 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
     for role in ("user", "item"):
         column = source.columns[role]
         if parts := found.get(f"{role}_parts"):
-            raise UserError(f"{name}: {parts} values of {column} are no whole numbers below 2**53; {IDS}: convert them")
+            raise UserError(
+                f"{name}: {parts} values of {column} are no whole numbers below {FLOATS[source.kinds[role]]} (floats of this "
+                f"type hold no more digits); {IDS}: convert them"
+            )
         if f"{role}_parts" in found:
             logging.warning(
                 "%s: the values of %s are floats, all of them whole; they are read as integers", name, column
@@ -217,7 +221,8 @@ def _refuse(source: Source, found: dict[str, int]) -> None:
         )
     if rounded := found.get("time_rounded"):
         logging.warning(
-            "%s: %d times are floats beyond 2^53, which may have been rounded; write integers", name, rounded
+            "%s: %d times are floats beyond %d, which may have been rounded; write integers",
+            *(name, rounded, FLOATS[source.kinds["time"]]),
         )
     units = [unit for unit in ("numbers", *UNITS) if found.get(f"unit_{unit}")]
     check_kinds(name, {unit: f"{found[f'unit_{unit}']} of {found['rows']} rows" for unit in units})

@@ -567,6 +567,13 @@ def test_floats_that_may_have_been_rounded_are_said(tmp_path, caplog):
     load(tmp_path / "a.parquet", split="none")
     from_frame(frame.iloc[:1], split="time")
     assert not caplog.records
+    for kind in ("float32", "Float32", "float[pyarrow]"):
+        small = pd.DataFrame({"user": 1, "item": [5, 6], "time": pd.Series([1.7e9, 1.8e9]).astype(kind)})
+        caplog.clear()
+        from_frame(small, split="time")
+        assert "2 of 2 times are floats beyond 2^24, such as 1700000000;" in caplog.text
+        with pytest.raises(UserError, match="expected whole numbers below 16777216"):
+            from_frame(small, user_column="time", time_column="none")
 
 
 def test_small_times_beside_those_of_a_unit_are_said(tmp_path, caplog):
@@ -587,7 +594,11 @@ COLUMNS = {  # a column of user ids -> the ids, or words of the refusal
     "booleans": (pa.array([True, False]), "of type bool"),
     "dates": (pa.array([1, 2], pa.timestamp("ns")), "integers or text"),
     "fractions": (pa.array([1.0, 2.5]), "2.5, expected whole numbers"),
-    "floats beyond 2^53": (pa.array([1.0, 1e17]), "expected whole numbers up to"),
+    "floats beyond 2^53": (pa.array([1.0, 1e17]), "expected whole numbers below 9007199254740992"),
+    "a float that may be 2^53 + 1": (pa.array([1.0, 2.0**53]), "expected whole numbers below 9007199254740992"),
+    "floats of 32 bits": (pa.array([1, 2**24 - 1], pa.float32()), [1, 2**24 - 1]),
+    "floats of 32 bits beyond 2^24": (pa.array([1, 2**24], pa.float32()), "expected whole numbers below 16777216"),
+    "floats of 16 bits beyond 2^11": (pa.array(np.array([1, 2048], np.float16)), "expected whole numbers below 2048"),
     "whole floats": (pa.array([1.0, 2.0]), [1, 2]),
     "decimals": (pa.array([1, 2], pa.decimal128(10, 0)), [1, 2]),
     "large decimals": (pa.array([2**60, 2**60 + 1], pa.decimal128(20, 0)), [2**60, 2**60 + 1]),
@@ -627,6 +638,7 @@ def test_one_check_of_ids_for_files_streams_and_frames(tmp_path, kind):
 
 WARNED_COLUMNS = {  # a column of user ids -> what is said of it, once by each reader
     "floats": (pa.array([1.0, 2.0] * 6), "whole numbers in a column of numbers with a point"),
+    "floats of 32 bits": (pa.array([1, 2] * 6, pa.float32()), "whole numbers in a column of numbers with a point"),
     "decimals beyond 64 bits": (pa.array([1, 10**30] * 6, pa.decimal128(38, 0)), "1 of 2 are integers beyond 64 bits"),
     "unsigned integers beyond 64 bits": (
         pa.array([2**64 - 1, 2] * 6, pa.uint64()),

@@ -229,6 +229,16 @@ def test_ids_of_parquet(tmp_path, ids, expected):
     assert read_prepared(tmp_path / "out").ids[0].tolist() == expected
 
 
+def test_floats_of_32_bits_that_may_have_been_rounded(tmp_path, caplog):
+    log = pd.DataFrame({"user": 1, "item": [5, 6], "time": np.array([1.7e9, 1.8e9], np.float32)})
+    log.to_parquet(tmp_path / "log.parquet")
+    prepare([tmp_path / "log.parquet"], tmp_path / "out", Rules(split="time"))
+    assert "2 times are floats beyond 16777216, which may have been rounded" in caplog.text
+    log.assign(user=log["time"]).to_parquet(tmp_path / "log.parquet")
+    with pytest.raises(UserError, match="2 values of user are no whole numbers below 16777216"):
+        prepare([tmp_path / "log.parquet"], tmp_path / "other")
+
+
 WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids are those of `load`
     "words among integers": ([*map(str, range(11)), "x"], "1 of 12 ids of user are no integers"),
     "integers beyond 64 bits": (["7", str(10**30)], "1 ids of user are integers beyond 64 bits"),
