@@ -13,7 +13,7 @@ from onebp_jax.data.dataset import Dataset, check
 from onebp_jax.data.filters import KEEPS, core, deduplicate, rated
 from onebp_jax.data.ids import number_ids, renumber
 from onebp_jax.data.pairs import pair_keys, to_pairs
-from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio
+from onebp_jax.data.splits import ALL_TRAIN, ONE_CUT, leave_one_out, one_cut, per_user_ratio, tied_users
 from onebp_jax.data.times import check_kinds
 from onebp_jax.data.whole_numbers import MOST_OF_FLOATS
 from onebp_jax.errors import UserError, one_of
@@ -124,7 +124,7 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
         if split == "given":
             parts[1] = parts[1].loc[_known(name, parts[0]["user"].to_numpy(), parts[1]["user"].to_numpy())]
         parts, user_ids, item_ids = renumber(parts, user_ids, item_ids)
-    train, test, times, sentence = _split(parts, split, choices)
+    train, test, times, sentence = _split(name, parts, split, choices)
     if split == "time_global":
         test = test[_known(name, train[:, 0], test[:, 0])]
     sentence = (sentence or tables.given) + _filtered(choices)
@@ -147,7 +147,7 @@ def _check_times(name: str, frames: list[pd.DataFrame]) -> None:
         )
 
 
-def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
+def _split(name: str, parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
     """Train pairs, test pairs, the times of the train pairs, a sentence (None for the given split)."""
     if split == "given":
         return *map(to_pairs, parts), None, None
@@ -170,8 +170,22 @@ def _split(parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
         if choices.by_time:
             sentence = f"per-user latest {share}, validation latest too"
     if times is not None:
-        times = times[np.isin(pair_keys(pairs), pair_keys(train))]
+        is_kept = np.isin(pair_keys(pairs), pair_keys(train))
+        if split != "time_global":
+            _say_ties(name, split, pairs, times, is_kept)
+        times = times[is_kept]
     return train, test, times, sentence
+
+
+def _say_ties(name: str, split: str, pairs: np.ndarray, times: np.ndarray, is_kept: np.ndarray) -> None:
+    """Warns if the times do not tell what to hold out of most users: it is cut between pairs of equal time."""
+    tied, users = tied_users(pairs, times, is_kept)
+    if 2 * tied > users:
+        logging.warning(
+            "%s: split=%s: for %d of %d users the cut falls between pairs of equal time, of which the later rows of the file are "
+            "held out (%d pairs have %d different times); use finer times, or split=ratio",
+            *(name, split, tied, users, len(times), len(np.unique(times))),
+        )
 
 
 def _known(name: str, train_users: np.ndarray, test_users: np.ndarray) -> np.ndarray:

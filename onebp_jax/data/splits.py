@@ -10,6 +10,7 @@ sets their test parts have round(n / 5) of the n pairs of every user.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from onebp_jax.errors import UserError
 
@@ -75,6 +76,16 @@ def one_cut(pairs: np.ndarray, fraction: float, times: np.ndarray) -> tuple[np.n
         )
     held_out = min(late, key=lambda held: (held.all() or not held.any(), abs(int(held.sum()) - count)))
     return pairs[~held_out], pairs[held_out]
+
+
+def tied_users(pairs: np.ndarray, times: np.ndarray, is_kept: np.ndarray) -> tuple[int, int]:
+    """How many users have their latest kept and their earliest held-out pair at the same time, and how many have both."""
+    ends = [
+        pd.Series(times[part]).groupby(pairs[part, 0]).agg(which)
+        for part, which in ((is_kept, "max"), (~is_kept, "min"))
+    ]
+    kept, held_out = ends[0].align(ends[1], join="inner")
+    return int((kept == held_out).sum()), len(kept)
 
 
 def hold_out_validation(

@@ -105,6 +105,8 @@ def with_places(pairs: Table, users: Table, items: Table, seed: int) -> Table:
 def held_out_per_user(pairs: Table, test: float | None, validation: float, by_time: bool) -> Table:
     """The pairs with the column part: the last pairs of each user are test, those before validation, the rest train.
 
+    The column tied says that a pair is the last one before the test part and has the time of the first one in it.
+
     Of a user's n pairs `round(n * test)` are test, one if `test` is None, but never all; of the other n pairs
     `round(n * validation)` are validation, at least one if n is 5 or more, but never all. `round` is Python's.
     """
@@ -123,7 +125,12 @@ def held_out_per_user(pairs: Table, test: float | None, validation: float, by_ti
     part = ibis.cases(
         (pairs.from_end < pairs.test, TEST), (pairs.from_end < pairs.test + held_out, VALIDATION), else_=TRAIN
     )
-    return pairs.mutate(part=part.cast("int8")).select("user", "item", "place", "part")
+    tied = ibis.literal(False)
+    if by_time:
+        next_time = ibis._.time.lag().over(ibis.window(group_by="user", order_by=order))
+        pairs = pairs.mutate(next_time=next_time)
+        tied = (pairs.from_end == pairs.test) & (pairs.test > 0) & (pairs.time == pairs.next_time)
+    return pairs.mutate(part=part.cast("int8"), tied=tied).select("user", "item", "place", "part", "tied")
 
 
 def held_out_from(pairs: Table, validation: Any, test: Any) -> Table:

@@ -195,6 +195,9 @@ def _split(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
         test = None if rules.split.startswith("leave_one_out") else rules.test_fraction
         parts = expressions.held_out_per_user(pairs, test, rules.validation_fraction, rules.by_time)
     parts = stack.enter_context(engines.kept(parts))
+    if "tied" in parts.columns:
+        _say_ties(parts, rules)
+        parts = parts.drop("tied")
     dropped = log.dropped
     if rules.split == "time_global":
         count, users = _count(parts), _count(parts.select("user").distinct())
@@ -214,6 +217,18 @@ def _split(stack: ExitStack, log: _Log, rules: Rules) -> _Log:
         numbers = expressions.id_table(left.select(id="row")).select(row="id", new="row")
         tables.append(stack.enter_context(engines.kept(left.join(numbers, "row").select("row", "new", "id"))))
     return _Log(parts, tables[0], tables[1], dropped)
+
+
+def _say_ties(parts: Table, rules: Rules) -> None:
+    """Warns if the times do not tell what to hold out of most users, as `onebp_jax.data.load` does."""
+    tied = _count(parts.filter(parts.tied))
+    users = _count(parts.filter(parts.part == expressions.TEST).select("user").distinct()) if tied else 0
+    if 2 * tied > users:
+        logging.warning(
+            "split=%s: for %d of %d users the cut falls between pairs of equal time, of which random ones are held out "
+            "(split_seed); use finer times, or split=ratio",
+            *(rules.split, tied, users),
+        )
 
 
 def _parts(pairs: Table) -> list[int]:

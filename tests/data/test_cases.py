@@ -583,6 +583,26 @@ def test_small_times_beside_those_of_a_unit_are_said(tmp_path, caplog):
     assert "times are below 1e8 and others are not: 20240101 in line 3, 1709251200 in line 2" in caplog.text
 
 
+@pytest.mark.parametrize("split", ["time", "leave_one_out_time"])
+def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
+    users = np.repeat(np.arange(10), 4)
+    frame = pd.DataFrame({"user": users, "item": np.tile(np.arange(4), 10), "time": 5})
+    said = "for {} of 10 users the cut falls between pairs of equal time"
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    dataset = load(tmp_path / "a.csv", split=split)
+    assert set(dataset.test[:, 1].tolist()) == {3}  # the last rows
+    assert f"split={split}: {said.format(10)}" in caplog.text and "(40 pairs have 1 different times)" in caplog.text
+    for tied, is_said in ((6, True), (5, False)):
+        caplog.clear()
+        times = np.where(users < tied, frame["item"] // 2 * 2, frame["item"])  # 0 0 2 2, or 0 1 2 3
+        from_frame(frame.assign(time=times), split=split)
+        assert (said.format(tied) in caplog.text) == is_said
+    caplog.clear()
+    from_frame(frame.assign(time=frame["item"] // 3), split=split)  # equal times before the cut alone
+    from_frame(frame.drop_duplicates("user"), split=split)  # nothing is held out
+    assert not caplog.records
+
+
 def test_the_order_of_day_and_month_is_said(tmp_path, caplog):
     load(write(tmp_path, "a.csv", lines(["1,5,01/02/2024", "1,6,31/01/2024"])), split="time")
     assert "read as day/month/year" in caplog.text

@@ -239,6 +239,18 @@ def test_floats_of_32_bits_that_may_have_been_rounded(tmp_path, caplog):
         prepare([tmp_path / "log.parquet"], tmp_path / "other")
 
 
+@pytest.mark.parametrize("split", ["time", "leave_one_out_time"])
+def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
+    items, users = np.tile(np.arange(4), 10), np.repeat(np.arange(10), 4)
+    for tied in (6, 5):
+        times = np.where(users < tied, items // 2 * 2, items)  # 0 0 2 2, or 0 1 2 3
+        log = pd.DataFrame({"user": users, "item": items, "time": times})
+        log.to_parquet(tmp_path / "log.parquet")
+        caplog.clear()
+        prepare([tmp_path / "log.parquet"], tmp_path / f"out{tied}", Rules(split=split))
+        assert (f"split={split}: for {tied} of 10 users the cut falls between pairs" in caplog.text) == (tied == 6)
+
+
 WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids are those of `load`
     "words among integers": ([*map(str, range(11)), "x"], "1 of 12 ids of user are no integers"),
     "integers beyond 64 bits": (["7", str(10**30)], "1 ids of user are integers beyond 64 bits"),
