@@ -17,7 +17,7 @@ from onebp_jax.cli import devices, program
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import processes
 from onebp_jax.serving.flag_ids import rows_of_flag
-from onebp_jax.serving.ids import read_ids, row_index, rows_of
+from onebp_jax.serving.ids import rows_of_file
 from onebp_jax.serving.items import known_titles
 from onebp_jax.serving.recommend import SEEN, WRITERS, seen_pairs
 from onebp_jax.training import run_folder
@@ -62,7 +62,7 @@ def _rows(run: run_folder.Trained) -> np.ndarray | None:
     if users is not None:
         return rows_of_flag("users", users, run.user_ids, _SKIP_UNKNOWN.value)
     if _USERS_FILE.value:
-        return rows_of(read_ids(_USERS_FILE.value), row_index(run.user_ids), "users", _SKIP_UNKNOWN.value)
+        return rows_of_file(_USERS_FILE.value, run.user_ids, _SKIP_UNKNOWN.value)
     return None
 
 

@@ -84,6 +84,10 @@ def as_user_error(function: Callable, options: Collection[str] = ()) -> Callable
     return called
 
 
+class NotFitted(UserError, AttributeError):
+    """A recommender is used before `fit`. An `AttributeError` too, so that `hasattr` says which attributes there are."""
+
+
 class RunFailed(RuntimeError):
     """A run cannot go on (a loss that is not finite, lost data); one line, exit status 1."""
 

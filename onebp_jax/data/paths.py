@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from onebp_jax.errors import UserError
@@ -22,6 +24,8 @@ def as_path(given: object, argument: str) -> Path:
     text = os.fspath(given) if isinstance(given, str | os.PathLike) else given
     if not isinstance(text, str):
         raise UserError(f"{argument}: of type {type(given).__name__}, expected the path of a file or folder as text")
+    if not text:
+        raise UserError(f"{argument}='': empty, expected the path of a file or folder")
     said = f"{argument}={text[:_MOST_SHOWN]!r}{' ..' * (len(text) > _MOST_SHOWN)}"
     if _URL.match(text):
         raise UserError(f"{said}: a URL, expected a path; download the file first, then give its path")
@@ -35,3 +39,14 @@ def as_path(given: object, argument: str) -> Path:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{said}: a path of {len(text)} characters, too long for a file; check the path") from error
     return Path(text).expanduser()
+
+
+@contextlib.contextmanager
+def writing(argument: str, path: Path) -> Iterator[None]:
+    """While files are written to a path that a person gave: what the system refuses becomes a `UserError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{argument}={path}: cannot be written ({error.strerror or error}); give another path"
+        ) from error

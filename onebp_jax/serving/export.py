@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
+from onebp_jax.data.paths import as_path, writing
 from onebp_jax.errors import NEEDS_PYARROW, UserError, no_such
 from onebp_jax.training.run_folder import Trained, write_atomically, write_npz
 
@@ -28,7 +29,7 @@ def export(run: Trained, out: str | os.PathLike) -> list[Path]:
     Raises:
       UserError: the ending is another one, the folder does not exist, or Parquet is asked for without pyarrow.
     """
-    out = Path(out).expanduser()
+    out = as_path(out, "out")
     ending = out.suffix.lower()
     if ending not in FORMATS:
         raise UserError(f"out={out}: expected a name that ends in {', '.join(FORMATS)}")
@@ -36,7 +37,8 @@ def export(run: Trained, out: str | os.PathLike) -> list[Path]:
         raise UserError(f"out={out}: {no_such('folder', out.parent)}")
     if ending == ".npz":
         arrays = {name: getattr(run, name) for name in ("user", "item", "user_ids", "item_ids")}
-        write_npz(out, arrays)
+        with writing("out", out):
+            write_npz(out, arrays)
         return [out]
     written = []
     for name, ids, vectors in (("user", run.user_ids, run.user), ("item", run.item_ids, run.item)):
@@ -49,7 +51,8 @@ def export(run: Trained, out: str | os.PathLike) -> list[Path]:
         frame.insert(0, "id", ids)
         path = out.with_name(f"{out.stem}_{name}{out.suffix}")
         try:
-            write_atomically(path, lambda file, frame=frame: _write(frame, file, ending))
+            with writing("out", path):
+                write_atomically(path, lambda file, frame=frame: _write(frame, file, ending))
         except ImportError as error:
             raise UserError(f"out={out}: {NEEDS_PYARROW}, or choose another format") from error
         written.append(path)

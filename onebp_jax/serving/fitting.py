@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -16,13 +17,14 @@ from onebp_jax.data.configured import load_configured
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.grow import all_for_training, grown
+from onebp_jax.data.paths import as_path, writing
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.inputs import Data, FilePath, in_memory, load_given, set_fields
-from onebp_jax.serving.items import write_items
+from onebp_jax.serving.items import items_to_keep, write_items
 from onebp_jax.training import run_folder
 from onebp_jax.training.run_folder import Trained
 from onebp_jax.training.train import train
@@ -33,16 +35,16 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike | None):
         """A given folder, or a temporary one."""
-        self.path = Path(path).expanduser() if path else Path(tempfile.mkdtemp(prefix="onebp_jax_"))
-        if not path:
+        self.path = Path(tempfile.mkdtemp(prefix="onebp_jax_")) if path is None else as_path(path, "workdir")
+        if path is None:
             weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def copy_to(self, folder: str | os.PathLike) -> None:
-        """Copies the run, without its checkpoints, to a folder that is new or empty; raises `UserError` if it is not."""
-        target = Path(folder).expanduser()
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UserError(f"folder={folder}: it is not empty: give a new folder")
-        shutil.copytree(self.path, target, ignore=shutil.ignore_patterns("checkpoints"), dirs_exist_ok=True)
+        """Copies the run, without its checkpoints, to a folder that holds no run; raises `UserError` if it does."""
+        target = as_path(folder, "folder")
+        with writing("folder", target):
+            run_folder.check_no_run(target, "folder")
+            shutil.copytree(self.path, target, ignore=shutil.ignore_patterns("checkpoints"), dirs_exist_ok=True)
 
     def dataset_of(self, run: Trained) -> Dataset | StreamedDataset:
         """The interactions of the run, out of its folder; if it does not hold them, out of the files that it was made on."""
@@ -66,12 +68,13 @@ def fit_in(
     A method without training takes no notice of `init`; other arguments and errors as `train`.
     """
     check_config(config)
+    titles = None if items is None else items_to_keep(items, config, dataset.item_ids)
     if isinstance(build_method(config), Baseline):
         init = None
     _start_cpu(config.cpu_threads)
     train(config, dataset, folder.path, layout, init)
-    if items is not None:
-        write_items(folder.path, items, run_folder.read_run(folder.path))
+    if titles is not None:
+        write_items(folder.path, titles)
     return folder
 
 
@@ -102,4 +105,8 @@ def load_more(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset
     """
     config = config.copy_and_resolve_references()
     set_fields(config, {"split": "none", "min_user_items": 0, "min_item_users": 0})
-    return in_memory(load_given(config, data, data_dir))
+    try:
+        return in_memory(load_given(config, data, data_dir))
+    except UserError as error:
+        advice = "rename it: these data are read by the columns of fit"
+        raise UserError(re.sub(r"choose one with \w+_column$", advice, str(error))) from error

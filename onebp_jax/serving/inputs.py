@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from absl import logging
 from ml_collections import ConfigDict
 
-from onebp_jax.config.by_size import choose_by_size
+from onebp_jax.config import check_config, default_config
+from onebp_jax.config.by_size import choose_by_size, own_config
+from onebp_jax.data.assemble import Choices, check_choices
 from onebp_jax.data.configured import load_configured
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError, one_of
+from onebp_jax.methods.build import check_method
 
 if TYPE_CHECKING:
     from onebp_jax.data.frames import Interactions
@@ -21,6 +25,12 @@ if TYPE_CHECKING:
 Data: TypeAlias = "Interactions | str | os.PathLike | Dataset | StreamedDataset"
 Ids = str | int | Iterable[Any]
 FilePath = str | os.PathLike
+# The fields that say how data are read.
+READ_BY = (
+    *Choices._fields,
+    *("user_column", "item_column", "time_column", "rating_column", "encoding"),
+    *("user_features", "item_features", "feature_columns"),
+)
 
 
 def set_fields(config, given: dict[str, Any]) -> None:
@@ -33,12 +43,34 @@ def set_fields(config, given: dict[str, Any]) -> None:
         if name not in config:
             raise UserError(f"unknown config field {name!r}, expected {one_of(name, config)}")
         if isinstance(config[name], ConfigDict):
+            if not isinstance(value, Mapping | ConfigDict):
+                raise UserError(
+                    f"{name}={value!r:.80}: expected a dictionary, with names such as {min(config[name])!r}"
+                )
             set_fields(config[name], dict(value))
             continue
         try:
             config[name] = value
         except (TypeError, ValueError) as error:
             raise UserError(f"{name}={value!r}: expected a value of type {config.get_type(name).__name__}") from error
+
+
+def asked_config(method: Any, fields: dict[str, Any]) -> ConfigDict:
+    """The config of a recommender that is not fitted, see `Recommender`.
+
+    Raises:
+      UserError: an unknown field, a value of another type, or one that no data make right.
+    """
+    if fields.get("dataset"):
+        raise UserError(f"dataset={fields['dataset']!r:.80}: it is an argument of fit: fit(data)")
+    for_use = not fields.get("stream_window") and fields.get("protocol", "honest") == "honest"
+    defaults = {"split": "none", "refit": True} if for_use else {}
+    config = own_config() if method is None else default_config()
+    set_fields(config, ({} if method is None else {"method": method}) | defaults | fields)
+    check_config(config)
+    check_method(config)
+    check_choices(Choices(*(config[name] for name in Choices._fields)))
+    return config
 
 
 def load_given(config, data: Data, data_dir: str | os.PathLike | None = None) -> Dataset | StreamedDataset:
@@ -61,7 +93,17 @@ def load_to_fit(
     config, data: Data, data_dir: str | os.PathLike | None, **columns: str | None
 ) -> Dataset | StreamedDataset:
     """As `load_given`, with the columns `user`, `item`, `time` and `rating` that `fit` is given; its errors name them so."""
-    set_fields(config, {f"{role}_column": str(name) for role, name in columns.items() if name is not None})
+    given, made = {role: str(name) for role, name in columns.items() if name is not None}, Dataset | StreamedDataset
+    if isinstance(data, made):
+        _say_without_effect(config, data.name)
+    for role, name in given.items():
+        if isinstance(data, made):
+            raise UserError(f"{role}={name!r}: a Dataset has no columns: leave it out")
+        if config[f"{role}_column"] not in ("", name):
+            raise UserError(
+                f"{role}={name!r}: the recommender has {role}_column={config[f'{role}_column']!r}: give one of them"
+            )
+    set_fields(config, {f"{role}_column": name for role, name in given.items()})
     try:
         return load_given(config, data, data_dir)
     except UserError as error:
@@ -83,6 +125,15 @@ def _load_given(config, data: Data, data_dir: str | os.PathLike | None) -> Datas
         return load_configured(config, data_dir)
     config.dataset = "frame"
     return load_configured(config, data_dir, frame=data)
+
+
+def _say_without_effect(config, name: str) -> None:
+    """Warns of fields that say how data are read, where they have been read."""
+    default, usual = default_config(), {"split": ("none", "given")}
+    idle = [field for field in READ_BY if config[field] not in (default[field], *usual.get(field, ()))]
+    if idle:
+        given = ", ".join(f"{field}={config[field]}" for field in idle)
+        logging.warning("%s: a Dataset is read and split already: these fields have no effect on it: %s", name, given)
 
 
 def in_memory(dataset: Dataset | StreamedDataset) -> Dataset:

@@ -12,6 +12,7 @@ from absl import logging
 
 from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS
 from onebp_jax.data.feature_files import read_by_id
+from onebp_jax.data.paths import as_path
 from onebp_jax.errors import UserError, no_such
 from onebp_jax.serving.ids import row_index
 from onebp_jax.training.run_folder import Trained, write_atomically
@@ -35,13 +36,18 @@ class Items(NamedTuple):
 
 
 def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
+    """`items_of` for a finished run, which knows the items."""
+    return items_of(source, run.config, run.item_ids)
+
+
+def items_of(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndarray) -> Items:
     """Reads the items that a file lists.
 
     Args:
       source: a CSV, TSV or Parquet file, or a frame, with one row per item. It has the ids in a column of the run's
         `item_column` or of a usual name (item, item_id, ..), and may have a column title or name. If the run is on a set of the
         catalogue with published ids, a column `orig_id` comes first.
-      run: the run that knows the items.
+      config, item_ids: of the run, and the original ids by row.
 
     Returns:
       The items that the run knows. What else differs is said in one line.
@@ -49,12 +55,11 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
     Raises:
       UserError: there is no such file or no column of ids, an id is missing or twice, or the run knows none of the ids.
     """
-    name = "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
-    source = source if isinstance(source, pd.DataFrame) else Path(source)
-    if isinstance(source, Path) and not source.expanduser().exists():
-        raise UserError(f"items={source}: {no_such('file', source.expanduser())}")
-    ids, frame = read_by_id(source, "item", _id_column(run))
-    item_ids = run.item_ids
+    name = _name(source)
+    source = source if isinstance(source, pd.DataFrame) else as_path(source, "items")
+    if isinstance(source, Path) and not source.exists():
+        raise UserError(f"items={source}: {no_such('file', source)}")
+    ids, frame = read_by_id(source, "item", _id_column(config, item_ids))
     index = row_index(item_ids)
     rows = np.array([index.get(str(one), -1) for one in ids.tolist()], np.int64)
     known = rows >= 0
@@ -74,13 +79,17 @@ def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
     return Items(rows[known], frame[column].fillna("").astype(str).to_numpy(object)[known])
 
 
-def _id_column(run: Trained) -> str | None:
+def _name(source: object) -> str:
+    return "the frame of items" if isinstance(source, pd.DataFrame) else str(source)
+
+
+def _id_column(config, item_ids: np.ndarray) -> str | None:
     """The column of ids in a file of items; None for the usual names."""
-    if run.config.item_column:
-        return str(run.config.item_column)
+    if config.item_column:
+        return str(config.item_column)
     # Runs made before the catalogue had published ids are numbered from 0.
-    numbered = run.item_ids.dtype == np.int64 and bool((run.item_ids == np.arange(len(run.item_ids))).all())
-    return PUBLISHED_IDS if run.config.dataset in NAMES and not numbered else None
+    numbered = item_ids.dtype == np.int64 and bool((item_ids == np.arange(len(item_ids))).all())
+    return PUBLISHED_IDS if config.dataset in NAMES and not numbered else None
 
 
 def known_titles(workdir: str | Path, run: Trained) -> Items | None:
@@ -96,7 +105,7 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
         return None
     try:
         if (
-            _id_column(run) == PUBLISHED_IDS
+            _id_column(run.config, run.item_ids) == PUBLISHED_IDS
             and PUBLISHED_IDS not in read_by_id(Path(features).expanduser(), "item", None)[1]
         ):
             raise UserError(f"{features} has no column {PUBLISHED_IDS}")
@@ -106,11 +115,20 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
         return None
 
 
-def write_items(workdir: str | Path, source: str | os.PathLike | pd.DataFrame, run: Trained) -> None:
-    """Writes `items.csv` into the folder of a run: the items of a file or frame that the run knows, and their titles."""
-    items = read_items(source, run)
-    frame = pd.DataFrame({"item": run.item_ids[items.rows]})
-    frame = frame if items.titles is None else frame.assign(title=items.titles)
+def items_to_keep(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndarray) -> pd.DataFrame:
+    """The file `items.csv` of a run: the items of a file or frame that the run knows, and their titles.
+
+    Raises:
+      UserError: as `items_of`, or there are no titles.
+    """
+    items = items_of(source, config, item_ids)
+    if items.titles is None:
+        raise UserError(f"items: {_name(source)} has no column title or name, which lists would show: leave items out")
+    return pd.DataFrame({"item": item_ids[items.rows], "title": items.titles})
+
+
+def write_items(workdir: Path, frame: pd.DataFrame) -> None:
+    """Writes the frame of `items_to_keep` into the folder of a run."""
     write_atomically(Path(workdir) / ITEMS_FILE, lambda file: frame.to_csv(file, index=False))
 
 

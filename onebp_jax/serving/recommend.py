@@ -38,6 +38,12 @@ def check_length(k: object) -> None:
         raise UserError(f"k={k!r}: expected a whole number, at least 1")
 
 
+def check_switch(name: str, value: object) -> None:
+    """Raises `UserError` unless a value is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name}={value!r}: expected True or False")
+
+
 def recommend(
     run: Trained,
     rows: np.ndarray | None,

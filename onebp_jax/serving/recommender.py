@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from onebp_jax.config import as_plain, check_config, default_config
-from onebp_jax.config.by_size import own_config
+from onebp_jax.config import as_plain
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
+from onebp_jax.data.paths import as_path
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.errors import UserError
-from onebp_jax.methods.build import check_method
+from onebp_jax.errors import NotFitted, UserError
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.export import export
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
-from onebp_jax.serving.ids import row_index, rows_of
-from onebp_jax.serving.inputs import Data, FilePath, Ids, in_memory, load_to_fit, set_fields
+from onebp_jax.serving.ids import listed, row_index, rows_of
+from onebp_jax.serving.inputs import Data, FilePath, Ids, asked_config, in_memory, load_to_fit, set_fields
 from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles
-from onebp_jax.serving.recommend import evaluate, recommend, seen_pairs
+from onebp_jax.serving.recommend import check_switch, evaluate, recommend, seen_pairs
 from onebp_jax.serving.similar import similar_items, similar_users
 from onebp_jax.training.run_data import with_pairs_of
 from onebp_jax.training.run_folder import Trained, read_run
+from onebp_jax.training.train import check_is_layout
 
 
 class Recommender:
@@ -65,15 +64,11 @@ class Recommender:
             than in a config file: `split="none"` (no test part) and `refit=True` (in the end, train on all pairs).
 
         Raises:
-          UserError: an unknown field, or a value that it cannot have.
+          UserError: an unknown field, or a value that no data make right.
         """
-        for_use = not fields.get("stream_window") and fields.get("protocol", "honest") == "honest"
-        defaults = {"split": "none", "refit": True} if for_use else {}
-        self._asked = own_config() if method is None else default_config()
-        set_fields(self._asked, ({} if method is None else {"method": method}) | defaults | fields)
-        check_config(self._asked)
-        check_method(self._asked)
-        self.config, self._layout = self._asked, layout
+        check_is_layout(layout)
+        self._asked = self.config = asked_config(method, fields)
+        self._layout = layout
 
     def fit(
         self,
@@ -105,9 +100,11 @@ class Recommender:
           UserError: data, columns or a folder that cannot be used.
           RunFailed: the training failed.
         """
-        config = self._asked.copy_and_resolve_references()
+        if not isinstance(init, Recommender | None):
+            raise UserError(f"init={init!r:.80}: expected a Recommender; Recommender.load reads one from its folder")
+        before, config = None if init is None else init.run, self._asked.copy_and_resolve_references()
         dataset = load_to_fit(config, data, data_dir, user=user, item=item, time=time, rating=rating)
-        return self._train(config, dataset, items, init.run if init else None, workdir)
+        return self._train(config, dataset, items, before, workdir)
 
     def partial_fit(
         self,
@@ -157,6 +154,8 @@ class Recommender:
         Raises:
           UserError: an id is unknown, or nothing is to be ranked.
         """
+        check_switch("exclude_seen", exclude_seen)
+        check_switch("skip_unknown", skip_unknown)
         rows = None if users is None else self._rows("users", users, skip_unknown)
         seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
         items = None if items is None else self._rows("items", items)
@@ -192,7 +191,7 @@ class Recommender:
         return evaluate(self.run, measured, "test", self._layout)
 
     def save(self, folder: FilePath) -> None:
-        """Copies the run folder, without checkpoints; `folder` must be new or empty (else `UserError`). Nothing is pickled."""
+        """Copies the run folder, without checkpoints; `folder` must hold no run (else `UserError`). Nothing is pickled."""
         self._folder.copy_to(folder)
 
     def export(self, out: FilePath) -> list[Path]:
@@ -202,13 +201,13 @@ class Recommender:
     @classmethod
     def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:
         """The recommender of a run folder, from `save` or `onebp train`; raises `UserError` if it is none."""
-        model = cls(layout=layout)._read(Folder(folder), "folder")
+        model = cls(layout=layout)._read(Folder(as_path(folder, "folder")), "folder")
         model._asked = model.config
         return model
 
     def __getattr__(self, name: str) -> Any:
         if name in (*Recommender.__annotations__, "dataset", "_titles", "_index"):
-            raise AttributeError("this recommender is not fitted: call fit, or Recommender.load")
+            raise NotFitted("this recommender is not fitted: call fit, or Recommender.load")
         raise AttributeError(f"a Recommender has no attribute {name!r}")
 
     @cached_property
@@ -246,5 +245,4 @@ class Recommender:
 
     def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
         """The rows of one id or of several."""
-        several = ids if isinstance(ids, Iterable) and not isinstance(ids, str) else [ids]
-        return rows_of(several, self._index[name], name, skip_unknown)
+        return rows_of(listed(ids, name), self._index[name], name, skip_unknown)

@@ -31,22 +31,13 @@ from onebp_jax.training.files import append_line as append_line
 from onebp_jax.training.files import cut_lines as cut_lines
 from onebp_jax.training.files import read_json, read_npz, write_json, write_npz
 from onebp_jax.training.files import write_atomically as write_atomically
-from onebp_jax.training.folder_kinds import check_kind
+from onebp_jax.training.folder_kinds import OURS, check_kind
+from onebp_jax.training.folder_kinds import check_no_run as check_no_run
 from onebp_jax.training.lock import locked as locked
 from onebp_jax.training.run_data import absolute, difference, source_files
 
 # A run that began with less of these goes on with more, as if it had had more from the start.
 GROWING = {"epochs": "more epochs", "patience": "more patience", "refit": "a refit"}
-OURS = (
-    "metrics.jsonl",
-    "checkpoints",
-    "result.json",
-    "embeddings.npz",
-    "interactions.npz",
-    "refit",
-    "report.md",
-    "curves.svg",
-)
 _INTERACTIONS = ("train", "test", "train_times")
 
 

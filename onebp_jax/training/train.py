@@ -68,8 +68,7 @@ def train(
     if not isinstance(dataset, Dataset | StreamedDataset):
         raise UserError(f"dataset={dataset!r:.80}: expected a Dataset, as onebp_jax.data.load returns")
     config = closed(config, dataset)
-    if not isinstance(layout, Layout | None):
-        raise UserError(f"layout={layout!r:.80}: expected a layout, as onebp_jax.parallel.make_layout returns, or None")
+    check_is_layout(layout)
     workdir, method, config = Path(workdir), build_method(config), _with_hold_out(config)
     _check_given(config, method, dataset, init)
     if isinstance(dataset, Dataset):
@@ -106,6 +105,12 @@ def train(
             logging.info("refit: on all %d pairs%s", len(whole.train), what)
             refitted = _phase(_last(config, epochs), whole, workdir / "refit", *given)
         return write_result(config, dataset, workdir, outcome, metrics, refitted)
+
+
+def check_is_layout(layout: object) -> None:
+    """Raises `UserError` unless it is a layout or None."""
+    if not isinstance(layout, Layout | None):
+        raise UserError(f"layout={layout!r:.80}: expected a layout, as onebp_jax.parallel.make_layout returns, or None")
 
 
 def _with_hold_out(config):

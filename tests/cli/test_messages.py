@@ -20,7 +20,6 @@ IN_PYTHON = {
     "data",
     "devices",
     "epoch_unit",
-    "folder",
     "fraction",
     "layout",
     "n",

@@ -8,7 +8,7 @@ from absl import logging
 from onebp_jax import serving
 from onebp_jax.config import default_config
 from onebp_jax.errors import UserError
-from onebp_jax.serving.ids import read_ids, row_index, rows_of
+from onebp_jax.serving.ids import listed, read_ids, row_index, rows_of, rows_of_file
 from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles
 from onebp_jax.training.run_folder import Trained
 
@@ -19,6 +19,8 @@ NUMBERS, TEXTS = np.array([7, 3, -1]), np.array(["007", "a, b", "3"])
     ("known", "given", "rows"),
     [
         (NUMBERS, [3, "7", np.int64(-1), 3], [1, 0, 2, 1]),
+        (NUMBERS, [3.0, np.float32(7), np.float16(-1)], [1, 0, 2]),
+        (np.array(["7.0", "7"]), [7.0, 7], [0, 1]),
         (TEXTS, ["3", 3, "a, b", np.str_("007")], [2, 2, 1, 0]),
         (NUMBERS, [], []),
     ],
@@ -27,7 +29,7 @@ def test_an_id_is_known_by_its_text(known, given, rows):
     assert serving.parse_ids(given, known).tolist() == rows
 
 
-@pytest.mark.parametrize("given", [[7, 7.0], ["7", " 7"], ["7", "007"], ["7", None]])
+@pytest.mark.parametrize("given", [[7, 7.5], [7, float("nan")], ["7", " 7"], ["7", "007"], ["7", None]])
 def test_an_unknown_id_is_named_and_counted_or_left_out(given, caplog):
     unknown = r"^items='.*': not an id of the run \(1 of the 2 given ids are unknown\); "
     unknown += "(the nearest: '7'|known ids are such as '7', '3', '-1'); leave unknown ids out"
@@ -37,6 +39,34 @@ def test_an_unknown_id_is_named_and_counted_or_left_out(given, caplog):
     logging.use_absl_handler()
     assert rows_of(given, row_index(NUMBERS), "items", skip_unknown=True).tolist() == [0]
     assert "1 of the 2 given ids are unknown" in caplog.text
+
+
+def test_a_float_that_may_have_been_rounded_is_no_integer():
+    index = row_index(np.array([2**24, 2**53]))
+    assert rows_of(
+        [float(2**24), float(2**53 - 1), np.float32(2**24), float(2**53)], index, skip_unknown=True
+    ).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "ids", [b"17", bytearray(b"1"), memoryview(b"1"), np.array(b"1"), {"a": 1}, pd.DataFrame({"a": [1]})]
+)
+def test_what_is_neither_an_id_nor_several_is_refused(ids):
+    with pytest.raises(UserError, match="^users: of type [a-zA-Z]+, expected an id, or several in a list"):
+        listed(ids, "users")
+
+
+def test_one_id_and_several_are_listed():
+    for one in ("ab", 7, np.int64(7), np.array("ab")):
+        assert listed(one, "users") == [one]
+    for several in (
+        ["a", "b"],
+        ("a", "b"),
+        np.array(["a", "b"]),
+        pd.Series(["a", "b"], index=[4, 4]),
+        pd.Index(["a", "b"]),
+    ):
+        assert listed(several, "users") == ["a", "b"]
 
 
 def test_of_very_many_ids_the_nearest_are_found_too():
@@ -49,12 +79,21 @@ def test_of_very_many_ids_the_nearest_are_found_too():
 def test_a_file_of_ids(tmp_path):
     path = tmp_path / "users.txt"
     path.write_bytes("\ufeff7\r\n\n a, b \nКино\n".encode())
-    assert read_ids(path) == ["7", "a, b", "Кино"]
+    assert read_ids(path) == {1: "7", 3: "a, b", 4: "Кино"}
+    with pytest.raises(UserError, match=r"^users_file=.*users.txt: line 4: 'Кино': not an id of the run \(1 of the 3 "):
+        rows_of_file(path, np.array(["7", "a, b"]))
+    assert rows_of_file(path, np.array(["7", "a, b"]), skip_unknown=True).tolist() == [0, 1]
+    path.write_bytes("a\u2028b\x85c\n".encode())
+    assert read_ids(path) == {1: "a\u2028b\x85c"}
     path.write_bytes(b"\n \n")
-    with pytest.raises(UserError, match="the file is empty"):
+    with pytest.raises(UserError, match="^users_file=.*users.txt: it has no ids"):
         read_ids(path)
-    path.write_bytes(b"\xff\xfe7\x00")
-    for bad, said in ((path, "cannot read .*one id per line"), (tmp_path / "user.txt", "no such file; .*: users.txt")):
+    path.write_bytes(b"7\ncaf\xe9\n")
+    for bad, said in (
+        (path, "^users_file=.*users.txt: line 2: not UTF-8, expected .*one id per line"),
+        (tmp_path / "user.txt", "^users_file=.*no such file; .*: users.txt"),
+        (tmp_path, "^users_file=.*: cannot be read"),
+    ):
         with pytest.raises(UserError, match=said):
             read_ids(bad)
 

@@ -53,7 +53,9 @@ def test_ids_with_commas_in_a_flag_and_in_a_file(folder, tmp_path):
     assert rows_of(run(*by_file)) == lists
     assert_one_line(run(*by_file, "--users=x"), 2, "--users and --users_file")
     (tmp_path / "users.txt").write_text("Smith, 3\nNew, 1\n")
-    assert_one_line(run(*by_file), 2, "'New, 1'", "1 of the 2", "or set --skip_unknown")
+    assert_one_line(
+        run(*by_file), 2, "--users_file=", "users.txt: line 2: 'New, 1'", "1 of the 2", "or set --skip_unknown"
+    )
     process = run(*by_file, "--skip_unknown")
     assert rows_of(process) == lists[:2] and "1 of the 2 given ids are unknown" in process.stderr
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from absl import logging
 from support.programs import ROOT, run, tables
 
 import onebp_jax
@@ -107,7 +108,7 @@ def test_save_and_load_give_the_same_and_titles_too(model, tmp_path):
     pd.testing.assert_frame_equal(again.recommend(), model.recommend())
     pd.testing.assert_frame_equal(again.similar_items("b1"), model.similar_items("b1"))
     assert repr(again) == repr(model) and not list((tmp_path / "saved").rglob("*.pkl"))
-    with pytest.raises(UserError, match="it is not empty"):
+    with pytest.raises(UserError, match="folder=.*saved: it holds config.json, as a run does; nothing was touched"):
         model.save(tmp_path / "saved")
     with pytest.raises(UserError, match="not a run folder"):
         Recommender.load(tmp_path)
@@ -162,8 +163,9 @@ def test_several_devices(frame, model, tmp_path):
         pd.testing.assert_frame_equal(ask(loaded), ask(of_one))
         pd.testing.assert_frame_equal(ask(several), ask(of_one))
     several.partial_fit(epochs=1)
-    with pytest.raises(UserError, match="layout=2: expected a layout, as onebp_jax.parallel.make_layout returns"):
-        fit(frame, layout=2)
+    for made in (lambda: Recommender(layout=2), lambda: Recommender.load(several.workdir, layout=2)):
+        with pytest.raises(UserError, match="layout=2: expected a layout, as onebp_jax.parallel.make_layout returns"):
+            made()
 
 
 @pytest.mark.parametrize("kind", ["csr", "integers", "dataset"])
@@ -270,6 +272,14 @@ def test_evaluate_on_other_interactions(frame):
         ({"dim": 0}, "dim=0: expected at least 1"),
         ({"dim": "x"}, "dim='x': expected a value of type int"),
         ({"options": {"no": 1}}, "unknown config field 'no'"),
+        ({"options": 5}, "options=5: expected a dictionary, with names such as '"),
+        ({"options": "x"}, "options='x': expected a dictionary"),
+        ({"options": None}, "options=None: expected a dictionary"),
+        ({"synthetic": 5}, "synthetic=5: expected a dictionary, with names such as 'interactions_per_user'"),
+        ({"split": "rato"}, "split='rato': expected one of .*did you mean 'ratio'"),
+        ({"test_fraction": 2.0}, "test_fraction=2.0: expected above 0"),
+        ({"deduplicate": "x"}, "deduplicate='x': expected one of"),
+        ({"dataset": "clicks.csv"}, "dataset='clicks.csv': it is an argument of fit"),
     ],
 )
 def test_wrong_fields_are_refused_at_once(fields, words):
@@ -286,12 +296,111 @@ def test_what_is_not_fitted_says_so(frame):
         lambda: model.save("x"),
         lambda: model.export("x.npz"),
         model.partial_fit,
+        model.evaluate,
+        lambda: model.fit(frame, init=Recommender()),
         lambda: model.user_ids,
     ):
-        with pytest.raises(AttributeError, match="not fitted: call fit"):
-            wrong()
+        for kind in (UserError, AttributeError):
+            with pytest.raises(kind, match="not fitted: call fit"):
+                wrong()
+    assert not hasattr(model, "run")
     with pytest.raises(UserError, match="list, expected a pandas DataFrame"):
         model.fit([1, 2])
+
+
+# None of these can be made or written: no text, no path, too long, in a file, where the system allows nothing.
+@pytest.mark.parametrize("path", [None, "", 5, True, b"bb", ["x"], "a\0b", "x" * 300, "FILE/x", "/proc/x"], ids=repr)
+def test_what_is_no_path_is_refused_by_every_argument(model, frame, tmp_path, path):
+    (tmp_path / "file").touch()
+    path = path.replace("FILE", str(tmp_path / "file")) if isinstance(path, str) else path
+    as_npz = f"{path}.npz" if path and isinstance(path, str) else path
+    asks = [("folder=|folder:", lambda: model.save(path)), ("folder=|folder:", lambda: Recommender.load(path))]
+    asks += [("out=|out:", lambda: model.export(as_npz))]
+    if path is not None:
+        asks += [
+            ("workdir=|workdir:|cannot make the run folder /", lambda: fit(frame, method="popularity", workdir=path))
+        ]
+        asks += [("items=|items:", lambda: fit(frame, items=path))]
+    for said, ask in asks:
+        with pytest.raises(UserError, match=f"^({said})"):
+            ask()
+
+
+def test_other_files_may_lie_where_a_run_is_written_and_stay(model, frame, tmp_path):
+    for folder in ("saved", "fitted", "items"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ("items.csv" if folder == "items" else "notes.txt")).write_text("mine")
+    model.save(tmp_path / "saved")
+    fit(frame, method="popularity", workdir=tmp_path / "fitted")
+    for write in (model.save, lambda folder: fit(frame, method="popularity", workdir=folder)):
+        with pytest.raises(UserError, match="items: it holds items.csv|items holds items.csv but no config.json"):
+            write(tmp_path / "items")
+    assert (tmp_path / "saved/notes.txt").read_text() == (tmp_path / "items/items.csv").read_text() == "mine"
+    assert Recommender.load(tmp_path / "saved").item_ids.tolist() == model.item_ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (pd.DataFrame({"artist": ["b1"], "year": [1990]}), "items: the frame of items has no column title or name"),
+        (
+            pd.DataFrame({"artist": ["zz"], "title": ["Z"]}),
+            "the frame of items: none of its 1 ids is an item of the run",
+        ),
+        ("nope.csv", "items=nope.csv: no such file"),
+    ],
+)
+def test_items_are_checked_before_the_training(frame, tmp_path, items, said):
+    with pytest.raises(UserError, match=said):
+        fit(frame, items=items, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_columns_and_fields_that_cannot_have_an_effect_are_said(frame, caplog):
+    logging.use_absl_handler()
+    pairs = np.stack([pd.factorize(frame[name])[0] for name in ("listener", "artist")], 1).astype(np.int32)
+    dataset = Dataset("own", pairs[:200], pairs[200:], np.arange(25), np.arange(20), "given")
+    with pytest.raises(UserError, match="user='x': a Dataset has no columns"):
+        Recommender(**SMALL).fit(dataset, user="x")
+    with pytest.raises(UserError, match="user='listener': the recommender has user_column='x': give one of them"):
+        Recommender(**SMALL, user_column="x").fit(frame, user="listener", item="artist")
+    few = SMALL | {"method": "popularity"}
+    Recommender(**few).fit(dataset)
+    assert "no effect" not in caplog.text
+    Recommender(**few, split="ratio", min_user_items=3).fit(dataset)
+    assert (
+        "own: a Dataset is read and split already: these fields have no effect on it: split=ratio, min_user_items=3"
+        in caplog.text
+    )
+
+
+def test_a_start_that_is_no_recommender_is_refused(frame):
+    with pytest.raises(UserError, match="init='saved': expected a Recommender; Recommender.load"):
+        fit(frame, init="saved")
+
+
+def test_switches_are_true_or_false(model):
+    for given in ("no", "none", None, 0, 1):
+        for name in ("exclude_seen", "skip_unknown"):
+            with pytest.raises(UserError, match=f"{name}={given!r}: expected True or False"):
+                model.recommend(**{name: given})
+    assert len(model.recommend("ann, 1", exclude_seen=np.bool_(False), k=20)) == 20
+
+
+def test_ids_are_one_or_several_never_bytes(model):
+    one = model.user_ids[0]
+    pd.testing.assert_frame_equal(model.recommend(np.array(one)), model.recommend(one))
+    for ask in (model.recommend, model.similar_users, lambda ids: model.recommend(one, items=ids), model.similar_items):
+        with pytest.raises(UserError, match="(users|items): of type bytes, expected an id, or several"):
+            ask(b"17")
+
+
+def test_other_interactions_are_read_by_the_columns_of_fit(model):
+    for ask in (model.evaluate, model.partial_fit):
+        with pytest.raises(
+            UserError, match="expected listener, the file has visitor, artist.*; rename it: these data are read by"
+        ):
+            ask(pd.DataFrame({"visitor": ["ann, 1"], "artist": ["b1"]}))
 
 
 def test_the_temporary_folder_lives_as_long_as_the_model(frame):
