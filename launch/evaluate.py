@@ -2,6 +2,7 @@
 
     onebp evaluate --workdir=runs/ml100k
     onebp evaluate --workdir=runs/ml100k --split=validation --out=validation.json
+    onebp evaluate --workdir=runs/clicks --dataset=later.csv
 
 Exit status: 0 done, 2 bad flags, folder or data.
 """
@@ -16,6 +17,7 @@ from onebp_jax.experiments import report
 from onebp_jax.parallel import processes
 from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder
+from onebp_jax.training.run_data import OTHER_DATA
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "The part to measure on.")
@@ -29,11 +31,14 @@ def main() -> None:
     layout = devices.layout()
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     run = run_folder.read_run(workdir)
-    metrics = serving.evaluate(run, program.load_run_data(workdir, run, flags.FLAGS.data_dir), _SPLIT.value, layout)
+    dataset = program.load_run_data(workdir, run, flags.FLAGS.data_dir)
+    metrics = serving.evaluate(run, dataset, _SPLIT.value, layout)
     if not processes.is_lead():
         return
-    result = run.result
-    print(f"{result['label']} on {result['dataset']}, {_SPLIT.value} split, epoch {result['epoch']}\n")
+    result, part = run.result, f"{run.result['dataset']}, {_SPLIT.value} split"
+    if dataset.split.startswith(OTHER_DATA) and _SPLIT.value == "test":
+        part = dataset.split
+    print(f"{result['label']} on {part}, epoch {result['epoch']}\n")
     print(report.by_length(metrics))
     if _OUT.value:
         run_folder.write_json(Path(_OUT.value), metrics)

@@ -149,7 +149,8 @@ def load_run_data(workdir: str, run: run_folder.Trained, data_dir: str | None) -
     if isinstance(source, data.Dataset):
         source = run_folder.as_then(folder, source)
     changed = run_folder.changes(folder, fingerprint(source))
-    if not changed:
+    # Where nothing is held out, the data that are given may be those of the training, and this is to be said.
+    if not changed and not (given and own and not len(own.test)):
         return own or source
     if not own:
         raise UserError(

@@ -69,7 +69,8 @@ def asked_config(method: Any, fields: dict[str, Any]) -> ConfigDict:
     set_fields(config, ({} if method is None else {"method": method}) | defaults | fields)
     check_config(config)
     check_method(config)
-    check_choices(Choices(*(config[name] for name in Choices._fields)))
+    choices: dict[str, Any] = {name: config[name] for name in Choices._fields}
+    check_choices(Choices(**choices))
     return config
 
 
@@ -93,11 +94,11 @@ def load_to_fit(
     config, data: Data, data_dir: str | os.PathLike | None, **columns: str | None
 ) -> Dataset | StreamedDataset:
     """As `load_given`, with the columns `user`, `item`, `time` and `rating` that `fit` is given; its errors name them so."""
-    given, made = {role: str(name) for role, name in columns.items() if name is not None}, Dataset | StreamedDataset
-    if isinstance(data, made):
+    given = {role: str(name) for role, name in columns.items() if name is not None}
+    if isinstance(data, Dataset | StreamedDataset):
         _say_without_effect(config, data.name)
     for role, name in given.items():
-        if isinstance(data, made):
+        if isinstance(data, Dataset | StreamedDataset):
             raise UserError(f"{role}={name!r}: a Dataset has no columns: leave it out")
         if config[f"{role}_column"] not in ("", name):
             raise UserError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from onebp_jax.data import evaluation_pairs
 from onebp_jax.data.dataset import Dataset
@@ -205,6 +206,7 @@ def evaluate(
       run: a finished run.
       dataset: what it was trained on.
       split: "test" (training items are left out of the lists), "validation" (as the run held it out) or "train" (the fit).
+        Refitted vectors have seen the test part: then the metrics are those of the honest run, as in `result.json`.
       layout: the devices that rank; None for one device.
 
     Returns:
@@ -220,10 +222,13 @@ def evaluate(
             f"{dataset.name}: nothing is left to measure: all its pairs were trained on, or are of users or items that the "
             "model does not know"
         )
-    if run.result.get("refit") and (split == "validation" or not len(dataset.test)):
+    if run.result.get("refit") and split != "train" and not dataset.split.startswith(OTHER_DATA):
+        if split == "test" and run.result["metrics"]:
+            logging.info("%s", run.result["refit"]["says"])
+            return run.result["metrics"]
         raise UserError(
-            f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; result.json has the "
-            "metrics of the honest run; for new pairs, give dataset=PATH"
+            f"split={split}: the vectors are refitted on all pairs, so there is nothing to measure; for new pairs, give "
+            "dataset=PATH"
         )
     seen, wanted = evaluation_pairs.split_of(run.config, dataset, split)
     if not len(wanted):

@@ -131,13 +131,19 @@ def test_a_finished_run_is_refitted_by_the_same_command_with_refit(refitted, dat
         train(small(), dataset, tmp_path)
 
 
-def test_what_was_refitted_is_not_measured_on_what_it_has_seen(refitted, dataset):
+def test_what_was_refitted_is_not_measured_on_what_it_has_seen(refitted, dataset, tmp_path):
     run = run_folder.read_run(refitted)
     own = run_folder.read_dataset(refitted, run)
     assert own is not None and len(own.train) == len(dataset.train) + len(dataset.test) and not len(own.test)
-    for split in ("test", "validation"):
-        with pytest.raises(UserError, match="refitted on all pairs.*result.json"):
-            serving.evaluate(run, own, split)
+    for data in (own, dataset):  # the copy of the run, and its source
+        assert serving.evaluate(run, data, "test") == run.result["metrics"] != {}
+        with pytest.raises(
+            UserError, match="split=validation: the vectors are refitted on all pairs.*give dataset=PATH"
+        ):
+            serving.evaluate(run, data, "validation")
+    train(small(split="none", refit=True), own, tmp_path)
+    with pytest.raises(UserError, match="split=test: the vectors are refitted on all pairs"):
+        serving.evaluate(run_folder.read_run(tmp_path), own, "test")
 
 
 @pytest.mark.parametrize("method", ["popularity", "itemknn", "ease", "spectral", "ials"])

@@ -87,6 +87,7 @@ def test_the_source_may_grow_change_or_go(trained, tmp_path):
             assert "clicks.csv has 2 more rows than when this run was made (1 more user, 1 more item)" in now.stderr
         other = run("evaluate", workdir, f"--dataset={source}")
         assert other.returncode == 0 and "of 502 pairs, the run was trained on 398; 2 are of users" in other.stderr
+        assert other.stdout.startswith(f"onebp on all of {source} that is not in training, epoch ")
         assert_one_line(run("train", *flags_of(folder), workdir), 2, "2 more rows", "another run folder", "--init=")
         grown = run("train", *flags_of(folder), f"--workdir={tmp_path / 'grown'}", f"--init={folder / 'run'}")
         assert grown.returncode == 0 and "40 of 41 users begin with its vectors, 1 are new" in grown.stderr
@@ -100,6 +101,17 @@ def test_the_source_may_grow_change_or_go(trained, tmp_path):
         assert run("export", workdir, f"--out={tmp_path / 'v.npz'}").returncode == 0
     finally:
         pairs.to_csv(source, index=False)
+
+
+def test_the_data_of_the_training_are_said_to_be_known(trained, tmp_path):
+    folder, _ = trained
+    workdir, dataset = f"--workdir={tmp_path / 'run'}", f"--dataset={folder / 'clicks.csv'}"
+    refitted = run("train", *flags_of(folder), workdir, "--config.refit=True", "--config.epochs=2")
+    assert refitted.returncode == 0, refitted.stderr
+    measured = run("evaluate", workdir)
+    assert measured.returncode == 0 and "the metrics are of the honest run" in measured.stderr
+    assert measured.stdout.partition("|")[2] in refitted.stdout
+    assert_one_line(run("evaluate", workdir, dataset), 2, "nothing is left to measure: all its pairs were trained on")
 
 
 def test_a_run_without_a_copy_reads_its_source_or_one_that_was_moved(trained, tmp_path):
