@@ -53,13 +53,13 @@ class Interactions(struct.PyTreeNode):
 
     Attributes:
       user_ids, item_ids: `i32[P]`, the pairs in file order.
-      row_starts: `i32[M+1]`; the items of user `u` are `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
-      sorted_items: `i32[P]`.
+      row_starts, sorted_items: `i32[M+1]`, `i32[P]`; user `u` has `sorted_items[row_starts[u]:row_starts[u+1]]`, ascending.
       num_users, num_items, max_row: static ints; `max_row` is the largest number of items of one user, 0 if nobody knows what
         users touched (a stream that is too large). Then all rows are empty, and `sorted_items` is one meaningless number.
       user_features, item_features: side information, a pytree of arrays with one row per user or item; None without any.
       prepared: what the encoder's `prepare` made of all this; constant.
       item_counts: `i32[N]`, the training pairs of each item, if `sorted_items` does not tell; else None.
+      ages: `i32[P]`, how many pairs of the user came after each of `sorted_items`, for `prepare` alone; None if not known.
       left_out: `bool[M]`, the users whose pairs a step treats as padding; None for nobody. See `engine/left_out.py`.
       row_limits: static ints, for an epoch that goes through histories: the largest number of items of the users that can
         stand at each place of a batch (`data.device.one_history_a_user`). `()` for other epochs.
@@ -77,6 +77,7 @@ class Interactions(struct.PyTreeNode):
     item_features: Tree = None
     prepared: Tree = None
     item_counts: Array | None = None
+    ages: Array | None = None
     left_out: Array | None = None
     row_limits: tuple[int, ...] = struct.field(pytree_node=False, default=())
     epoch_steps: int = struct.field(pytree_node=False, default=0)
@@ -288,8 +289,7 @@ class State(NamedTuple):
       user_opt, item_opt, params_opt: the states of the two updaters and of the optimiser of the parameters.
       sampler: the sampler's state.
       pre_step: `(user_opt, item_opt, sampler)` of the step that comes first, `()` without one.
-      key: the run's root key (typed); constant.
-      step: `i32[]`, steps done.
+      key, step: the run's root key (typed), constant, and `i32[]`, steps done.
     """
 
     user: Array

@@ -19,6 +19,7 @@ OPTIONS = {
     "extra": int,
     "form": str,
     "gamma": float,
+    "half_life": float,
     "hardest": bool,
     "hardness": float,
     "hidden": str,

@@ -11,13 +11,19 @@ from onebp_jax.types import Interactions, Tree
 
 
 def on_host(
-    pairs: np.ndarray, num_users: int, num_items: int, user_features: Tree = None, item_features: Tree = None
+    pairs: np.ndarray,
+    num_users: int,
+    num_items: int,
+    user_features: Tree = None,
+    item_features: Tree = None,
+    ages: np.ndarray | None = None,
 ) -> Interactions:
     """`Interactions` of NumPy arrays, for whatever is computed before training.
 
     Args:
       pairs: `int[P, 2]`, distinct (user, item) pairs. num_users, num_items: `M` and `N`, above every id.
       user_features, item_features: side information with one row per user or item; None for none.
+      ages: `i32[P]`, see `Interactions`; None if the order of events is not known.
 
     Raises:
       ValueError: no pairs, another shape, or an id out of range.
@@ -30,11 +36,11 @@ def on_host(
         raise ValueError(
             f"ids out of range: users {low[0]}..{high[0]} of {num_users}, items {low[1]}..{high[1]} of {num_items}"
         )
-    ordered = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     counts = np.bincount(pairs[:, 0], minlength=num_users)
     starts = np.concatenate([[0], np.cumsum(counts)])
     # `Interactions` declares device arrays; on the host NumPy arrays take their place.
-    arrays: list[Tree] = [np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, ordered[:, 1])]
+    arrays: list[Tree] = [np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, pairs[order, 1])]
     user_ids, item_ids, row_starts, sorted_items = arrays
     return Interactions(
         user_ids=user_ids,
@@ -46,6 +52,7 @@ def on_host(
         max_row=int(counts.max()),
         user_features=user_features,
         item_features=item_features,
+        ages=None if ages is None else np.asarray(ages, np.int32)[order],
     )
 
 

@@ -2,6 +2,10 @@
 
     u = unit(sum over the history of w_i v_i),     v_i = unit(row of item i),     w_i = degree_i ^ -damping
 
+With a half-life, a user that is ranked or served weighs each item with `2 ^ (-age / half_life)` too, where its age is the number
+of the user's events after it. Training weighs all events alike: it learns which items go together, recency says which ones
+matter now (results/FRONTIER.md).
+
 With `smoothing` g, `v_i = unit(unit(row of item i) + g c_i)`: the context `c_i` is the mean of the vectors of the item's users,
 rescaled to length one, as they were at the start of the epoch; it is a constant to the gradient.
 
@@ -22,19 +26,23 @@ import numpy as np
 from onebp_jax.encoders.embedding import xavier_normal
 from onebp_jax.encoders.graph import AnyArray, Edges, sums, weighted
 from onebp_jax.ops.checks import check_count, check_not_negative
-from onebp_jax.ops.csr import item_counts
-from onebp_jax.ops.fold import Fold
+from onebp_jax.ops.csr import item_counts, need_rows
+from onebp_jax.ops.fold import Fold, kept, recency
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
 
 class _Prepared(NamedTuple):
-    """The weight of each item, `f32[N]`, the weighted edges from items to users, and those to items, for the context."""
+    """The weight of each item, `f32[N]`, and the weighted edges from items to users.
+
+    For the context: the edges to items, and, if `to_user` has weights by age, those to users without.
+    """
 
     weight: AnyArray
     to_user: Edges
     to_item: Edges | None
+    ageless: Edges | None
 
 
 def aggregate(
@@ -44,6 +52,7 @@ def aggregate(
     leave_one_out: bool = False,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
+    half_life: float = 0.0,
 ) -> Encoder:
     """Users as sums over their histories; items have a table of width `dim`, and are compared by the cosine.
 
@@ -56,27 +65,37 @@ def aggregate(
         vector zero, which scores zero.
       smoothing: the weight of the context in an item's vector, >= 0; 0 for none.
       user_damping: in the context a user weighs `degree ^ -user_damping`, >= 0.
+      half_life: the number of later events of a user after which an item counts half where the user is ranked, >= 0; 0 for no
+        decay.
 
     Returns:
       An `Encoder` whose users have rows of width 0. Its methods have the epoch unit "history". A user without history has the
       vector zero.
 
     Raises:
-      ValueError: a width that is not a positive whole number, or a negative exponent.
+      ValueError: a width that is not a positive whole number, or a negative exponent; from `prepare`, a half-life for events
+        whose order is not known.
     """
     check_count("dim", dim)
     check_not_negative("damping", damping)
     check_not_negative("smoothing", smoothing)
     check_not_negative("user_damping", user_damping)
+    check_not_negative("half_life", half_life)
 
     def init(key: Array, data: Interactions) -> Tables:
         item = xavier_normal(key, data.num_items, dim)
         return Tables(jnp.zeros((data.num_users, 0)), item, context=jnp.zeros_like(item) if smoothing else ())
 
     def prepare(data: Interactions) -> _Prepared:
+        need_rows(data)
         weight = np.maximum(item_counts(data), 1).astype(np.float64) ** -damping
-        of_users = np.maximum(np.diff(data.row_starts), 1).astype(np.float64) ** -user_damping if smoothing else None
-        return _Prepared(weight.astype(np.float32), *weighted(data, dim, weight, of_users))
+        by_age, of_pairs, counts = recency(data, half_life), weight[data.sorted_items], np.diff(data.row_starts)
+        of_users = np.repeat(np.maximum(counts, 1).astype(np.float64) ** -user_damping, counts) if smoothing else None
+        to_user, to_item = weighted(data, dim, of_pairs, of_users)
+        ageless = None
+        if by_age is not None:
+            ageless, to_user = to_user if smoothing else None, weighted(data, dim, of_pairs * by_age)[0]
+        return _Prepared(weight.astype(np.float32), to_user, to_item, ageless)
 
     def items(tables: Tables, unit: Callable[[Array], Array]) -> Array:
         rows = unit(to_float32(tables.item))
@@ -102,11 +121,12 @@ def aggregate(
 
     def refresh(tables: Tables, data: Interactions) -> Array:
         """Each item's users, of the items as they are without context."""
-        user = unit(sums(data.prepared.to_user, unit(to_float32(tables.item)), data.num_users))
+        ageless = data.prepared.ageless
+        user = unit(sums(ageless or data.prepared.to_user, unit(to_float32(tables.item)), data.num_users))
         return unit(sums(data.prepared.to_item, user, data.num_items))
 
     def fold(tables: Tables, data: Interactions) -> Fold:
-        return Fold(data.prepared.weight[:, None] * items(tables, unit), unit)
+        return Fold(data.prepared.weight[:, None] * items(tables, unit), unit, kept(half_life))
 
     return Encoder(
         init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None, fold=fold

@@ -19,7 +19,7 @@ import numpy as np
 from onebp_jax.encoders.graph import AnyArray
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
-from onebp_jax.ops.fold import Fold
+from onebp_jax.ops.fold import Fold, kept, recency
 from onebp_jax.ops.spectral import spectral_tables
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
@@ -45,6 +45,7 @@ def beside_spectral(
     response: float = 0.0,
     iterations: int = 4,
     seed: int = 0,
+    half_life: float = 0.0,
 ) -> Encoder:
     """An encoder whose vectors have spectral ones beside them; training sees the given encoder alone.
 
@@ -53,6 +54,7 @@ def beside_spectral(
       spectral_dim: the width of the spectral vectors; a smaller matrix has fewer, then all of them.
       spectral_weight: of the spectral scores, >= 0; the scores of the encoder weigh 1.
       item_power, response, iterations, seed: see `onebp_jax.ops.spectral.spectral_tables`.
+      half_life: that of the encoder, for the spectral half of a user; see `onebp_jax.encoders.aggregate`.
 
     Raises:
       ValueError: an argument out of range; from `prepare`, data without the users' histories.
@@ -65,7 +67,15 @@ def beside_spectral(
         need_rows(data)
         width = min(spectral_dim, data.num_users, data.num_items)
         user, item, gain = spectral_tables(
-            _pairs(data), data.num_users, data.num_items, width, item_power, response, iterations, seed
+            _pairs(data),
+            data.num_users,
+            data.num_items,
+            width,
+            item_power,
+            response,
+            iterations,
+            seed,
+            recency(data, half_life),
         )
         scale = spectral_weight / spread(user, covariance(item))
         share = np.maximum(item_counts(data), 1).astype(np.float32)[:, None] ** np.float32(-2 * item_power)
@@ -99,7 +109,9 @@ def beside_spectral(
             spectral = spectral_weight * spectral / spread(spectral, of_spectral)
             return jnp.concatenate([user / spread(user, of_items), spectral], 1)
 
-        return Fold(jnp.concatenate([inner.messages, beside.item * beside.share / beside.gain], 1), vector)
+        return Fold(
+            jnp.concatenate([inner.messages, beside.item * beside.share / beside.gain], 1), vector, kept(half_life)
+        )
 
     return encoder._replace(
         encode=with_own(encoder.encode, 3),

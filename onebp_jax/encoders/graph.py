@@ -81,10 +81,10 @@ def bipartite(data: Interactions, dim: int) -> Graph:
 
 
 def weighted(
-    data: Interactions, dim: int, item_weight: np.ndarray, user_weight: np.ndarray | None = None
+    data: Interactions, dim: int, to_user: np.ndarray, to_item: np.ndarray | None = None
 ) -> tuple[Edges, Edges | None]:
-    """The edges from items to users, each with the weight `[N]` of its item, and those from users to items, with that `[M]` of
-    its user; None without `user_weight`. Made on the host.
+    """The edges from items to users with the weights `[P]`, in the order of `sorted_items`, and those from users to items with
+    theirs; None without `to_item`. Made on the host.
 
     Raises:
       ValueError: as in `bipartite`.
@@ -93,12 +93,11 @@ def weighted(
     items = np.asarray(data.sorted_items)
     users = np.repeat(np.arange(data.num_users), np.diff(data.row_starts))
     size = block_rows(jax.ShapeDtypeStruct((1, dim), jnp.float32), len(items))
-    to_user = _in_blocks(items, users, item_weight[items], data.num_users, size)
-    if user_weight is None:
-        return to_user, None
+    edges = _in_blocks(items, users, to_user, data.num_users, size)
+    if to_item is None:
+        return edges, None
     by_item = np.argsort(items, kind="stable")
-    users, items = users[by_item], items[by_item]
-    return to_user, _in_blocks(users, items, user_weight[users], data.num_items, size)
+    return edges, _in_blocks(users[by_item], items[by_item], to_item[by_item], data.num_items, size)
 
 
 def _in_blocks(source: np.ndarray, destination: np.ndarray, weight: np.ndarray, rows: int, size: int) -> Edges:

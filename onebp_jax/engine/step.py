@@ -88,7 +88,7 @@ def prepare_data(method: Method, data: Interactions) -> Interactions:
     """Host data with what the encoder prepares; raises ValueError if the data make the method impossible."""
     for one in filter(None, (method, method.pre_step)):
         one.sampler.check(data)
-    return data.replace(prepared=method.encoder.prepare(data))
+    return data.replace(prepared=method.encoder.prepare(data), ages=None)
 
 
 def first_tables(method: Method, key: Array, data: Interactions) -> State:

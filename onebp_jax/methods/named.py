@@ -50,12 +50,13 @@ def onebp_history(
     leave_one_out: bool = False,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
+    half_life: float = 0.0,
     row_loss: str = "infonce",
     margin: float = 0.8,
     weight: float = 300.0,
 ) -> Method:
     """OneBP at its limit: each user is the sum of the history's current item vectors; a batch holds whole histories."""
-    encoder = encoders.aggregate(config.dim, damping, through, leave_one_out, smoothing, user_damping)
+    encoder = encoders.aggregate(config.dim, damping, through, leave_one_out, smoothing, user_damping, half_life)
     return histories(config, encoder, row_loss, margin, weight)
 
 
@@ -69,11 +70,12 @@ def onebp_spectral(
     damping: float = 0.0,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
+    half_life: float = 0.0,
 ) -> Method:
     """onebp_history, with spectral vectors beside its own that do not learn: one wider table, one inner product."""
-    encoder = encoders.aggregate(config.dim, damping, smoothing=smoothing, user_damping=user_damping)
-    encoder = encoders.beside_spectral(encoder, spectral_dim, spectral_weight, item_power, response, seed=config.seed)
-    return histories(config, encoder)
+    own = encoders.aggregate(config.dim, damping, smoothing=smoothing, user_damping=user_damping, half_life=half_life)
+    beside = spectral_dim, spectral_weight, item_power, response
+    return histories(config, encoders.beside_spectral(own, *beside, seed=config.seed, half_life=half_life))
 
 
 # Encoders.

@@ -29,13 +29,13 @@ def check_rank(name: str, rank: int, num_users: int, num_items: int) -> None:
         )
 
 
-def interactions_matrix(pairs: np.ndarray, num_users: int, num_items: int):
-    """The pairs `int[P, 2]`, each of them once, as a `scipy.sparse.csr_array f32[M, N]` of ones."""
+def interactions_matrix(pairs: np.ndarray, num_users: int, num_items: int, values: np.ndarray | None = None):
+    """The pairs `int[P, 2]`, each of them once, as a `scipy.sparse.csr_array f32[M, N]` of ones, or of values `f32[P]`."""
     # Loaded where it is used: most runs need no sparse matrix.
     from scipy.sparse import csr_array
 
-    ones = np.ones(len(pairs), np.float32)
-    return csr_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(num_users, num_items))
+    values = np.ones(len(pairs), np.float32) if values is None else values
+    return csr_array((values, (pairs[:, 0], pairs[:, 1])), shape=(num_users, num_items))
 
 
 def leading_singular_vectors(
@@ -93,17 +93,21 @@ def spectral_tables(
     response: float = 0.0,
     iterations: int = 4,
     seed: int = 0,
+    recency: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`(f32[M, rank], f32[N, rank], f32[rank])`: the tables of the method `spectral` (`methods.factors`) and `l^response`.
 
     With the singular vectors `v_j` and values `l` of `leading_singular_vectors`, and the number `d_j` of users of item `j`: the
-    row of item `j` is `l^response v_j d_j^item_power`, that of a user the sum of `v_i d_i^-item_power` over the history.
+    row of item `j` is `l^response v_j d_j^item_power`, that of a user the sum of `v_i d_i^-item_power` over the history,
+    times `recency f32[P]` where it is given. The singular vectors are those of all pairs alike.
     """
     values, vectors = leading_singular_vectors(pairs, num_users, num_items, rank, iterations, seed)
     matrix = interactions_matrix(pairs, num_users, num_items)
     # Items without users have no vector, so their power does not matter.
     weights = np.maximum(matrix.sum(0), 1)[:, None] ** np.float32(item_power)
     gain = values ** np.float32(response)
+    if recency is not None:
+        matrix = interactions_matrix(pairs, num_users, num_items, recency)
     return matrix @ (vectors / weights), vectors * weights * gain, gain
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import PartitionSpec
 
+from onebp_jax.data.ages import ages
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import for_epochs, on_host
 from onebp_jax.data.evaluation_pairs import hold_out, split_of
@@ -84,7 +85,7 @@ def _in_memory(config, epoch_unit: str, dataset: Dataset) -> Feed:
     if config.protocol == "honest":
         watched = "validation" if config.validation_fraction else ""
         train, held_out = hold_out(config, dataset) if watched else (train, held_out[:0])
-    data = on_host(train, *shape, dataset.user_features, dataset.item_features)
+    data = on_host(train, *shape, dataset.user_features, dataset.item_features, ages(config, dataset, train))
     data = for_epochs(data, epoch_unit, config.batch_size)
     steps = steps_per_epoch(data.num_pairs, config.batch_size, config.drop_last)
     popularity = item_counts(train, dataset.num_items)

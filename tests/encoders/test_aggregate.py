@@ -22,8 +22,20 @@ def matrix():
 
 
 @pytest.fixture(scope="module")
-def data(matrix):
-    return on_host(np.argwhere(matrix), USERS, ITEMS)
+def times(matrix):
+    """The time of each pair `[M, N]`, all different."""
+    return np.random.default_rng(4).permutation(matrix.size).reshape(matrix.shape)
+
+
+@pytest.fixture(scope="module")
+def ages(matrix, times):
+    """For each pair the number of later pairs of its user, `[M, N]`."""
+    return np.array([[((times[u] > times[u, i]) * matrix[u]).sum() for i in range(ITEMS)] for u in range(USERS)])
+
+
+@pytest.fixture(scope="module")
+def data(matrix, ages):
+    return on_host(np.argwhere(matrix), USERS, ITEMS, ages=ages[matrix > 0])
 
 
 def prepared(encoder, data):
@@ -35,14 +47,14 @@ def prepared(encoder, data):
     return device, tables
 
 
-def by_hand(matrix, rows, damping, smoothing, user_damping):
-    """`(user, item)`: the definition, with whole matrices."""
+def by_hand(matrix, rows, damping, smoothing, user_damping, recency=1.0):
+    """`(user, item)`: the definition, with whole matrices; `recency [M, N]` weighs the pairs of the users alone."""
     item, weight = unit(rows), np.maximum(matrix.sum(0), 1) ** -damping
     if smoothing:
         of_users = unit(matrix @ (weight[:, None] * item))
         context = unit(matrix.T @ (np.maximum(matrix.sum(1), 1)[:, None] ** -user_damping * of_users))
         item = unit(item + smoothing * context)
-    return unit(matrix @ (weight[:, None] * item)), item
+    return unit((matrix * recency) @ (weight[:, None] * item)), item
 
 
 @pytest.mark.parametrize("damping, smoothing, user_damping", [(0, 0, 0.5), (0.3, 0.7, 0.5), (0, 1.5, 0)])
@@ -52,6 +64,34 @@ def test_vectors_are_those_of_the_definition(data, matrix, damping, smoothing, u
     expected = by_hand(matrix, np.asarray(tables.item, np.float64), damping, smoothing, user_damping)
     for found, wanted in zip(encoder.vectors(tables, device), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.7])
+def test_users_with_a_half_life_weigh_events_by_their_age(data, matrix, ages, smoothing):
+    encoder = encoders.aggregate(DIM, 0.3, smoothing=smoothing, half_life=1.5)
+    device, tables = prepared(encoder, data)
+    recency = 0.5 ** (ages / 1.5)
+    expected = by_hand(matrix, np.asarray(tables.item, np.float64), 0.3, smoothing, 0.5, recency)
+    for found, wanted in zip(encoder.vectors(tables, device), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+    # Training and the context do not: they are those of an encoder without it.
+    plain = encoders.aggregate(DIM, 0.3, smoothing=smoothing)
+    device_of_plain, _ = prepared(plain, data)
+    rows = jnp.asarray(encoder.vectors(tables, device)[1])[:4]
+    given = rows, jnp.arange(4), jnp.array([0, 0, 0, 1]), 2
+    np.testing.assert_array_equal(encoder.aggregate(*given, device)[0], plain.aggregate(*given, device_of_plain)[0])
+    if smoothing:
+        np.testing.assert_array_equal(encoder.refresh(tables, device), plain.refresh(tables, device_of_plain))
+
+
+def test_a_half_life_needs_the_order_of_events(data):
+    unordered = data.replace(ages=None)
+    for encoder in (
+        encoders.aggregate(DIM, half_life=3.0),
+        encoders.beside_spectral(encoders.aggregate(DIM), 4, half_life=3.0),
+    ):
+        with pytest.raises(ValueError, match="options.half_life=3.0: the order of events is not known: split by time"):
+            encoder.prepare(unordered)
 
 
 def test_no_gradient_reaches_the_context(data):
@@ -98,7 +138,7 @@ def test_a_matrix_of_few_ranks_gives_all_of_them(data):
     assert encoder.vectors(tables, device)[1].shape == (ITEMS, DIM + min(USERS, ITEMS))
 
 
-@pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping"])
+@pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping", "half_life"])
 def test_exponents_and_weights_are_checked(name):
     with pytest.raises(ValueError, match=f"^{name} must be zero or a positive number, got -1.0"):
         encoders.aggregate(DIM, **{name: -1.0})
@@ -109,19 +149,24 @@ FOLDS = {
     "damped": lambda: encoders.aggregate(DIM, damping=0.4),
     "smoothed": lambda: encoders.aggregate(DIM, smoothing=0.7),
     "beside": lambda: encoders.beside_spectral(encoders.aggregate(DIM), 6, 0.3, 0.4),
+    "recent": lambda: encoders.aggregate(DIM, damping=0.4, smoothing=0.7, half_life=2.0),
+    "recent, beside": lambda: encoders.beside_spectral(
+        encoders.aggregate(DIM, half_life=0.7), 6, 0.3, 0.4, half_life=0.7
+    ),
     "beside, response": lambda: encoders.beside_spectral(encoders.aggregate(DIM, 0.3, smoothing=0.5), 6, 0.3, 0.4, 0.5),
 }
 
 
 @pytest.mark.parametrize("name", FOLDS)
-def test_event_by_event_equals_the_aggregate(data, matrix, name):
+def test_event_by_event_equals_the_aggregate(data, matrix, times, name):
     encoder = FOLDS[name]()
     device, tables = prepared(encoder, data)
     fold = encoder.fold(tables, device)
     sums = jnp.zeros((USERS, fold.messages.shape[1]))
-    random = np.random.default_rng(2)
-    for item in random.permutation(ITEMS):
-        sums = sums + matrix[:, item, None].astype(np.float32) * fold.messages[item]
+    for event in np.argsort(times, axis=None):
+        user, item = divmod(int(event), ITEMS)
+        if matrix[user, item]:
+            sums = sums.at[user].set(fold.keep * sums[user] + fold.messages[item])
     expected = np.asarray(encoder.vectors(tables, device)[0])
     found = np.asarray(fold.vector(sums))
     assert found.shape == expected.shape
