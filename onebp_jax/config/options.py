@@ -28,6 +28,7 @@ OPTIONS = {
     "item_power": float,
     "iterations": int,
     "l2_power": float,
+    "lasting": float,
     "leave_one_out": bool,
     "margin": float,
     "mask_known": bool,

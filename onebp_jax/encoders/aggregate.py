@@ -2,9 +2,8 @@
 
     u = unit(sum over the history of w_i v_i),     v_i = unit(row of item i),     w_i = degree_i ^ -damping
 
-With a half-life, a user that is ranked or served weighs each item with `2 ^ (-age / half_life)` too, where its age is the number
-of the user's events after it. Training weighs all events alike: it learns which items go together, recency says which ones
-matter now (results/FRONTIER.md).
+With a half-life, a user that is ranked or served weighs recent events more, see `onebp_jax.ops.fold.Recency`. Training weighs all
+events alike: it learns which items go together, recency says which ones matter now (results/FRONTIER.md).
 
 With `smoothing` g, `v_i = unit(unit(row of item i) + g c_i)`: the context `c_i` is the mean of the vectors of the item's users,
 rescaled to length one, as they were at the start of the epoch; it is a constant to the gradient.
@@ -27,7 +26,7 @@ from onebp_jax.encoders.embedding import xavier_normal
 from onebp_jax.encoders.graph import AnyArray, Edges, sums, weighted
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
-from onebp_jax.ops.fold import Fold, kept, recency
+from onebp_jax.ops.fold import ALIKE, Fold, Recency
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
@@ -52,7 +51,7 @@ def aggregate(
     leave_one_out: bool = False,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
-    half_life: float = 0.0,
+    recency: Recency = ALIKE,
 ) -> Encoder:
     """Users as sums over their histories; items have a table of width `dim`, and are compared by the cosine.
 
@@ -65,8 +64,7 @@ def aggregate(
         vector zero, which scores zero.
       smoothing: the weight of the context in an item's vector, >= 0; 0 for none.
       user_damping: in the context a user weighs `degree ^ -user_damping`, >= 0.
-      half_life: the number of later events of a user after which an item counts half where the user is ranked, >= 0; 0 for no
-        decay.
+      recency: how much an event counts where its user is ranked.
 
     Returns:
       An `Encoder` whose users have rows of width 0. Its methods have the epoch unit "history". A user without history has the
@@ -80,7 +78,7 @@ def aggregate(
     check_not_negative("damping", damping)
     check_not_negative("smoothing", smoothing)
     check_not_negative("user_damping", user_damping)
-    check_not_negative("half_life", half_life)
+    recency.check()
 
     def init(key: Array, data: Interactions) -> Tables:
         item = xavier_normal(key, data.num_items, dim)
@@ -89,7 +87,7 @@ def aggregate(
     def prepare(data: Interactions) -> _Prepared:
         need_rows(data)
         weight = np.maximum(item_counts(data), 1).astype(np.float64) ** -damping
-        by_age, of_pairs, counts = recency(data, half_life), weight[data.sorted_items], np.diff(data.row_starts)
+        by_age, of_pairs, counts = recency.weights(data), weight[data.sorted_items], np.diff(data.row_starts)
         of_users = np.repeat(np.maximum(counts, 1).astype(np.float64) ** -user_damping, counts) if smoothing else None
         to_user, to_item = weighted(data, dim, of_pairs, of_users)
         ageless = None
@@ -126,7 +124,7 @@ def aggregate(
         return unit(sums(data.prepared.to_item, user, data.num_items))
 
     def fold(tables: Tables, data: Interactions) -> Fold:
-        return Fold(data.prepared.weight[:, None] * items(tables, unit), unit, kept(half_life))
+        return recency.fold(Fold(data.prepared.weight[:, None] * items(tables, unit), unit))
 
     return Encoder(
         init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None, fold=fold

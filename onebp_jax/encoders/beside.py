@@ -19,7 +19,7 @@ import numpy as np
 from onebp_jax.encoders.graph import AnyArray
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
-from onebp_jax.ops.fold import Fold, kept, recency
+from onebp_jax.ops.fold import ALIKE, Fold, Recency
 from onebp_jax.ops.spectral import spectral_tables
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
@@ -45,7 +45,7 @@ def beside_spectral(
     response: float = 0.0,
     iterations: int = 4,
     seed: int = 0,
-    half_life: float = 0.0,
+    recency: Recency = ALIKE,
 ) -> Encoder:
     """An encoder whose vectors have spectral ones beside them; training sees the given encoder alone.
 
@@ -54,7 +54,7 @@ def beside_spectral(
       spectral_dim: the width of the spectral vectors; a smaller matrix has fewer, then all of them.
       spectral_weight: of the spectral scores, >= 0; the scores of the encoder weigh 1.
       item_power, response, iterations, seed: see `onebp_jax.ops.spectral.spectral_tables`.
-      half_life: that of the encoder, for the spectral half of a user; see `onebp_jax.encoders.aggregate`.
+      recency: that of the encoder, for the spectral half of a user.
 
     Raises:
       ValueError: an argument out of range; from `prepare`, data without the users' histories.
@@ -66,17 +66,8 @@ def beside_spectral(
     def prepare(data: Interactions) -> _Prepared:
         need_rows(data)
         width = min(spectral_dim, data.num_users, data.num_items)
-        user, item, gain = spectral_tables(
-            _pairs(data),
-            data.num_users,
-            data.num_items,
-            width,
-            item_power,
-            response,
-            iterations,
-            seed,
-            recency(data, half_life),
-        )
+        given = _pairs(data), data.num_users, data.num_items, width, item_power, response, iterations, seed
+        user, item, gain = spectral_tables(*given, recency=recency.weights(data))
         scale = spectral_weight / spread(user, covariance(item))
         share = np.maximum(item_counts(data), 1).astype(np.float32)[:, None] ** np.float32(-2 * item_power)
         return _Prepared(encoder.prepare(data), scale * user, item, share, np.where(gain > 0, gain, 1))
@@ -101,17 +92,19 @@ def beside_spectral(
     def fold(tables: Tables, data: Interactions) -> Fold:
         assert encoder.fold is not None
         inner, beside = encoder.fold(tables, own(data)), data.prepared
-        width = inner.messages.shape[1]
         of_items, of_spectral = covariance(encoder.vectors(tables, own(data))[1]), covariance(beside.item)
+        scaled = lambda sums: spectral_weight * sums / spread(sums, of_spectral)
+        spectral = recency.fold(Fold(beside.item * beside.share / beside.gain, scaled))
+        width = inner.messages.shape[1]
 
         def vector(sums: Array) -> Array:
-            user, spectral = inner.vector(sums[:, :width]), sums[:, width:]
-            spectral = spectral_weight * spectral / spread(spectral, of_spectral)
-            return jnp.concatenate([user / spread(user, of_items), spectral], 1)
+            user = inner.vector(sums[:, :width])
+            return jnp.concatenate([user / spread(user, of_items), spectral.vector(sums[:, width:])], 1)
 
-        return Fold(
-            jnp.concatenate([inner.messages, beside.item * beside.share / beside.gain], 1), vector, kept(half_life)
-        )
+        keeps = [jnp.ones(fold.messages.shape[1]) if fold.keep is None else fold.keep for fold in (inner, spectral)]
+        ordered = inner.keep is not None or spectral.keep is not None
+        messages = jnp.concatenate([inner.messages, spectral.messages], 1)
+        return Fold(messages, vector, jnp.concatenate(keeps) if ordered else None)
 
     return encoder._replace(
         encode=with_own(encoder.encode, 3),

@@ -24,6 +24,7 @@ from onebp_jax.methods.parts import (
     in_front,
     projected,
 )
+from onebp_jax.ops.fold import Recency
 from onebp_jax.types import Method
 
 
@@ -51,12 +52,14 @@ def onebp_history(
     smoothing: float = 0.0,
     user_damping: float = 0.5,
     half_life: float = 0.0,
+    lasting: float = 0.0,
     row_loss: str = "infonce",
     margin: float = 0.8,
     weight: float = 300.0,
 ) -> Method:
     """OneBP at its limit: each user is the sum of the history's current item vectors; a batch holds whole histories."""
-    encoder = encoders.aggregate(config.dim, damping, through, leave_one_out, smoothing, user_damping, half_life)
+    recency = Recency(half_life, lasting)
+    encoder = encoders.aggregate(config.dim, damping, through, leave_one_out, smoothing, user_damping, recency)
     return histories(config, encoder, row_loss, margin, weight)
 
 
@@ -68,14 +71,17 @@ def onebp_spectral(
     item_power: float = 0.5,
     response: float = 0.0,
     damping: float = 0.0,
+    leave_one_out: bool = False,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
     half_life: float = 0.0,
+    lasting: float = 0.0,
 ) -> Method:
     """onebp_history, with spectral vectors beside its own that do not learn: one wider table, one inner product."""
-    own = encoders.aggregate(config.dim, damping, smoothing=smoothing, user_damping=user_damping, half_life=half_life)
+    recency = Recency(half_life, lasting)
+    own = encoders.aggregate(config.dim, damping, True, leave_one_out, smoothing, user_damping, recency)
     beside = spectral_dim, spectral_weight, item_power, response
-    return histories(config, encoders.beside_spectral(own, *beside, seed=config.seed, half_life=half_life))
+    return histories(config, encoders.beside_spectral(own, *beside, seed=config.seed, recency=recency))
 
 
 # Encoders.
@@ -152,13 +158,7 @@ def mns(config, *, num_uniform: int = 1024, correct_positive: bool = True, mask_
 
 
 def auc_ns(
-    config,
-    *,
-    num_candidates: int = 5,
-    extra: int = 10,
-    alpha: float = 0.6,
-    prior: float = 0.025,
-    gamma: float = 0.006,
+    config, *, num_candidates: int = 5, extra: int = 10, alpha: float = 0.6, prior: float = 0.025, gamma: float = 0.006
 ) -> Method:
     """BPR with one negative, the candidate that raises the AUC most (arXiv 2306.01348); prior is the authors' beta."""
     sampler = samplers.auc_optimal(1, num_candidates, extra, alpha, prior, gamma)

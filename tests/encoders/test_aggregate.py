@@ -7,6 +7,7 @@ import pytest
 
 from onebp_jax import encoders
 from onebp_jax.data.device import on_host, upload
+from onebp_jax.ops.fold import Recency
 from onebp_jax.types import Tables
 
 USERS, ITEMS, DIM = 11, 9, 4
@@ -66,11 +67,11 @@ def test_vectors_are_those_of_the_definition(data, matrix, damping, smoothing, u
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("smoothing", [0, 0.7])
-def test_users_with_a_half_life_weigh_events_by_their_age(data, matrix, ages, smoothing):
-    encoder = encoders.aggregate(DIM, 0.3, smoothing=smoothing, half_life=1.5)
+@pytest.mark.parametrize("smoothing, lasting", [(0, 0), (0.7, 0.2)])
+def test_users_with_a_half_life_weigh_events_by_their_age(data, matrix, ages, smoothing, lasting):
+    encoder = encoders.aggregate(DIM, 0.3, smoothing=smoothing, recency=Recency(1.5, lasting))
     device, tables = prepared(encoder, data)
-    recency = 0.5 ** (ages / 1.5)
+    recency = lasting + (1 - lasting) * 0.5 ** (ages / 1.5)
     expected = by_hand(matrix, np.asarray(tables.item, np.float64), 0.3, smoothing, 0.5, recency)
     for found, wanted in zip(encoder.vectors(tables, device), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
@@ -87,8 +88,8 @@ def test_users_with_a_half_life_weigh_events_by_their_age(data, matrix, ages, sm
 def test_a_half_life_needs_the_order_of_events(data):
     unordered = data.replace(ages=None)
     for encoder in (
-        encoders.aggregate(DIM, half_life=3.0),
-        encoders.beside_spectral(encoders.aggregate(DIM), 4, half_life=3.0),
+        encoders.aggregate(DIM, recency=Recency(3.0)),
+        encoders.beside_spectral(encoders.aggregate(DIM), 4, recency=Recency(3.0)),
     ):
         with pytest.raises(ValueError, match="options.half_life=3.0: the order of events is not known: split by time"):
             encoder.prepare(unordered)
@@ -138,10 +139,18 @@ def test_a_matrix_of_few_ranks_gives_all_of_them(data):
     assert encoder.vectors(tables, device)[1].shape == (ITEMS, DIM + min(USERS, ITEMS))
 
 
-@pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping", "half_life"])
+@pytest.mark.parametrize("name", ["damping", "smoothing", "user_damping"])
 def test_exponents_and_weights_are_checked(name):
     with pytest.raises(ValueError, match=f"^{name} must be zero or a positive number, got -1.0"):
         encoders.aggregate(DIM, **{name: -1.0})
+
+
+@pytest.mark.parametrize(
+    "numbers, said", [((-1.0, 0.0), "half_life"), ((2.0, 1.5), "lasting"), ((0.0, 0.5), "lasting")]
+)
+def test_recency_is_checked(numbers, said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        encoders.aggregate(DIM, recency=Recency(*numbers))
 
 
 FOLDS = {
@@ -149,9 +158,9 @@ FOLDS = {
     "damped": lambda: encoders.aggregate(DIM, damping=0.4),
     "smoothed": lambda: encoders.aggregate(DIM, smoothing=0.7),
     "beside": lambda: encoders.beside_spectral(encoders.aggregate(DIM), 6, 0.3, 0.4),
-    "recent": lambda: encoders.aggregate(DIM, damping=0.4, smoothing=0.7, half_life=2.0),
+    "recent": lambda: encoders.aggregate(DIM, damping=0.4, smoothing=0.7, recency=Recency(2.0)),
     "recent, beside": lambda: encoders.beside_spectral(
-        encoders.aggregate(DIM, half_life=0.7), 6, 0.3, 0.4, half_life=0.7
+        encoders.aggregate(DIM, recency=Recency(0.7, 0.1)), 6, 0.3, 0.4, recency=Recency(0.7, 0.1)
     ),
     "beside, response": lambda: encoders.beside_spectral(encoders.aggregate(DIM, 0.3, smoothing=0.5), 6, 0.3, 0.4, 0.5),
 }
@@ -166,7 +175,8 @@ def test_event_by_event_equals_the_aggregate(data, matrix, times, name):
     for event in np.argsort(times, axis=None):
         user, item = divmod(int(event), ITEMS)
         if matrix[user, item]:
-            sums = sums.at[user].set(fold.keep * sums[user] + fold.messages[item])
+            keep = 1 if fold.keep is None else fold.keep
+            sums = sums.at[user].set(keep * sums[user] + fold.messages[item])
     expected = np.asarray(encoder.vectors(tables, device)[0])
     found = np.asarray(fold.vector(sums))
     assert found.shape == expected.shape
