@@ -35,9 +35,11 @@ def get_config():
             "options": {
                 "smoothing": 1.0,
                 "spectral_dim": 1024,
-                "spectral_weight": 0.2,
+                "spectral_weight": 0.15,
                 "item_power": 0.5,
                 "response": 0.5,
+                "half_life": 0.7,
+                "lasting": 0.05,
             }
         }
     )

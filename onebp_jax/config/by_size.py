@@ -5,6 +5,7 @@ The rules are read off the settings that validation chose on public sets (result
 - Dense data (above 1 % of all pairs) and sparse data differ most. In sparse data an item with few users leans on the users that
   it shares with others (`smoothing`), and few epochs on the sphere do.
 - The more items, the lower the temperature: the most similar ones are the competition.
+- If the order of each user's events is known, and the latest ones are to be told, recent events count more.
 - Batches have a fortieth of the users, so an epoch has about 40 steps; spectral vectors have a twentieth of the items.
 """
 
@@ -22,8 +23,8 @@ from onebp_jax.data.streamed import StreamedDataset
 
 DENSE = 0.01
 METHOD = "onebp_spectral"
-# Users, items, pairs of a small dense data set and of a large sparse one.
-_EXAMPLES = ((1000, 1000, 100_000), (100_000, 100_000, 1_000_000))
+# Users, items, pairs of a small dense data set and of a large sparse one, and whether their events have an order.
+_EXAMPLES = ((1000, 1000, 100_000, True), (100_000, 100_000, 1_000_000, False))
 _SHARED = ("seed", "cpu_threads", "protocol", "validation_fraction", "validation", "eval_users", "read_test")
 
 
@@ -46,8 +47,12 @@ def own_config() -> ml_collections.ConfigDict:
     return config
 
 
-def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
-    """The settings for data of this size: fields of a config, and `options.NAME` of the method `onebp_spectral`."""
+def chosen(num_users: int, num_items: int, num_pairs: int, ordered: bool) -> dict[str, object]:
+    """The settings for data of this size: fields of a config, and `options.NAME` of the method `onebp_spectral`.
+
+    Args:
+      ordered: whether the order of each user's events is known and the latest ones are held out.
+    """
     dense = num_pairs > DENSE * num_users * num_items
     return {
         "dim": 128 if dense else 256,
@@ -62,6 +67,8 @@ def chosen(num_users: int, num_items: int, num_pairs: int) -> dict[str, object]:
         "options.spectral_weight": 0.4 if dense else 0.15,
         "options.item_power": 0.4,
         "options.response": 0.25,
+        "options.half_life": 3.0 if ordered else 0.0,
+        "options.lasting": 0.03 if ordered else 0.0,
     }
 
 
@@ -72,10 +79,12 @@ def choose_by_size(config, dataset: Dataset | StreamedDataset) -> None:
     """
     if not is_open(config):
         return
-    num_pairs = len(dataset.train) if isinstance(dataset, Dataset) else dataset.stream.num_pairs
-    size = (dataset.num_users, dataset.num_items, num_pairs)
-    said = _fill_in(config, *size)
-    logging.info("chosen by the size of the data (%d users, %d items, %d pairs): %s", *size, " ".join(said))
+    in_memory = isinstance(dataset, Dataset)
+    ordered = in_memory and (config.validation == "last" or (dataset.train_times is not None and not dataset.one_cut))
+    size = dataset.num_users, dataset.num_items, len(dataset.train) if in_memory else dataset.stream.num_pairs
+    said = " ".join(_fill_in(config, *size, ordered))
+    order = " in the order of time" if ordered else ""
+    logging.info("chosen by the size of the data (%d users, %d items, %d pairs%s): %s", *size, order, said)
 
 
 def closed(config, dataset: Dataset | StreamedDataset):
@@ -101,10 +110,10 @@ def is_open(config) -> bool:
     return any(config[name] is None for name in OPEN)
 
 
-def _fill_in(config, num_users: int, num_items: int, num_pairs: int) -> list[str]:
+def _fill_in(config, num_users: int, num_items: int, num_pairs: int, ordered: bool) -> list[str]:
     """Fills in the fields that are None; returns `name=value` of each."""
     said = []
-    for name, value in chosen(num_users, num_items, num_pairs).items():
+    for name, value in chosen(num_users, num_items, num_pairs, ordered).items():
         option = name.removeprefix("options.")
         if option != name and config.method != METHOD:
             continue

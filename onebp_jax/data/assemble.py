@@ -124,11 +124,14 @@ def assemble(name: str, tables: Tables, choices: Choices) -> Dataset:
         if split == "given":
             parts[1] = parts[1].loc[_known(name, parts[0]["user"].to_numpy(), parts[1]["user"].to_numpy())]
         parts, user_ids, item_ids = renumber(parts, user_ids, item_ids)
-    train, test, times, sentence = _split(name, parts, split, choices)
+    train, test, sentence = _split(name, parts, split, choices)
     if split == "time_global":
         test = test[_known(name, train[:, 0], test[:, 0])]
     sentence = (sentence or tables.given) + _filtered(choices)
-    made = Dataset(name, train, test, user_ids, item_ids, sentence, sum(dropped), train_times=times)
+    times = [_times(parts[0], part) if choices.by_time else None for part in (train, test)]
+    made = Dataset(
+        name, train, test, user_ids, item_ids, sentence, sum(dropped), train_times=times[0], test_times=times[1]
+    )
     check(made)
     return made
 
@@ -148,13 +151,13 @@ def _check_times(name: str, frames: list[pd.DataFrame]) -> None:
 
 
 def _split(name: str, parts: list[pd.DataFrame], split: str, choices: Choices) -> tuple:
-    """Train pairs, test pairs, the times of the train pairs, a sentence (None for the given split)."""
+    """Train pairs, test pairs, and a sentence (None for the given split)."""
     if split == "given":
-        return *map(to_pairs, parts), None, None
+        return *map(to_pairs, parts), None
     (whole,), fraction, seed = parts, choices.test_fraction, choices.split_seed
     pairs, times = to_pairs(whole), whole["time"].to_numpy() if choices.by_time else None
     if split == "none":
-        return pairs, pairs[:0], None, ALL_TRAIN
+        return pairs, pairs[:0], ALL_TRAIN
     if split == "time_global" and times is not None:
         train, test = one_cut(pairs, fraction, times)
         sentence = f"{ONE_CUT}, latest {100 * fraction:g} %, validation by a cut too"
@@ -169,12 +172,14 @@ def _split(name: str, parts: list[pd.DataFrame], split: str, choices: Choices) -
         sentence = f"per-user random {share}, seed {seed}"
         if choices.by_time:
             sentence = f"per-user latest {share}, validation latest too"
-    if times is not None:
-        is_kept = np.isin(pair_keys(pairs), pair_keys(train))
-        if split != "time_global":
-            _say_ties(name, split, pairs, times, is_kept)
-        times = times[is_kept]
-    return train, test, times, sentence
+    if times is not None and split != "time_global":
+        _say_ties(name, split, pairs, times, np.isin(pair_keys(pairs), pair_keys(train)))
+    return train, test, sentence
+
+
+def _times(whole: pd.DataFrame, part: np.ndarray) -> np.ndarray:
+    """The times of some of the pairs, which are in the order of the whole."""
+    return whole["time"].to_numpy()[np.isin(pair_keys(to_pairs(whole)), pair_keys(part))]
 
 
 def _say_ties(name: str, split: str, pairs: np.ndarray, times: np.ndarray, is_kept: np.ndarray) -> None:

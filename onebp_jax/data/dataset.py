@@ -48,8 +48,8 @@ class Dataset:
       duplicates: how many repeated (user, item) pairs were dropped.
       truth: the latent types of a synthetic set, else None.
       user_features, item_features: side information, `Features` with one row per internal id, else None.
-      train_times: `[P]`, the time of each train pair if the split is by time, else None. Then validation is the latest part
-        of train: of each user, or, if `one_cut`, of all users together.
+      train_times, test_times: `[P]` and `[T]`, the time of each pair if the split is by time, else None. Then validation is the
+        latest part of train: of each user, or, if `one_cut`, of all users together.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Dataset:
     user_features: Features | None = None
     item_features: Features | None = None
     train_times: np.ndarray | None = None
+    test_times: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:

@@ -26,22 +26,39 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
     users, items = (
         _joined(getattr(dataset, f"{role}_ids"), getattr(more, f"{role}_ids"), role) for role in ("user", "item")
     )
-    known, added = all_for_training(dataset).train, all_for_training(more).train
+    before, after = all_for_training(dataset), all_for_training(more)
+    known, added = before.train, after.train
     added = np.stack([users[1][added[:, 0]], items[1][added[:, 1]]], 1).astype(np.int32)
     pairs = np.concatenate([known, added])
-    pairs = pairs[~pd.Series(pair_keys(pairs)).duplicated().to_numpy()]
+    new = ~pd.Series(pair_keys(pairs)).duplicated().to_numpy()
+    times = _joined_times(more.name, before.train_times, after.train_times)
+    times = times if times is None else times[new]
     logging.info(
         "%s: %d of %d pairs are new, with %d new users and %d new items",
-        *(more.name, len(pairs) - len(known), len(added)),
+        *(more.name, new.sum() - len(known), len(added)),
         *(len(users[0]) - dataset.num_users, len(items[0]) - dataset.num_items),
     )
-    return Dataset(dataset.name, pairs, np.zeros((0, 2), np.int32), users[0], items[0], split=ALL_TRAIN)
+    none = np.zeros((0, 2), np.int32)
+    return Dataset(dataset.name, pairs[new], none, users[0], items[0], split=ALL_TRAIN, train_times=times)
 
 
 def all_for_training(dataset: Dataset) -> Dataset:
-    """The same pairs, all of them training pairs."""
-    pairs = np.concatenate([dataset.train, dataset.test])
-    return replace(dataset, train=pairs, test=dataset.test[:0], train_times=None, split=ALL_TRAIN)
+    """The same pairs, all of them training pairs, with their times if all are known."""
+    pairs, times = np.concatenate([dataset.train, dataset.test]), dataset.train_times
+    if len(dataset.test):
+        times = _joined_times(dataset.name, times, dataset.test_times)
+    whole = replace(dataset, train=pairs, test=dataset.test[:0], split=ALL_TRAIN)
+    return replace(whole, train_times=times, test_times=None)
+
+
+def _joined_times(name: str, first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    """The times of two parts; None if those of one are unknown. Raises `UserError` for dates in one and numbers in the other."""
+    if first is None or second is None:
+        return None
+    if (first.dtype.kind == "M") != (second.dtype.kind == "M"):
+        kinds = ["dates" if times.dtype.kind == "M" else "numbers" for times in (first, second)]
+        raise UserError(f"{name}: its times are {kinds[1]}, and those so far are {kinds[0]}: write both alike")
+    return np.concatenate([first, second])
 
 
 def _joined(known: np.ndarray, others: np.ndarray, role: str) -> tuple[np.ndarray, np.ndarray]:

@@ -93,18 +93,31 @@ def grown_by(config, dataset: Dataset, more: Data | None, data_dir: str | os.Pat
     dataset = all_for_training(dataset)
     set_fields(config, {"split": "none", "validation_fraction": 0.0, "refit": False})
     if more is not None:
-        dataset = grown(dataset, load_more(config, more, data_dir))
+        dataset = grown(dataset, _load_ordered(config, more, data_dir))
         config.dataset = dataset.name
     return dataset
 
 
-def load_more(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset:
+def _load_ordered(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset:
+    """`load_more`, with times where the method needs the order of events."""
+    half_life = config.options.half_life
+    if not half_life or config.validation == "last":
+        return load_more(config, data, data_dir)
+    try:
+        return load_more(config, data, data_dir, split="time", test_fraction=0.0)
+    except UserError as error:
+        if "there are no times" not in str(error):
+            raise
+        raise UserError(f"the new interactions have no times, and options.half_life={half_life} needs them") from error
+
+
+def load_more(config, data: Data, data_dir: str | os.PathLike | None, **fields) -> Dataset:
     """Interactions beside those of a run, read with its columns and `min_rating`.
 
     All of them are training pairs. Too few of them are no reason to drop their users or items.
     """
     config = config.copy_and_resolve_references()
-    set_fields(config, {"split": "none", "min_user_items": 0, "min_item_users": 0})
+    set_fields(config, {"split": "none", "min_user_items": 0, "min_item_users": 0} | fields)
     try:
         return in_memory(load_given(config, data, data_dir))
     except UserError as error:

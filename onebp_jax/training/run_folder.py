@@ -4,7 +4,7 @@
     metrics.jsonl      one line per evaluation
     checkpoints/       see `onebp_jax.training.checkpoint`
     refit/             checkpoints and evaluations of the second phase, see `train`
-    interactions.npz   at the end: train int32[P, 2], test int32[T, 2], train_times; not of a stream
+    interactions.npz   at the end: train int32[P, 2], test int32[T, 2], their times; not of a stream
     embeddings.npz     at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
     report.md          at the end, for a person, with curves.svg
     result.json        at the end: the metrics of the chosen epoch
@@ -38,7 +38,7 @@ from onebp_jax.training.run_data import absolute, difference, source_files
 
 # A run that began with less of these goes on with more, as if it had had more from the start.
 GROWING = {"epochs": "more epochs", "patience": "more patience", "refit": "a refit"}
-_INTERACTIONS = ("train", "test", "train_times")
+_INTERACTIONS = ("train", "test", "train_times", "test_times")
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict, data: dict) -> None:

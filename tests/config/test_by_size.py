@@ -1,12 +1,14 @@
 """Settings by the size of the data: what is open is filled in and said, what is given stays."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from absl import logging
 
 from onebp_jax.config import OPTIONS, as_plain, check_config, default_config
 from onebp_jax.config.by_size import choose_by_size, chosen, own_config, own_row
 from onebp_jax.config.fields import FIELDS, OPEN
-from onebp_jax.data import generate
+from onebp_jax.data import from_frame, generate
 from onebp_jax.errors import UserError
 from onebp_jax.experiments.compare import compare, variant
 from onebp_jax.experiments.search_space import parse
@@ -19,11 +21,12 @@ from onebp_jax.training.train import train
 SIZES = [(3, 2, 4), (943, 1682, 80_000), (6040, 3706, 800_000), (29858, 40981, 810_128), (3_000_000, 4_000_000, 10**8)]
 
 
+@pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_every_size_has_settings_that_a_run_accepts(size):
+def test_every_size_has_settings_that_a_run_accepts(size, ordered):
     config = own_config()
     check_config(config)
-    for name, value in chosen(*size).items():
+    for name, value in chosen(*size, ordered).items():
         option = name.removeprefix("options.")
         assert option in (OPTIONS if option != name else FIELDS)
         (config.options if option != name else config)[option] = value
@@ -40,7 +43,7 @@ def test_open_fields_are_filled_in_and_said_and_given_ones_stay(monkeypatch):
     config = own_config()
     config.dim, config.options.item_power = 8, 0.3
     choose_by_size(config, dataset)
-    expected = chosen(60, 40, len(dataset.train))
+    expected = chosen(60, 40, len(dataset.train), False)
     assert config.dim == 8 and config.options.item_power == 0.3
     assert config.batch_size == expected["batch_size"] and config.options.smoothing == expected["options.smoothing"]
     (line,) = lines
@@ -53,12 +56,32 @@ def test_open_fields_are_filled_in_and_said_and_given_ones_stay(monkeypatch):
     assert as_plain(config) == before and len(lines) == 1, "nothing is open any more"
 
 
+@pytest.mark.parametrize(
+    "split, validation, ordered",
+    [
+        ("time", "auto", True),
+        ("leave_one_out_time", "auto", True),
+        ("time_global", "auto", False),
+        ("ratio", "auto", False),
+        ("ratio", "last", True),
+    ],
+)
+def test_recent_events_count_more_where_the_latest_ones_are_held_out(split, validation, ordered):
+    made = generate(num_users=60, num_items=40, seed=1)
+    pairs = np.concatenate([made.train, made.test])
+    frame = pd.DataFrame(pairs, columns=["user", "item"]).assign(time=np.arange(len(pairs)))
+    config = own_config()
+    config.validation = validation
+    choose_by_size(config, from_frame(frame, split=split))
+    assert (config.options.half_life, config.options.lasting) == ((3.0, 0.03) if ordered else (0.0, 0.0))
+
+
 def test_another_method_gets_no_options():
     dataset = generate(num_users=60, num_items=40, seed=1)
     config = own_config()
     config.method = "twobp"
     choose_by_size(config, dataset)
-    assert as_plain(config)["options"] == {} and config.dim == chosen(60, 40, len(dataset.train))["dim"]
+    assert as_plain(config)["options"] == {} and config.dim == chosen(60, 40, len(dataset.train), False)["dim"]
     build_method(config)
 
 
@@ -73,7 +96,7 @@ def test_train_fills_in_what_is_open(tmp_path):
     config.epochs = 2
     dataset = generate(num_users=60, num_items=40, seed=1)
     result = train(config, dataset, tmp_path / "run")
-    assert result["dim"] == chosen(60, 40, len(dataset.train))["dim"] and config.dim is None
+    assert result["dim"] == chosen(60, 40, len(dataset.train), False)["dim"] and config.dim is None
     assert 0 < result["metrics"]["NDCG@20"] < 1
 
 
@@ -85,7 +108,7 @@ def test_a_row_has_the_data_and_the_evaluation_of_the_other_config():
     choose_by_size(made, dataset)
     given = ("dataset", "min_user_items", "seed", "validation_fraction", "eval_users")
     assert [made[name] for name in given] == [config[name] for name in given]
-    assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, len(dataset.train))["dim"]
+    assert made.epochs == own_config().epochs and made.dim == chosen(60, 40, len(dataset.train), False)["dim"]
     row = variant(config, "own:dim=8:options.item_power=0.3", 6, own=made)
     assert (row.method, row.dim, row.options.item_power, row.seed) == ("onebp_spectral", 8, 0.3, 6)
     with pytest.raises(UserError, match="'own'"):
