@@ -164,7 +164,7 @@ def test_trials_of_own_have_settings_by_size(tmp_path):
 
 def test_rows_on_sparse_data_have_no_part_of_own(tmp_path):
     dataset, config = generate(num_users=300, num_items=900, interactions_per_user=8, seed=1), own_config()
-    assert chosen(300, 900, len(dataset.train))["item_updater"] == "on_sphere"
+    assert chosen(300, 900, len(dataset.train), False)["item_updater"] == "on_sphere"
     config.update(epochs=1, decay_epochs=0, dim=8)
     compare(config, dataset, tmp_path, ["own", "twobp", "popularity"], [0], say=lambda line: None)
     parts = {name: read_run(tmp_path / f"{name}-seed0").config.item_updater for name in ("own", "twobp", "popularity")}
