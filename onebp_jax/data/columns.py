@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.blanks import BLANKS
+from onebp_jax.data.column_names import listed, same_name
 from onebp_jax.data.header_rows import check_no_header
 from onebp_jax.data.ids import check_unicode, clean_ids, numeric
 from onebp_jax.data.times import check_kinds, say_rounded, to_times
@@ -104,33 +103,6 @@ def interactions(
     return frame
 
 
-def check_names(source: str | Path, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the names of its columns as text without blanks around them, and without columns that have no name.
-
-    Raises:
-      UserError: two columns have one name.
-    """
-    table = table.set_axis([str(name).strip(BLANKS) for name in table], axis=1)
-    table = table.loc[:, [bool(name) for name in table]]
-    check_distinct(source, list(table))
-    return table
-
-
-def check_distinct(source: str | Path, names: list[str]) -> None:
-    """Raises `UserError` if two columns have one name."""
-    twice = pd.Index(names).duplicated()
-    if twice.any():
-        raise UserError(
-            f"{source}: two columns are called {names[twice.argmax()]!r}, expected different names; rename one"
-        )
-
-
-def index_as_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with those levels of its index as columns that have a name."""
-    levels = [level for level in table.index.names if level is not None and level not in table.columns]
-    return table.reset_index(level=levels) if levels else table
-
-
 def _check_missing(source: str | Path, role: str, column: pd.Series, place: Callable[[int], str]) -> None:
     missing = column.isna().to_numpy()
     if missing.any():
@@ -169,15 +141,6 @@ def _times(
         raise
 
 
-def same_name(source: str | Path, name: str, found: list[str]) -> str | None:
-    """The column of this name; where only the Unicode form differs, this is said; None: there is none."""
-    alike = [one for one in found if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", name)]
-    if name in found or len(alike) != 1:
-        return name if name in found else None
-    logging.warning("%s: the column %r was taken for %r, they differ by Unicode form only", source, alike[0], name)
-    return alike[0]
-
-
 def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:
     """Which column holds each role: user, item and, if there are any, time and rating; raises as `interactions`."""
     chosen = {}
@@ -205,10 +168,10 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
 def say_columns_not_taken(
     source: str | Path, found: list[str], roles: Roles, advice: str = "min_rating sets a threshold"
 ) -> None:
-    """Warns of columns of usual names that are not taken: one of ratings that is not used, and further ones for a role."""
+    """Warns of columns that are not taken: one of ratings that is not used, and further ones of usual names for a role."""
     _say_choice(source, found, roles)
-    used = set(filter(None, roles[:4]))
-    unused = [name for name in found if name.lower() in RATINGS and name not in used]
+    used = set(filter(None, roles[:3]))
+    unused = [name for name in found if name == roles.rating or (name.lower() in RATINGS and name not in used)]
     if unused and not roles.rated:
         logging.warning(
             "%s: the column %s is not used, each row counts as one interaction; %s", source, unused[0], advice
@@ -225,13 +188,6 @@ def _say_choice(source: str | Path, found: list[str], roles: Roles) -> None:
                 "%s: the columns %s may hold the %ss; %s was taken, %s_column chooses another",
                 *(source, listed(there), role, there[0], role),
             )
-
-
-def listed(columns: Iterable[str]) -> str:
-    """Column names for a message: quoted if they have a comma, escaped if they cannot be printed, cut if they are long."""
-    names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]
-    names = [f'"{name}"' if "," in name else name for name in names]
-    return ", ".join(names[:20]) + (" ..." if len(names) > 20 else "") or "none"
 
 
 def _ratings(source: str | Path, name: str, column: pd.Series, place: Callable[[int], str]) -> pd.Series:

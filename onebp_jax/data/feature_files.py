@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.columns import COLUMNS, check_names, index_as_columns, listed, same_name
+from onebp_jax.data.column_names import check_names, index_as_columns, listed, same_name
+from onebp_jax.data.columns import COLUMNS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
 from onebp_jax.data.header_rows import check_no_header
@@ -112,7 +113,7 @@ def read_by_id(
     """
     path = "the frame" if isinstance(source, pd.DataFrame) else source
     if isinstance(source, pd.DataFrame):
-        table = Table(check_names(path, index_as_columns(source)), False, lambda row: f"row {row + 1}")
+        table = Table(check_names(path, index_as_columns(path, source)), False, lambda row: f"row {row + 1}")
     else:
         check_rights(source)
         table = read_table(source, encoding, f"{tower}_features")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.assemble import Choices, Tables, assemble, check_choices
-from onebp_jax.data.columns import Roles, check_names, index_as_columns, interactions, say_columns_not_taken
+from onebp_jax.data.column_names import check_names, index_as_columns
+from onebp_jax.data.columns import Roles, interactions, say_columns_not_taken
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 
@@ -60,8 +62,9 @@ def from_frame(
         user_column, item_column, time_column, rating_column, rated=min_rating is not None, timed=choices.by_time
     )
     given = {name: frame} if test is None else {f"{name} (train)": frame, f"{name} (test)": test}
-    matrices = [_is_sparse(part) for part in given.values()]
+    matrices = [is_sparse(part) for part in given.values()]
     if all(matrices):
+        _check_no_columns(name, roles)
         return assemble(name, _of_matrices(given, rated=roles.rated), choices)
     if any(matrices):
         raise UserError(f"{name}: a DataFrame and a sparse matrix, expected two of one kind; convert one of them")
@@ -74,7 +77,7 @@ def from_frame(
     return assemble(name, Tables(frames), choices)
 
 
-def _is_sparse(value: object) -> bool:
+def is_sparse(value: object) -> bool:
     """Whether it is a SciPy sparse matrix or array; SciPy is not loaded for it."""
     scipy_sparse: Any = sys.modules.get("scipy.sparse")
     return scipy_sparse is not None and scipy_sparse.issparse(value)
@@ -85,11 +88,34 @@ def _table(source: str, frame: object) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise UserError(
             f"{source}: a {type(frame).__name__}, expected a pandas DataFrame with a user and an item column, or a SciPy "
-            "sparse matrix; give data.load the path of a file"
+            f"sparse matrix; {_advice(frame)}"
         )
     if not len(frame):
         raise UserError(f"{source}: the frame has no rows, expected one per interaction; check where it comes from")
-    return check_names(source, index_as_columns(frame))
+    return check_names(source, index_as_columns(source, frame))
+
+
+def _advice(given: object) -> str:
+    """How something that is no frame becomes one."""
+    if isinstance(given, str | os.PathLike):
+        return "give data.load the path of a file"
+    if hasattr(given, "to_pandas"):  # of pyarrow, Polars and others
+        return "convert it with .to_pandas()"
+    if isinstance(given, pd.Series):
+        return "give the frame with both columns"
+    if isinstance(given, np.ndarray):
+        return "make one: pd.DataFrame(array, columns=['user', 'item']), or scipy.sparse.csr_array(array) of [users, items]"
+    return "make one: pd.DataFrame(.., columns=['user', 'item'])"
+
+
+def _check_no_columns(name: str, roles: Roles) -> None:
+    """Raises `UserError` if columns are named."""
+    for role in ("user", "item", "time", "rating"):
+        if column := getattr(roles, role):
+            raise UserError(
+                f"{name}: a sparse matrix has no columns to choose, got {role}_column={column!r}; leave it out, or give a "
+                "DataFrame"
+            )
 
 
 def _of_matrices(given: dict[str, Any], *, rated: bool) -> Tables:
@@ -102,7 +128,7 @@ def _of_matrices(given: dict[str, Any], *, rated: bool) -> Tables:
         )
     frames = []
     for source, matrix in given.items():
-        matrix = matrix.tocoo()
+        matrix = _checked(source, matrix)
         if matrix.dtype.kind not in "biuf":
             raise UserError(f"{source}: a matrix of type {matrix.dtype}, expected real numbers; convert it")
         there = matrix.data != 0
@@ -115,6 +141,22 @@ def _of_matrices(given: dict[str, Any], *, rated: bool) -> Tables:
         row, column = (np.asarray(place, np.int64)[there] for place in (matrix.row, matrix.col))
         frames.append(pd.DataFrame({"user": row, "item": column, "rating": matrix.data[there].astype(np.float64)}))
     return Tables(frames, indexed=True, sizes=(int(sizes[0]), int(sizes[1])))
+
+
+def _checked(source: str, matrix: Any) -> Any:
+    """The matrix in coordinates. Raises `UserError` if its arrays do not fit together, with which SciPy would crash."""
+    try:
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)
+        matrix = matrix.tocoo()
+        places = [(np.asarray(place), size) for place, size in zip((matrix.row, matrix.col), matrix.shape, strict=True)]
+        if any(len(place) != len(matrix.data) for place, _ in places):
+            raise ValueError("as many rows and columns as numbers are needed")
+        if any(len(place) and (place.min() < 0 or place.max() >= size) for place, size in places):
+            raise ValueError(f"a row or column is outside {matrix.shape}")
+    except (ValueError, IndexError, TypeError) as error:
+        raise UserError(f"{source}: a damaged sparse matrix ({error}); make it again") from error
+    return matrix
 
 
 def _say_weights(source: str, numbers: np.ndarray) -> None:

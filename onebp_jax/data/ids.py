@@ -14,6 +14,7 @@ from onebp_jax.data.whole_numbers import whole_numbers
 from onebp_jax.data.written_ids import say_beyond, say_floats, say_forms, say_why_text, written_numbers
 from onebp_jax.errors import UserError
 
+_WORDS = {"int": "integers", "str": "text", "bool": "booleans", "ndarray": "list"}
 _EXPECTED = "expected integers or text; convert the column, or choose another"
 
 
@@ -128,9 +129,12 @@ def _type_of(column: pd.Series) -> str:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = pd.Series(column.cat.categories)
     found = pd.api.types.infer_dtype(column, skipna=True)
-    if found == "mixed-integer":
-        return "integers and text mixed"
-    return type(column.iloc[0]).__name__.replace("ndarray", "list") if found == "mixed" else found
+    if found == "unknown-array":  # of Arrow
+        return str(column.dtype).removesuffix("[pyarrow]")
+    if found not in ("mixed", "mixed-integer"):
+        return found
+    kinds = sorted({_WORDS.get(name := type(one).__name__, name) for one in column.dropna()})
+    return " and ".join(kinds) + " mixed" * (len(kinds) > 1)
 
 
 def _at(

@@ -21,15 +21,8 @@ import pandas as pd
 
 from onebp_jax.data.beginnings import PACKED, check_packing
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.columns import (
-    Roles,
-    check_distinct,
-    check_names,
-    choose_columns,
-    index_as_columns,
-    interactions,
-    say_columns_not_taken,
-)
+from onebp_jax.data.column_names import check_distinct, check_names, index_as_columns
+from onebp_jax.data.columns import Roles, choose_columns, interactions, say_columns_not_taken
 from onebp_jax.data.lightgcn import read_lightgcn
 from onebp_jax.data.packed import check_file, plain_name
 from onebp_jax.data.paths import as_path
@@ -119,7 +112,7 @@ def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:
         known = ", ".join(end for end in ends if not end.endswith(PACKED))
         raise UserError(f"{path}: unknown format; convert or rename to {known}, {' or '.join(list(LAYOUTS)[-2:])}")
     if not layout:
-        frame = index_as_columns(_read_parquet(path, argument))
+        frame = index_as_columns(path, _read_parquet(path, argument))
         return Table(check_names(path, frame), False, lambda row: f"row {row + 1}")
     table = read_text_table(path, layout, encoding, argument)
     frame = table.frame

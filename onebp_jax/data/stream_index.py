@@ -15,7 +15,8 @@ import pandas as pd
 
 from onebp_jax.data.arrow_ids import bare, distinct_ids, kind_of, of_one_type, plain
 from onebp_jax.data.beginnings import check_packing
-from onebp_jax.data.columns import Roles, check_distinct, choose_columns, say_columns_not_taken
+from onebp_jax.data.column_names import check_distinct
+from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
 from onebp_jax.data.ids import int64_or_text
 from onebp_jax.data.packed import check_file
 from onebp_jax.data.paths import as_path
