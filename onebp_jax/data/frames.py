@@ -113,8 +113,7 @@ def _check_no_columns(name: str, roles: Roles) -> None:
     for role in ("user", "item", "time", "rating"):
         if column := getattr(roles, role):
             raise UserError(
-                f"{name}: a sparse matrix has no columns to choose, got {role}_column={column!r}; leave it out, or give a "
-                "DataFrame"
+                f"{name}: a sparse matrix has no columns: leave {role}_column={column!r} out, or give a DataFrame"
             )
 
 

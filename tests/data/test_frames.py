@@ -123,7 +123,7 @@ def test_a_damaged_matrix_is_refused(fault):
 def test_arguments_and_columns_without_effect_are_said(tmp_path, caplog):
     for role in ("user", "item", "time", "rating"):
         said = error_of(sparse.eye(2), **{f"{role}_column": "x"})
-        assert f"a sparse matrix has no columns to choose, got {role}_column='x'" in said
+        assert f"a sparse matrix has no columns: leave {role}_column='x' out" in said
     frame = FRAME.rename(columns={"plays": "foo"})
     frame.to_csv(tmp_path / "a.csv", index=False)
     for read, given in ((from_frame, frame), (load, tmp_path / "a.csv")):

@@ -173,7 +173,10 @@ def test_other_kinds_of_data(kind):
     frame = clicks()
     users, items = (pd.factorize(frame[name])[0] for name in ("listener", "artist"))
     if kind == "csr":
-        model = fit(scipy.sparse.csr_matrix((np.ones(len(frame)), (users, items)), (30, 22)))
+        matrix = scipy.sparse.csr_matrix((np.ones(len(frame)), (users, items)), (30, 22))
+        with pytest.raises(UserError, match="a sparse matrix has no columns: leave user='listener' out"):
+            fit(matrix)
+        model = Recommender(**SMALL).fit(matrix)
         assert len(model.user_ids) == 30 and len(model.item_ids) == 22
     elif kind == "integers":
         model = Recommender(**SMALL).fit(pd.DataFrame({"user": users + 100, "item": items - 3}))
