@@ -47,6 +47,9 @@ def writing(argument: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Of a folder, the file in it; `shutil` gives a list of many errors.
+        file = f"{error.filename} " if error.filename not in (None, str(path)) else ""
+        said = error.strerror or str(error)[:200]
         raise UserError(
-            f"{argument}={path}: cannot be written ({error.strerror or error}); give another path"
+            f"{argument}={path}: {file}cannot be written ({said}); give another path, or make room"
         ) from error

@@ -72,9 +72,10 @@ def fit_in(
     if isinstance(build_method(config), Baseline):
         init = None
     _start_cpu(config.cpu_threads)
-    train(config, dataset, folder.path, layout, init)
-    if titles is not None:
-        write_items(folder.path, titles)
+    with writing("workdir", folder.path):
+        train(config, dataset, folder.path, layout, init)
+        if titles is not None:
+            write_items(folder.path, titles)
     return folder
 
 

@@ -62,7 +62,10 @@ def read_npz(path: Path, names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
             found = text_ids.from_file({name: arrays[name] for name in arrays.files})
             return {name: found[name] for name in names} if names else found
     except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged file
-        raise UserError(f"cannot read {path}: {str(error)[:200]}") from error
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)[:200]
+        if "pickle" in said or isinstance(error, TypeError | AttributeError):  # NumPy advises to load it all the same
+            said = "it is not an npz file of numbers and texts"
+        raise UserError(f"cannot read {path}: {said}; restore it, or train again in another run folder") from error
 
 
 def append_line(path: Path, record: dict) -> None:

@@ -27,6 +27,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.errors import UserError, no_such
 from onebp_jax.training import run_data
+from onebp_jax.training.checked import check_pairs, check_result, check_vectors, damaged
 from onebp_jax.training.files import append_line as append_line
 from onebp_jax.training.files import cut_lines as cut_lines
 from onebp_jax.training.files import read_json, read_npz, write_json, write_npz
@@ -107,10 +108,7 @@ def read_result(workdir: Path) -> dict:
     """The contents of `result.json`; raises `UserError` if it is not the result of a run."""
     path = workdir / "result.json"
     result = read_json(path)
-    if missing := {"method", "dataset", "epoch", "metrics", "seconds"} - set(result):
-        raise UserError(
-            f"{path} is damaged: it has no {sorted(missing)[0]!r}; restore it, or start again in another run folder"
-        )
+    check_result(path, result)
     return {"label": result["method"]} | result  # results of 0.2.0 have no label
 
 
@@ -206,10 +204,17 @@ def read_run(workdir: str | Path, argument: str = "workdir") -> Trained:
             f"{argument}={workdir}: the run has not ended: give the same onebp train command again to finish it"
         )
     config = default_config()
-    with config.unlocked():
-        config.update(_origin(workdir)["config"])
-    tables = read_npz(workdir / "embeddings.npz", ("user", "item", "user_ids", "item_ids"))
-    return Trained(config, read_result(workdir), **tables)
+    try:
+        with config.unlocked():
+            config.update(_origin(workdir)["config"])
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise damaged(workdir / "config.json", f"a field has a value of another type ({error})") from error
+    path, result = workdir / "embeddings.npz", read_result(workdir)
+    tables = read_npz(path, ("user", "item", "user_ids", "item_ids"))
+    check_vectors(path, result, **tables)
+    return Trained(config, result, **tables)
 
 
 def write_dataset(workdir: Path, dataset: Dataset) -> None:
@@ -228,11 +233,16 @@ def read_dataset(workdir: str | Path, run: Trained) -> Dataset | None:
 
     Returns:
       None if the run was streamed, or made before run folders held their interactions.
+
+    Raises:
+      UserError: the file does not hold the pairs of the run.
     """
     path, origin = Path(workdir) / "interactions.npz", _origin(Path(workdir))
     if not path.exists():
         return None
     pairs: dict[str, Any] = read_npz(path)
+    check_pairs(path, pairs, origin["data"])
+    pairs = {name: pairs[name] for name in _INTERACTIONS if name in pairs}
     name, split = str(run.config.dataset), origin["data"].get("split", "given")
     dataset = Dataset(name=name, user_ids=run.user_ids, item_ids=run.item_ids, split=split, **pairs)
     return all_for_training(dataset) if run.result.get("refit") else dataset

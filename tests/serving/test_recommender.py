@@ -329,6 +329,17 @@ def test_what_is_no_path_is_refused_by_every_argument(model, frame, tmp_path, pa
             ask()
 
 
+def test_a_folder_in_which_nothing_can_be_written_is_said_with_its_file(model, frame):
+    for argument, ask in {
+        "folder": model.save,
+        "workdir": lambda path: fit(frame, method="popularity", workdir=path),
+    }.items():
+        with pytest.raises(
+            UserError, match=f"^{argument}=/proc: .*cannot be written .*; give another path, or make room"
+        ):
+            ask("/proc")
+
+
 def test_other_files_may_lie_where_a_run_is_written_and_stay(model, frame, tmp_path):
     for folder in ("saved", "fitted", "items"):
         (tmp_path / folder).mkdir()

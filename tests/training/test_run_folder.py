@@ -509,7 +509,7 @@ def test_tables_whose_header_lost_rows_are_refused(finished):
     folder, arrays = finished
     path = folder / "embeddings.npz"
     # So large that NumPy, left alone, would stop reading before the checksum.
-    arrays = arrays | {"item": np.ones((4000, 2), np.float32)}
+    arrays = arrays | {"item": np.ones((4000, 2), np.float32), "item_ids": np.arange(4000)}
     run_folder.write_atomically(path, lambda file: np.savez(file, **arrays))
     assert len(run_folder.read_run(folder).item) == 4000
     whole = path.read_bytes()
