@@ -9,6 +9,7 @@ import pandas as pd
 from absl import logging
 
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.matched_ids import say_matched
 from onebp_jax.data.pairs import pair_keys
 from onebp_jax.data.splits import ALL_TRAIN
 from onebp_jax.errors import UserError
@@ -26,6 +27,7 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
     users, items = (
         _joined(getattr(dataset, f"{role}_ids"), getattr(more, f"{role}_ids"), role) for role in ("user", "item")
     )
+    say_matched(more.name, dataset, more)
     before, after = all_for_training(dataset), all_for_training(more)
     known, added = before.train, after.train
     added = np.stack([users[1][added[:, 0]], items[1][added[:, 1]]], 1).astype(np.int32)

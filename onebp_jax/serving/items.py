@@ -12,6 +12,7 @@ from absl import logging
 
 from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS
 from onebp_jax.data.feature_files import read_by_id
+from onebp_jax.data.matched_ids import say_matched_kinds
 from onebp_jax.data.paths import as_path
 from onebp_jax.errors import UserError, no_such
 from onebp_jax.serving.ids import row_index
@@ -60,6 +61,8 @@ def items_of(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndar
     if isinstance(source, Path) and not source.exists():
         raise UserError(f"items={source}: {no_such('file', source)}")
     ids, frame = read_by_id(source, "item", _id_column(config, item_ids))
+    if isinstance(source, pd.DataFrame):  # a text file says no types
+        say_matched_kinds(f"{name}: its ids", item_ids, ids)
     index = row_index(item_ids)
     rows = np.array([index.get(str(one), -1) for one in ids.tolist()], np.int64)
     known = rows >= 0

@@ -12,6 +12,7 @@ from absl import logging
 
 from onebp_jax.data.catalogue import NAMES, SOURCES
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.matched_ids import say_matched
 from onebp_jax.data.pairs import pair_keys
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
@@ -118,6 +119,7 @@ def with_pairs_of(own: Dataset, other: Dataset) -> Dataset:
     without a training pair, are left out, which is said.
     """
     pairs = np.concatenate([other.train, other.test])
+    say_matched(other.name, own, other)
     rows = [places(own.user_ids, other.user_ids), item_places(own.item_ids, other)]
     mapped = np.stack([known[column] for known, column in zip(rows, pairs.T, strict=True)], 1).astype(np.int32)
     known = (mapped >= 0).all(axis=1) & np.isin(mapped[:, 0], own.train[:, 0])

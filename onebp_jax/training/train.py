@@ -21,6 +21,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.evaluation_pairs import all_train_pairs, hold_out
 from onebp_jax.data.fingerprint import fingerprint
 from onebp_jax.data.grow import all_for_training
+from onebp_jax.data.matched_ids import say_matched
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import protocols
@@ -152,6 +153,8 @@ def _check_given(config, method, dataset: Dataset | StreamedDataset, init: Train
         raise UserError(
             f"init: method={as_plain(config)['method']!r} is not trained, so it begins with nothing: leave it out"
         )
+    if init:
+        say_matched(dataset.name, init, dataset)
 
 
 def _phase(
