@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from absl import logging
 from ml_collections import ConfigDict
 
-from onebp_jax.config import check_config, default_config
+from onebp_jax.config import as_plain, check_config, default_config
 from onebp_jax.config.by_size import choose_by_size, own_config
 from onebp_jax.data.assemble import Choices, check_choices
 from onebp_jax.data.configured import load_configured
@@ -95,8 +95,7 @@ def load_to_fit(
 ) -> Dataset | StreamedDataset:
     """As `load_given`, with the columns `user`, `item`, `time` and `rating` that `fit` is given; its errors name them so."""
     given = {role: str(name) for role, name in columns.items() if name is not None}
-    if isinstance(data, Dataset | StreamedDataset):
-        _say_without_effect(config, data.name)
+    _say_without_effect(config, data)
     for role, name in given.items():
         if isinstance(data, Dataset | StreamedDataset):
             raise UserError(f"{role}={name!r}: a Dataset has no columns: leave it out")
@@ -128,13 +127,17 @@ def _load_given(config, data: Data, data_dir: str | os.PathLike | None) -> Datas
     return load_configured(config, data_dir, frame=data)
 
 
-def _say_without_effect(config, name: str) -> None:
-    """Warns of fields that say how data are read, where they have been read."""
-    default, usual = default_config(), {"split": ("none", "given")}
-    idle = [field for field in READ_BY if config[field] not in (default[field], *usual.get(field, ()))]
+def _say_without_effect(config, data: Data) -> None:
+    """Warns of fields that say how data are read or made, where they have been."""
+    default, usual, made = default_config(), {"split": ("none", "given")}, isinstance(data, Dataset | StreamedDataset)
+    idle = [field for field in READ_BY if made and config[field] not in (default[field], *usual.get(field, ()))]
+    if not (isinstance(data, str) and data == "synthetic") and config.synthetic != default.synthetic:
+        idle.append("synthetic")
     if idle:
-        given = ", ".join(f"{field}={config[field]}" for field in idle)
-        logging.warning("%s: a Dataset is read and split already: these fields have no effect on it: %s", name, given)
+        given = ", ".join(f"{field}={as_plain(config)[field]}" for field in idle)
+        logging.warning(
+            "fields without an effect on these data%s: %s", " (a Dataset is read and split)" if made else "", given
+        )
 
 
 def in_memory(dataset: Dataset | StreamedDataset) -> Dataset:

@@ -60,8 +60,10 @@ def check_pairs(path: Path, arrays: dict[str, np.ndarray], data: dict) -> None:
     now = fingerprint(Dataset("", arrays["train"], arrays["test"], none, none, ""))
     if any(now[name] != data.get(name) for name in ("train_pairs", "test_pairs", "crc32")):
         raise damaged(path, "its pairs are not those that the run was made on")
-    if "train_times" in arrays and arrays["train_times"].shape != arrays["train"].shape[:1]:
-        raise damaged(path, f"train_times is {_form(arrays['train_times'])}, expected one time per pair")
+    for name in ("train", "test"):
+        times = arrays.get(f"{name}_times")
+        if times is not None and times.shape != arrays[name].shape[:1]:
+            raise damaged(path, f"{name}_times is {_form(times)}, expected one time per pair")
 
 
 def _form(array: np.ndarray) -> str:

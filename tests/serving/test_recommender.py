@@ -380,12 +380,14 @@ def test_columns_and_fields_that_cannot_have_an_effect_are_said(frame, caplog):
         Recommender(**SMALL, user_column="x").fit(frame, user="listener", item="artist")
     few = SMALL | {"method": "popularity"}
     Recommender(**few).fit(dataset)
-    assert "no effect" not in caplog.text
+    assert "without an effect" not in caplog.text
     Recommender(**few, split="ratio", min_user_items=3).fit(dataset)
-    assert (
-        "own: a Dataset is read and split already: these fields have no effect on it: split=ratio, min_user_items=3"
-        in caplog.text
-    )
+    assert "without an effect on these data (a Dataset is read and split): split=ratio, min_user_items=3" in caplog.text
+    Recommender(**few, synthetic={"num_users": 30}).fit(frame, user="listener", item="artist")
+    assert "fields without an effect on these data: synthetic={" in caplog.text
+    caplog.clear()
+    Recommender(**few, synthetic={"num_users": 30}).fit("synthetic")
+    assert "without an effect" not in caplog.text
 
 
 def test_a_start_that_is_no_recommender_is_refused(frame):
