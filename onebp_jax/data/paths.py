@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onebp_jax.errors import UserError
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://?(?=[^/])")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,3}(?=[^/])")
 _MOST_SHOWN = 60
 
 
@@ -27,6 +27,8 @@ def as_path(given: object, argument: str) -> Path:
     if not text:
         raise UserError(f"{argument}='': empty, expected the path of a file or folder")
     said = f"{argument}={text[:_MOST_SHOWN]!r}{' ..' * (len(text) > _MOST_SHOWN)}"
+    if text.lower().startswith("file:/"):
+        raise UserError(f"{said}: a URL, expected a path; leave file:// out")
     if _URL.match(text):
         raise UserError(f"{said}: a URL, expected a path; download the file first, then give its path")
     if "\0" in text:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from onebp_jax.data.beginnings import PACKED, check_packing
+from onebp_jax.data.beginnings import PACKED, check_packing, packing
 from onebp_jax.data.blanks import BLANKS
 from onebp_jax.data.column_names import check_distinct, check_names, index_as_columns
 from onebp_jax.data.columns import Roles, choose_columns, interactions, say_columns_not_taken
@@ -110,6 +110,11 @@ def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:
         check_file(path, argument)
         ends = [end for end in SUFFIXES if not (is_lightgcn(path) and end.startswith(".txt"))]
         known = ", ".join(end for end in ends if not end.endswith(PACKED))
+        if packing(path) in PACKED and not Path(path.stem).suffix:
+            raise UserError(
+                f"{path}: packed, and the name does not say what is inside; rename it, such as to {path.stem}.csv{path.suffix} "
+                f"(or {known} before {path.suffix})"
+            )
         raise UserError(f"{path}: unknown format; convert or rename to {known}, {' or '.join(list(LAYOUTS)[-2:])}")
     if not layout:
         frame = index_as_columns(path, _read_parquet(path, argument))

@@ -14,6 +14,8 @@ from absl import logging
 from onebp_jax.errors import UserError
 
 WHOLE = r"0|-?[1-9]\d*"
+# Quotes that belong to no format of tables: ="007" of spreadsheets, and single ones.
+IN_QUOTES = r"^(?:=\".*\"|'.*')$"
 
 
 def written_numbers(what: str, text: pd.Series, at: Callable) -> np.ndarray | None:
@@ -72,7 +74,13 @@ def say_beyond(what: str, text: pd.Series) -> None:
 
 
 def say_why_text(what: str, text: pd.Series) -> None:
-    """Warns of numbers with a point in a column of text, and if a few ids make all others text."""
+    """Warns of numbers with a point in a column of text, of quotes in ids, and if a few ids make all others text."""
+    quoted = text.loc[text.str.contains(IN_QUOTES)]
+    if len(quoted):
+        logging.warning(
+            "%s: %d of %d have quotes that are a part of the id, such as %s; remove them if they are none",
+            *(what, len(quoted), len(text), quoted.iloc[0][:40]),
+        )
     whole = text.str.fullmatch(WHOLE).to_numpy(bool)
     others = text.loc[~whole]
     bare = others.str.extract(r"^(-?\d+)\.0*$")[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from onebp_jax.data.blanks import BLANKS, BREAKS
+from onebp_jax.data.written_ids import IN_QUOTES
 from onebp_jax.preparation.engines import Table
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -48,6 +49,7 @@ def forms(text: Any) -> dict[str, Any]:
         "pointed": (number & text.contains(".")).sum(),
         "whole_points": text.re_search(WHOLE_POINT).sum(),
         "whole_floats": text.re_search(WHOLE_FLOAT).sum(),
+        "in_quotes": text.re_search(IN_QUOTES).sum(),
     }
 
 

@@ -37,6 +37,11 @@ def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] |
             f"{name}: {found['broken']} values of {column} have a line break or a zero character, or are not UTF-8: a stray "
             "quote, or another encoding; repair or convert the file"
         )
+    if found["in_quotes"]:
+        logging.warning(
+            "%s: %d ids of %s have quotes that are a part of the id; remove them if they are none",
+            *(name, found["in_quotes"], column),
+        )
     if source.is_text:
         if found["booleans"] == found["texts"]:
             raise UserError(

@@ -271,6 +271,20 @@ WARNED = {
         (["7", "7.0", "x"], [1]),
         ["1 are integers of the same column but for the point, such as 7.0"],
     ),
+    "quotes of spreadsheets": (
+        "a.csv",
+        'user,item\n="007",1\n="008",1\n',
+        {},
+        (['="007"', '="008"'], [1]),
+        ['the user ids: 2 of 2 have quotes that are a part of the id, such as ="007"; remove them'],
+    ),
+    "single quotes": (
+        "a.tsv",
+        "user\titem\n'7'\t'x'\n8\ty\n",
+        {},
+        (["'7'", "8"], ["'x'", "y"]),
+        ["user ids: 1 of 2", "'x'"],
+    ),
     "integers beyond 64 bits": (
         "a.csv",
         "user,item\n18446744073709551615,1\n7,1\n",
@@ -670,6 +684,7 @@ WARNED_COLUMNS = {  # a column of user ids -> what is said of it, once by each r
         pa.array(["caf\u00e9", "cafe\u0301", "x"] * 4),
         "the user ids: 2 look like another one, such as 'caf\\xe9': they differ in their Unicode form only",
     ),
+    "single quotes": (pa.array(["'7'", "x"] * 6), "1 of 2 have quotes that are a part of the id, such as '7'"),
     "text like floats": (pa.array(["7.0", "8.0"] * 6), "2 of 2 are whole numbers written as 7.0 in a column of text"),
 }
 
@@ -973,11 +988,19 @@ def test_what_is_no_path_is_said(tmp_path, argument):
         "zero character": "a\0.csv",
         "a URL, expected a path; download the file first": "https://example.org/a.csv",
         "URL, expected": Path("s3://bucket/a.parquet"),
+        "a URL, expected a path; leave file:// out": "file:///tmp/a.csv",
         "no such home folder": "~nobody-here/a.csv",
     }
     for words, given in faults.items():
         message = refused(read, given)
         assert message.startswith(argument) and words in message and len(message) < 200
+
+
+@pytest.mark.parametrize("end", [".zip", ".gz", ".ZST"])
+def test_a_packed_file_is_named_by_what_is_inside(tmp_path, end):
+    message = refused(load, write(tmp_path, f"a{end}", "x"))
+    assert f"a{end}: packed, and the name does not say what is inside; rename it, such as to a.csv{end}" in message
+    assert "unknown format" in refused(load, write(tmp_path, f"a.npz{end}", "x"))
 
 
 def test_pipes_devices_and_loops_of_links_are_named(tmp_path):

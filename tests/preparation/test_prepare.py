@@ -254,6 +254,7 @@ def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
 WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids are those of `load`
     "words among integers": ([*map(str, range(11)), "x"], "1 of 12 ids of user are no integers"),
     "integers beyond 64 bits": (["7", str(10**30)], "1 ids of user are integers beyond 64 bits"),
+    "quotes": (['="007"', "'8'"], "2 ids of user have quotes that are a part of the id"),
     "points": (["7.0", "8"], "whole numbers written as 1.0"),
     "a point among text": (["7.0", "7", "x"], "1 ids of user are whole numbers written as 1.0 in a column of text"),
 }
