@@ -196,7 +196,7 @@ class Encoder(NamedTuple):
         -> (f32[b, d], f32[p, d] or None)`: the user of each slot, out of the vectors of its items, and, if it is not the same,
         the user that each item is compared with. Slot `b` is padding. Such a method's epoch unit is "history".
       refresh: `refresh(tables, data) -> [N, ...]`, the items' `context` of the next epoch, from whole tables; None for none.
-      fold: `fold(tables, data) -> onebp_jax.ops.fold.Fold`, how such a user grows event by event; None if nobody said.
+      fold: `fold(data) -> onebp_jax.ops.fold.Fold`, how such a user grows event by event; None if nobody said.
     """
 
     init: Callable[[Array, Interactions], Tables]
@@ -208,7 +208,7 @@ class Encoder(NamedTuple):
     partner: Callable[..., Array] | None = None
     aggregate: Callable[..., tuple[Array, Array | None]] | None = None
     refresh: Callable[[Tables, Interactions], Array] | None = None
-    fold: Callable[[Tables, Interactions], Any] | None = None
+    fold: Callable[[Interactions], Any] | None = None
 
 
 class ModelView(NamedTuple):

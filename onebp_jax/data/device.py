@@ -42,6 +42,7 @@ def on_host(
     # `Interactions` declares device arrays; on the host NumPy arrays take their place.
     arrays: list[Tree] = [np.asarray(x, np.int32) for x in (pairs[:, 0], pairs[:, 1], starts, pairs[order, 1])]
     user_ids, item_ids, row_starts, sorted_items = arrays
+    of_rows: Tree = None if ages is None else np.asarray(ages, np.int32)[order]
     return Interactions(
         user_ids=user_ids,
         item_ids=item_ids,
@@ -52,7 +53,7 @@ def on_host(
         max_row=int(counts.max()),
         user_features=user_features,
         item_features=item_features,
-        ages=None if ages is None else np.asarray(ages, np.int32)[order],
+        ages=of_rows,
     )
 
 

@@ -26,7 +26,7 @@ from onebp_jax.encoders.embedding import xavier_normal
 from onebp_jax.encoders.graph import AnyArray, Edges, sums, weighted
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
-from onebp_jax.ops.fold import ALIKE, Fold, Recency
+from onebp_jax.ops.fold import ALIKE, Fold, Part, Recency
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
@@ -123,8 +123,8 @@ def aggregate(
         user = unit(sums(ageless or data.prepared.to_user, unit(to_float32(tables.item)), data.num_users))
         return unit(sums(data.prepared.to_item, user, data.num_items))
 
-    def fold(tables: Tables, data: Interactions) -> Fold:
-        return recency.fold(Fold(data.prepared.weight[:, None] * items(tables, unit), unit))
+    def fold(data: Interactions) -> Fold:
+        return Fold((Part(data.prepared.weight, np.ones(dim, np.float32), unit=True),), recency)
 
     return Encoder(
         init, encode, vectors, prepare=prepare, aggregate=users, refresh=refresh if smoothing else None, fold=fold

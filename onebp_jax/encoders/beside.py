@@ -19,7 +19,7 @@ import numpy as np
 from onebp_jax.encoders.graph import AnyArray
 from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
-from onebp_jax.ops.fold import ALIKE, Fold, Recency
+from onebp_jax.ops.fold import ALIKE, Fold, Part, Recency, covariance, spread
 from onebp_jax.ops.spectral import spectral_tables
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
@@ -89,22 +89,12 @@ def beside_spectral(
             return None
         return lambda *given, **more: function(*given[:place], own(given[place]), *given[place + 1 :], **more)
 
-    def fold(tables: Tables, data: Interactions) -> Fold:
+    def fold(data: Interactions) -> Fold:
         assert encoder.fold is not None
-        inner, beside = encoder.fold(tables, own(data)), data.prepared
-        of_items, of_spectral = covariance(encoder.vectors(tables, own(data))[1]), covariance(beside.item)
-        scaled = lambda sums: spectral_weight * sums / spread(sums, of_spectral)
-        spectral = recency.fold(Fold(beside.item * beside.share / beside.gain, scaled))
-        width = inner.messages.shape[1]
-
-        def vector(sums: Array) -> Array:
-            user = inner.vector(sums[:, :width])
-            return jnp.concatenate([user / spread(user, of_items), spectral.vector(sums[:, width:])], 1)
-
-        keeps = [jnp.ones(fold.messages.shape[1]) if fold.keep is None else fold.keep for fold in (inner, spectral)]
-        ordered = inner.keep is not None or spectral.keep is not None
-        messages = jnp.concatenate([inner.messages, spectral.messages], 1)
-        return Fold(messages, vector, jnp.concatenate(keeps) if ordered else None)
+        inner, beside = encoder.fold(own(data)), data.prepared
+        (part,) = inner.parts
+        spectral = Part(beside.share[:, 0], 1 / beside.gain, share=spectral_weight)
+        return Fold((part._replace(share=1.0), spectral), inner.recency)
 
     return encoder._replace(
         encode=with_own(encoder.encode, 3),
@@ -115,19 +105,6 @@ def beside_spectral(
         refresh=with_own(encoder.refresh, 1),
         fold=fold if encoder.fold is not None else None,
     )
-
-
-def covariance(item: AnyArray) -> AnyArray:
-    """`f32[d, d]`: of the items' vectors."""
-    centred = item - item.mean(0)
-    return centred.T @ centred / len(item)
-
-
-def spread(user: AnyArray, covariance: AnyArray) -> AnyArray:
-    """`f32[n, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same."""
-    xp = np if isinstance(user, np.ndarray) else jnp
-    variance = ((user @ covariance) * user).sum(1, keepdims=True)
-    return xp.where(variance > 1e-12, xp.sqrt(xp.maximum(variance, 1e-12)), 1)
 
 
 def _pairs(data: Interactions) -> np.ndarray:

@@ -1,4 +1,10 @@
-"""How a user who is made of a history grows event by event: what encoders promise to those who serve."""
+"""How a user who is made of a history grows event by event. A new event costs one row, whatever the length of the history.
+
+    sums = keep * sums + message of the item          one row of sums for each of the `rates`
+    user = vectors(total of the sums)
+
+A fold is data, so that a run folder can hold it: with the items' vectors it is all that serving needs to know of a method.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +17,7 @@ import numpy as np
 from onebp_jax.ops.checks import check_not_negative
 from onebp_jax.types import Array, Interactions
 
-
-class Fold(NamedTuple):
-    """A user as a sum over events. A new event costs one row, whatever the length of the history: `sums = keep * sums + message`.
-
-    Attributes:
-      messages: `f32[N, r]`, what an event with each item adds to its user's sums. The sums of no events are zero.
-      vector: `vector(sums f32[n, r]) -> f32[n, e]`: the vectors of users with these sums, to be ranked against the items of
-        `Encoder.vectors`.
-      keep: `f32[r]`, the share of the sums that a user keeps at each new event; None for all of them: the order of events does
-        not matter.
-    """
-
-    messages: Array
-    vector: Callable[[Array], Array]
-    keep: Array | None = None
+AnyArray = Array | np.ndarray
 
 
 class Recency(NamedTuple):
@@ -47,6 +39,13 @@ class Recency(NamedTuple):
         if self.lasting and not self.half_life:
             raise ValueError(f"lasting={self.lasting} needs a half_life above 0: without one all events last")
 
+    def of_ages(self, ages: np.ndarray) -> np.ndarray:
+        """`f32[n]`: the weights of events with these ages; of any age, without a half-life."""
+        if not self.half_life:
+            return np.ones(len(ages), np.float32)
+        fading = np.exp2(-np.asarray(ages) / self.half_life)
+        return (self.lasting + (1 - self.lasting) * fading).astype(np.float32)
+
     def weights(self, data: Interactions) -> np.ndarray | None:
         """`f32[P]`, on the host: the weight of each of `sorted_items`; None without a half-life.
 
@@ -60,18 +59,111 @@ class Recency(NamedTuple):
                 f"options.half_life={self.half_life}: the order of events is not known: split by time (split=time), or, for a "
                 "file in the order of time, set validation=last"
             )
-        fading = np.exp2(-np.asarray(data.ages) / self.half_life)
-        return (self.lasting + (1 - self.lasting) * fading).astype(np.float32)
+        return self.of_ages(np.asarray(data.ages))
 
-    def fold(self, fold: Fold) -> Fold:
-        """The fold of a sum in which all events count 1, with these weights: a sum that lasts, beside one that fades."""
-        if not self.half_life:
-            return fold
-        width = fold.messages.shape[1]
-        messages = jnp.concatenate([self.lasting * fold.messages, (1 - self.lasting) * fold.messages], 1)
-        keep = jnp.repeat(jnp.array([1.0, 2 ** (-1 / self.half_life)]), width)
-        return Fold(messages, lambda sums: fold.vector(sums[:, :width] + sums[:, width:]), keep)
+    @property
+    def rates(self) -> np.ndarray:
+        """`f32[s, 2]`: for each sum of a user, its share in the total, and what it keeps at a new event."""
+        fades = 2 ** (-1 / self.half_life) if self.half_life else 1.0
+        both = [(self.lasting, 1.0), (1 - self.lasting, fades)]
+        return np.array([(share, keep) for share, keep in both if share], np.float32)
 
 
 # All events count alike.
 ALIKE = Recency()
+
+
+class Part(NamedTuple):
+    """Some columns of a user's vector: the sum of the same columns of the items' vectors, weighted.
+
+    Attributes:
+      item_weight: `f32[N]`. column_weight: `f32[r]`.
+      unit: whether the sum is rescaled to length one.
+      share: the standard deviation that the user's scores with these columns have over all items; None to leave them as they
+        are.
+    """
+
+    item_weight: AnyArray
+    column_weight: AnyArray
+    unit: bool = False
+    share: float | None = None
+
+
+class Fold(NamedTuple):
+    """The parts of a user's vector, side by side as in the items' vectors, and how much an event counts."""
+
+    parts: tuple[Part, ...]
+    recency: Recency = ALIKE
+
+
+def messages(fold: Fold, item: AnyArray) -> AnyArray:
+    """`f32[N, e]`: what an event with each item adds to its user's sums, out of the items' vectors `f32[N, e]`."""
+    xp = _module(item)
+    made = [
+        columns * part.item_weight[:, None] * part.column_weight
+        for part, columns in zip(fold.parts, _columns(fold, item), strict=True)
+    ]
+    return xp.concatenate(made, 1)
+
+
+def user_vectors(fold: Fold, item: AnyArray) -> Callable[[AnyArray], AnyArray]:
+    """`vectors(totals f32[n, e]) -> f32[n, e]`: the vectors of users with these sums of messages; that of no events is zero."""
+    spreads = [
+        None if part.share is None else covariance(columns)
+        for part, columns in zip(fold.parts, _columns(fold, item), strict=True)
+    ]
+
+    def vectors(totals: AnyArray) -> AnyArray:
+        xp, made = _module(totals), []
+        for part, covariances, columns in zip(fold.parts, spreads, _columns(fold, totals), strict=True):
+            if part.unit:
+                columns = columns / xp.maximum(xp.linalg.norm(columns, axis=1, keepdims=True), 1e-12)
+            if covariances is not None:
+                columns = part.share * columns / spread(columns, covariances)
+            made.append(columns)
+        return xp.concatenate(made, 1)
+
+    return vectors
+
+
+def to_arrays(fold: Fold) -> dict[str, np.ndarray]:
+    """A fold as named NumPy arrays, for a file."""
+    return {
+        "item_weight": np.stack([np.asarray(part.item_weight, np.float32) for part in fold.parts]),
+        "column_weight": np.concatenate([np.asarray(part.column_weight, np.float32) for part in fold.parts]),
+        "width": np.array([len(part.column_weight) for part in fold.parts]),
+        "unit": np.array([part.unit for part in fold.parts]),
+        "share": np.array([np.nan if part.share is None else part.share for part in fold.parts]),
+        "recency": np.array(fold.recency),
+    }
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> Fold:
+    """The fold that `to_arrays` wrote."""
+    columns = np.split(arrays["column_weight"], np.cumsum(arrays["width"])[:-1])
+    given = zip(arrays["item_weight"], columns, arrays["unit"], arrays["share"], strict=True)
+    parts = tuple(
+        Part(rows, own, bool(unit), None if np.isnan(share) else float(share)) for rows, own, unit, share in given
+    )
+    return Fold(parts, Recency(*map(float, arrays["recency"])))
+
+
+def covariance(item: AnyArray) -> AnyArray:
+    """`f32[d, d]`: of the items' vectors."""
+    centred = item - item.mean(0)
+    return centred.T @ centred / len(item)
+
+
+def spread(user: AnyArray, covariance: AnyArray) -> AnyArray:
+    """`f32[n, 1]`: the standard deviation of each user's scores over all items; 1 where they are all the same."""
+    xp = _module(user)
+    variance = ((user @ covariance) * user).sum(1, keepdims=True)
+    return xp.where(variance > 1e-12, xp.sqrt(xp.maximum(variance, 1e-12)), 1)
+
+
+def _columns(fold: Fold, rows: AnyArray) -> list:
+    return _module(rows).split(rows, np.cumsum([len(part.column_weight) for part in fold.parts])[:-1], axis=1)
+
+
+def _module(array: AnyArray):
+    return np if isinstance(array, np.ndarray) else jnp

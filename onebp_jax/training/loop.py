@@ -40,7 +40,7 @@ def train_in(folder: Path, job: Job, run: Run) -> Outcome:
         epochs_done = run.step // job.epoch_steps
         if epochs_done % config.eval_every:
             run, _ = _evaluate(job, run, path, log)
-    return Outcome(run.best, run.progress, epochs_done, job.rank)
+    return Outcome(run.best, run.progress, epochs_done, job.rank, job.fold)
 
 
 def _resumed(folder: Path, job: Job, run: Run) -> Run:

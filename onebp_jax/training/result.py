@@ -18,6 +18,7 @@ from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.evaluation.protocols import Selection
 from onebp_jax.methods.build import label
+from onebp_jax.ops.fold import Fold, to_arrays
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
 from onebp_jax.training.placement import to_host
@@ -33,13 +34,14 @@ class Outcome(NamedTuple):
       tables: the chosen vectors, `(user [M, e], item [N, e])`: NumPy arrays of a method without training, else arrays on the
         devices, which may be sharded and padded.
       progress: of the run. epochs_done: 0 for a method without training.
-      rank: see `run.Job`.
+      rank, fold: see `run.Job`.
     """
 
     tables: tuple[Any, Any]
     progress: Progress = Progress(protocols.start())
     epochs_done: int = 0
     rank: Callable | None = None
+    fold: Fold | None = None
 
 
 def test_metrics(config, dataset: Dataset | StreamedDataset, outcome: Outcome) -> dict[str, float]:
@@ -63,7 +65,8 @@ def write_result(
     Args:
       outcome, metrics: of the first phase. refitted: of the second, whose vectors are then those of the run.
     """
-    result, tables = _result(config, dataset, outcome, metrics), (refitted or outcome).tables
+    last = refitted or outcome
+    result, tables = _result(config, dataset, outcome, metrics), last.tables
     if refitted:
         result["refit"] = _refit(dataset, refitted)
     if not isinstance(tables[0], np.ndarray):
@@ -80,6 +83,8 @@ def write_result(
     (workdir / "result.json").unlink(missing_ok=True)
     arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_npz(workdir / "embeddings.npz", arrays)
+    if last.fold:
+        run_folder.write_npz(workdir / "fold.npz", to_arrays(last.fold))
     _advise(config, outcome, result)
     write_report(workdir, config, result)
     run_folder.write_json(workdir / "result.json", result)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from onebp_jax.evaluation.protocols import Selection
+from onebp_jax.ops.fold import Fold
 from onebp_jax.types import Array, Interactions, State
 
 
@@ -72,6 +73,7 @@ class Job(NamedTuple):
       measure: `measure(user, item) -> metrics` on the watched split; no metrics without one.
       vectors: `vectors(state) -> (user, item)`, to rank and to keep.
       rank: what makes the `top_k` of vectors that lie on several devices, see `evaluator`; None for one device.
+      fold: how a user grows event by event, see `Encoder.fold`; None where a user is no sum over events.
     """
 
     config: Any
@@ -84,3 +86,4 @@ class Job(NamedTuple):
     measure: Callable[[Array, Array], dict[str, float]]
     vectors: Callable[[State], tuple[Array, Array]]
     rank: Callable | None
+    fold: Fold | None

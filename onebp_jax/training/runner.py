@@ -91,7 +91,9 @@ def prepare(
     programs = _programs(scan, data, feed, method.encoder.refresh)
     run = Run(state, jax.block_until_ready(jax.tree.map(jnp.copy, vectors(state))), Progress(protocols.start()))
     run = _add_seconds(run, prepare=time.perf_counter() - started)
-    return Job(config, data, feed.watched, feed.epoch_steps, feed.call_steps, *programs, measure, vectors, rank), run
+    fold = method.encoder.fold(host_data) if method.encoder.fold else None
+    given = config, data, feed.watched, feed.epoch_steps, feed.call_steps
+    return Job(*given, *programs, measure, vectors, rank, fold), run
 
 
 def checked_data(

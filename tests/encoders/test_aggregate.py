@@ -7,7 +7,7 @@ import pytest
 
 from onebp_jax import encoders
 from onebp_jax.data.device import on_host, upload
-from onebp_jax.ops.fold import Recency
+from onebp_jax.ops.fold import Recency, messages, user_vectors
 from onebp_jax.types import Tables
 
 USERS, ITEMS, DIM = 11, 9, 4
@@ -170,21 +170,23 @@ FOLDS = {
 def test_event_by_event_equals_the_aggregate(data, matrix, times, name):
     encoder = FOLDS[name]()
     device, tables = prepared(encoder, data)
-    fold = encoder.fold(tables, device)
-    sums = jnp.zeros((USERS, fold.messages.shape[1]))
+    users, items = map(np.asarray, encoder.vectors(tables, device))
+    fold = jax.device_get(encoder.fold(device))
+    rows, vectors, (shares, keeps) = messages(fold, items), user_vectors(fold, items), fold.recency.rates.T
+    sums = np.zeros((USERS, len(shares), items.shape[1]), np.float32)
     for event in np.argsort(times, axis=None):
         user, item = divmod(int(event), ITEMS)
         if matrix[user, item]:
-            keep = 1 if fold.keep is None else fold.keep
-            sums = sums.at[user].set(keep * sums[user] + fold.messages[item])
-    expected = np.asarray(encoder.vectors(tables, device)[0])
-    found = np.asarray(fold.vector(sums))
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
-    # A user without events, and any part of the users, in any order.
-    assert not np.asarray(fold.vector(jnp.zeros_like(sums[:2]))).any()
+            sums[user] = keeps[:, None] * sums[user] + rows[item]
+    totals = np.einsum("s,usd->ud", shares, sums)
+    found = vectors(totals)
+    assert found.shape == users.shape
+    np.testing.assert_allclose(found, users, atol=1e-5 * np.abs(users).max())
+    # A user without events, and any part of the users, in any order, on the host and on the device.
+    assert not vectors(np.zeros_like(totals[:2])).any()
     few = np.array([5, 1])
-    np.testing.assert_allclose(fold.vector(sums[few]), found[few], atol=1e-6)
+    np.testing.assert_allclose(vectors(totals[few]), found[few], atol=1e-6)
+    np.testing.assert_allclose(user_vectors(fold, jnp.asarray(items))(jnp.asarray(totals)), found, atol=1e-5)
 
 
 def test_an_encoder_without_a_fold_has_none_beside_spectral_vectors():
