@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from onebp_jax.data.frames import Interactions
 
 Data: TypeAlias = "Interactions | str | os.PathLike | Dataset | StreamedDataset"
-Ids = str | int | Iterable[Any]
+Id = str | int
+Ids = Id | Iterable[Any]
 FilePath = str | os.PathLike
 # The fields that say how data are read.
 READ_BY = (

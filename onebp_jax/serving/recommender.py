@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,15 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.config import as_plain
-from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.data.paths import as_path
-from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import NotFitted, UserError
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.export import export
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
-from onebp_jax.serving.ids import listed, row_index, rows_of
 from onebp_jax.serving.inputs import Data, FilePath, Ids, asked_config, in_memory, load_to_fit, set_fields
-from onebp_jax.serving.items import ITEMS_FILE, Items, known_titles, with_titles
+from onebp_jax.serving.items import ITEMS_FILE, with_titles
+from onebp_jax.serving.live_recommender import LiveRecommender
 from onebp_jax.serving.recommend import check_switch, evaluate, recommend, seen_pairs
 from onebp_jax.serving.similar import similar_items, similar_users
 from onebp_jax.training.run_data import with_pairs_of
@@ -28,7 +25,7 @@ from onebp_jax.training.run_folder import Trained, read_run
 from onebp_jax.training.train import check_is_layout
 
 
-class Recommender:
+class Recommender(LiveRecommender):
     """A two-tower recommender: fit, recommend, save, export.
 
         model = Recommender(method="onebp", dim=64).fit(clicks, user="visitor", item="product")
@@ -51,7 +48,6 @@ class Recommender:
     workdir: Path
     user_ids: np.ndarray
     item_ids: np.ndarray
-    _folder: Folder
 
     def __init__(self, method: Any = None, *, layout: Layout | None = None, **fields: Any):
         """A recommender that is not fitted.
@@ -157,9 +153,13 @@ class Recommender:
         check_switch("exclude_seen", exclude_seen)
         check_switch("skip_unknown", skip_unknown)
         rows = None if users is None else self._rows("users", users, skip_unknown)
-        seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
         items = None if items is None else self._rows("items", items)
-        lists = recommend(self.run, rows, k, seen, self._layout, items)
+        if self._has_events():
+            run, seen = self._live.as_run(rows)
+            lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
+        else:
+            seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
+            lists = recommend(self.run, rows, k, seen, self._layout, items)
         return with_titles(lists, self._titles, self.run.item_ids)
 
     def similar_items(self, items: Ids, k: int = 10) -> pd.DataFrame:
@@ -210,11 +210,6 @@ class Recommender:
             raise NotFitted("this recommender is not fitted: call fit, or Recommender.load")
         raise AttributeError(f"a Recommender has no attribute {name!r}")
 
-    @cached_property
-    def dataset(self) -> Dataset | StreamedDataset:
-        """The interactions that the model knows."""
-        return self._folder.dataset_of(self.run)
-
     def __repr__(self) -> str:
         method = f"Recommender(method={as_plain(self.config)['method']!r}"
         if "run" not in self.__dict__:
@@ -234,15 +229,3 @@ class Recommender:
         self.config, self.result = run.config, run.result
         self.user_ids, self.item_ids = run.user_ids, run.item_ids
         return self
-
-    @cached_property
-    def _titles(self) -> Items | None:
-        return known_titles(self.workdir, self.run)
-
-    @cached_property
-    def _index(self) -> dict[str, dict[str, int]]:
-        return {"users": row_index(self.user_ids), "items": row_index(self.item_ids)}
-
-    def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
-        """The rows of one id or of several."""
-        return rows_of(listed(ids, name), self._index[name], name, skip_unknown)

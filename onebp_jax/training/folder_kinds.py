@@ -15,7 +15,16 @@ _MARKS = {
 }
 # What a run writes beside its config.json; `items.csv` is that of `Recommender.fit(items=)`.
 OURS = (
-    *("metrics.jsonl", "checkpoints", "result.json", "embeddings.npz", "interactions.npz", "refit", "report.md"),
+    *(
+        "metrics.jsonl",
+        "checkpoints",
+        "result.json",
+        "embeddings.npz",
+        "fold.npz",
+        "interactions.npz",
+        "refit",
+        "report.md",
+    ),
     *("curves.svg", "items.csv"),
 )
 

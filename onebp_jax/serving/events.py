@@ -1,0 +1,54 @@
+"""Events as people give them: checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.errors import UserError, one_of
+
+
+def check_event(time: Any, weight: Any) -> None:
+    """Raises `UserError` unless a time is a finite number or None, and a weight a positive number."""
+    is_number = lambda value: (
+        isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
+    )
+    if time is not None and not is_number(time):
+        raise UserError(f"time={time!r}: expected a number, such as seconds since 1970")
+    if not is_number(weight) or weight <= 0:
+        raise UserError(f"weight={weight!r}: expected a number above 0")
+
+
+def weights_of(disliked: int, liked: int, weights: Iterable[float] | None) -> list[float]:
+    """-1 for each disliked item, then the weights of the liked ones, 1 by default; raises `UserError` if they do not fit."""
+    given = [1.0] * liked if weights is None else list(weights)
+    if len(given) != liked:
+        raise UserError(f"weights: {len(given)} for {liked} items, expected one of each")
+    for one in given:
+        check_event(None, one)
+    return [-1.0] * disliked + given
+
+
+def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | None) -> tuple[list, list, list]:
+    """Users, items and times (None each without a column) of a frame of events, oldest first; raises `UserError`."""
+    if not isinstance(events, pd.DataFrame):
+        raise UserError(f"events: of type {type(events).__name__}, expected a DataFrame with a row for each event")
+    for column in filter(None, (user, item, time)):
+        if column not in events.columns:
+            raise UserError(f"no column {column!r}, expected {one_of(column, list(map(str, events.columns)))}")
+        if events[column].isna().any():
+            raise UserError(
+                f"column {column}: missing values in {events[column].isna().sum()} row(s); remove or fill them"
+            )
+    if time is None:
+        return events[user].tolist(), events[item].tolist(), [None] * len(events)
+    events = events.sort_values(time, kind="stable")
+    times = np.asarray(events[time])
+    if times.dtype.kind == "M":
+        times = times.astype("datetime64[ns]").astype(np.int64) / 1e9
+    if times.dtype.kind not in "iuf":
+        raise UserError(f"column {time}: of type {events[time].dtype}, expected numbers or dates")
+    return events[user].tolist(), events[item].tolist(), times.tolist()

@@ -1,0 +1,235 @@
+"""Users as they are now: sums over the histories that training knew, and over every event since. No training, no gradient.
+
+A new event costs one row (`onebp_jax.ops.fold`), whatever the length of the history, and the next list sees it. A user who was
+built event by event is the user that the same events would have had in training, with the items as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.data.ages import ages
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.errors import UserError
+from onebp_jax.ops.fold import Fold, user_vectors
+from onebp_jax.serving.recommend import check_length
+from onebp_jax.training.run_folder import Trained
+
+
+@dataclass
+class History:
+    """What a user did, oldest first.
+
+    Attributes:
+      sums: `f32[s, e]`, one row for each of `Recency.rates`.
+      items: the rows of the items, each of them once. weights, times: of each event; the time of an event of training is -inf.
+      others: further items that the user is known to have, such as those of a test part, which are no part of the sums.
+    """
+
+    sums: np.ndarray
+    items: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+
+class LiveUsers:
+    """The histories of a run and of the events since, by user row. All methods may be called by several threads at once.
+
+    Users whom training did not know have rows after those of the run.
+    """
+
+    def __init__(self, run: Trained, fold: Fold, dataset: Dataset):
+        """
+        Args:
+          dataset: the interactions of the run; its train part makes the vectors.
+        """
+        self._run, self._fold, self._lock = run, fold, threading.RLock()
+        columns = [np.full(len(part.column_weight), place) for place, part in enumerate(fold.parts)]
+        self._column_part = np.concatenate(columns)
+        self._column_weight = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
+        self._item_weight = np.stack([np.asarray(part.item_weight) for part in fold.parts], 1)
+        self._vectors = user_vectors(fold, run.item)
+        self._shares, self._keeps = fold.recency.rates.T
+        of_pairs = ages(run.config, dataset, dataset.train)
+        self._trained = _ByUser(dataset.train, -of_pairs if of_pairs is not None else None, dataset.num_users)
+        self._held_out = _ByUser(dataset.test, None, dataset.num_users)
+        self._live: dict[int, History] = {}
+        # The row of each new user, by the text of the id, and the id itself.
+        self.new_rows: dict[str, int] = {}
+        self._new_ids: list[object] = []
+
+    def row_of_new(self, user: object) -> int:
+        """The row of a user whom training did not know."""
+        with self._lock:
+            text = str(user)
+            if text not in self.new_rows:
+                self.new_rows[text] = self._trained.count + len(self._new_ids)
+                self._new_ids.append(user)
+            return self.new_rows[text]
+
+    def __len__(self) -> int:
+        """The number of users with events since training."""
+        return len(self._live)
+
+    def history(self, user: int) -> History:
+        """What is known of a user, without events that come later."""
+        with self._lock:
+            if user in self._live:
+                return self._live[user]
+            made = self.of_events(self._trained.items_of(user))
+            made.others = self._held_out.items_of(user)
+            return made
+
+    def as_run(self, users: np.ndarray | None) -> tuple[Trained, np.ndarray]:
+        """Some users as they are now, as a run of these users alone, and the pairs that they are known to have `int[P, 2]`.
+
+        Args:
+          users: `int[n]`, rows; None for all users.
+        """
+        with self._lock:
+            count = self._trained.count + len(self._new_ids)
+            users = np.arange(count) if users is None else users
+            histories = [self.history(row) for row in users.tolist()]
+            now = [self._live.get(row) for row in users.tolist()]
+            vectors = np.zeros((len(users), self._run.item.shape[1]), np.float32)
+            trained = np.array([one is None for one in now], bool)
+            vectors[trained] = self._run.user[users[trained]]
+            vectors[~trained] = self.vectors([one for one in now if one is not None])
+            known = [np.array([*one.items, *one.others], np.int64) for one in histories]
+        ids = (
+            np.concatenate([self._run.user_ids, _as_ids(self._new_ids)])[users]
+            if self._new_ids
+            else self._run.user_ids[users]
+        )
+        lengths = [len(one) for one in known]
+        pairs = np.stack(
+            [np.repeat(np.arange(len(users)), lengths), np.concatenate([*known, np.zeros(0, np.int64)])], 1
+        )
+        return self._run._replace(user=vectors, user_ids=ids), pairs
+
+    def of_events(
+        self, items: Iterable[int], weights: Iterable[float] | None = None, times: Iterable[float] | None = None
+    ) -> History:
+        """A history of distinct items, oldest first unless there are times."""
+        items = list(items)
+        weights = [1.0] * len(items) if weights is None else list(weights)
+        times = [-np.inf] * len(items) if times is None else list(times)
+        if len(times) != len(items):
+            raise UserError(f"times: {len(times)} for {len(items)} items, expected one of each")
+        if len(set(items)) < len(items):
+            twice = next(one for place, one in enumerate(items) if one in items[:place])
+            raise UserError(f"items: {self._run.item_ids[twice]!r} is given twice; give each item once")
+        order = np.argsort(np.asarray(times, float), kind="stable")
+        made = History(np.zeros(0), *([values[place] for place in order] for values in (items, weights, times)))
+        made.sums = self._summed(made)
+        return made
+
+    def observe(self, user: int, item: int, time: float | None = None, weight: float = 1.0) -> bool:
+        """Adds an event; the next `vectors` sees it. False: the user had the item already, and nothing changes.
+
+        An event that is older than the user's last one takes its place in time.
+        """
+        with self._lock:
+            history = self.history(user)
+            if item in history.items:
+                return False
+            history.others = [one for one in history.others if one != item]
+            last = history.times[-1] if history.times else -np.inf
+            at = last if time is None else time
+            if at >= last:
+                history.sums = self._keeps[:, None] * history.sums + weight * self._message(np.array([item]))
+                place = len(history.items)
+            else:
+                place = int(np.searchsorted(history.times, at, side="right"))
+            history.items.insert(place, item)
+            history.weights.insert(place, weight)
+            history.times.insert(place, at)
+            if at < last:
+                history.sums = self._summed(history)
+            self._live[user] = history
+            return True
+
+    def forget(self, user: int) -> bool:
+        """Forgets all events of a user, those of training too; False if there were none."""
+        with self._lock:
+            before = self.history(user)
+            self._live[user] = self.of_events([])
+            return bool(before.items or before.others)
+
+    def vectors(self, histories: list[History]) -> np.ndarray:
+        """`f32[n, e]`: users with these histories, to be ranked against the items of the run. Each row is computed alone."""
+        rows = [self._vectors(np.einsum("s,sd->d", self._shares, history.sums)[None]) for history in histories]
+        return np.concatenate(rows) if rows else np.zeros((0, self._run.item.shape[1]), np.float32)
+
+    def session(self, history: History) -> tuple[Trained, np.ndarray]:
+        """As `as_run`, for somebody who is no user."""
+        pairs = np.stack([np.zeros(len(history.items), np.int64), np.array(history.items, np.int64)], 1)
+        return self._run._replace(user=self.vectors([history]), user_ids=np.array([""], object)), pairs
+
+    def reasons(self, user: int, item: int, k: int) -> pd.DataFrame:
+        """The `k` events of a user that add most to the score of an item: rank, item, score, with original ids."""
+        check_length(k)
+        with self._lock:
+            history = self.history(user)
+            shares = self._shares_of(history, item) if history.items else np.zeros(0)
+            items = np.array(history.items, np.int64)
+        best = np.argsort(-shares, kind="stable")[:k]
+        return pd.DataFrame(
+            {"rank": np.arange(1, len(best) + 1), "item": self._run.item_ids[items[best]], "score": shares[best]}
+        )
+
+    def _shares_of(self, history: History, item: int) -> np.ndarray:
+        """`f32[n]`: what each event of a history adds to the user's score of an item; they sum to the score."""
+        count = len(history.items)
+        recency = self._shares @ (self._keeps[:, None] ** np.arange(count)[::-1])
+        rows = self._message(np.array(history.items, np.int64)) * (recency * np.array(history.weights))[:, None]
+        total = rows.sum(0)
+        vector = self._vectors(total[None].astype(np.float32))[0]
+        # Each part of the vector is its sum times a number.
+        scale = np.where(np.abs(total) > 1e-30, vector / np.where(np.abs(total) > 1e-30, total, 1), 0)
+        return rows @ (scale * self._run.item[item])
+
+    def _summed(self, history: History) -> np.ndarray:
+        """`f32[s, e]`: the sums of a history, added up in its order as `observe` would."""
+        sums = np.zeros((len(self._keeps), len(self._column_weight)), np.float32)
+        for row, weight in zip(self._message(np.array(history.items, np.int64)), history.weights, strict=True):
+            sums = self._keeps[:, None] * sums + weight * row
+        return sums
+
+    def _message(self, items: np.ndarray) -> np.ndarray:
+        """`f32[n, e]`: what an event with each of these items adds."""
+        return self._run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
+
+
+class _ByUser:
+    """The items of each user, in an order."""
+
+    def __init__(self, pairs: np.ndarray, keys: np.ndarray | None, count: int):
+        order = np.lexsort((np.arange(len(pairs)) if keys is None else keys, pairs[:, 0]))
+        self._items, self.count = pairs[order, 1], count
+        self._starts = np.searchsorted(pairs[order, 0], np.arange(count + 1))
+
+    def items_of(self, user: int) -> list[int]:
+        """None of a user whom training did not know."""
+        return self._items[self._starts[user] : self._starts[user + 1]].tolist() if user < self.count else []
+
+
+def _as_ids(ids: list) -> np.ndarray:
+    """Integers, or Python objects if some are text."""
+    return np.array(ids, np.int64 if all(isinstance(one, int) for one in ids) else object)
+
+
+def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:
+    """The users of a run; raises `UserError` if its users are no sums over events."""
+    if fold is None:
+        raise UserError(
+            f"method={run.result['method']!r}: its users are not made of their histories, so an event needs training: take "
+            "onebp_history, onebp_spectral or the default"
+        )
+    return LiveUsers(run, fold, dataset)

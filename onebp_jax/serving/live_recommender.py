@@ -1,0 +1,140 @@
+"""What a fitted `Recommender` does with events that come after training."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from onebp_jax.data.dataset import Dataset
+from onebp_jax.data.streamed import StreamedDataset
+from onebp_jax.parallel import Layout
+from onebp_jax.serving.events import check_event, columns_of_events, weights_of
+from onebp_jax.serving.fitting import Folder
+from onebp_jax.serving.ids import listed, row_index, rows_of
+from onebp_jax.serving.inputs import Id, Ids, in_memory
+from onebp_jax.serving.items import Items, known_titles, with_titles
+from onebp_jax.serving.live import History, LiveUsers, live_users
+from onebp_jax.serving.recommend import check_switch, recommend
+from onebp_jax.training.run_folder import Trained, read_fold
+
+
+class LiveRecommender:
+    """The part of `Recommender` that follows events; see `onebp_jax.serving.live`."""
+
+    run: Trained
+    workdir: Path
+    _layout: Layout | None
+    _folder: Folder
+
+    def observe(self, user: Id, item: Id, time: float | None = None, weight: float = 1.0) -> bool:
+        """Adds an event of a user, known or new; the next `recommend` sees it. No training: it costs one row.
+
+        Args:
+          user, item: original ids; the item must be known.
+          time: None: now, after the user's other events. An older event takes its place among those with times.
+          weight: how much the event counts, above 0; 1 as one of training.
+
+        Returns:
+          False if the user had the item already: then nothing changes.
+
+        Raises:
+          UserError: an unknown item, a weight that is not positive, or a method whose users are not made of their histories.
+        """
+        check_event(time, weight)
+        (row,) = self._rows("items", item)
+        return self._live.observe(self._row_of_any(user), int(row), time, weight)
+
+    def observe_many(
+        self, events: pd.DataFrame, user: str = "user", item: str = "item", time: str | None = None
+    ) -> int:
+        """`observe` of each row of a frame, in its order, or in that of its column `time`; returns how many were new.
+
+        Nothing is changed if one of them is refused.
+        """
+        users, items, times = columns_of_events(events, user, item, time)
+        rows, of_users = self._rows("items", items).tolist(), [self._row_of_any(one) for one in users]
+        return sum(map(self._live.observe, of_users, rows, times))
+
+    def forget(self, user: Id) -> bool:
+        """Forgets all events of a user, those of training too: then they are as if new. False if there were none."""
+        (row,) = self._rows("users", user)
+        return self._live.forget(int(row))
+
+    def fold_in(
+        self, items: Ids, weights: Sequence[float] | None = None, times: Sequence[float] | None = None
+    ) -> np.ndarray:
+        """`f32[e]`: the vector of a user with this history, oldest first unless there are times. The model does not change."""
+        return self._live.vectors([self._history(items, weights, times)])[0]
+
+    def recommend_for(
+        self,
+        positive: Ids,
+        negative: Ids = (),
+        weights: Sequence[float] | None = None,
+        k: int = 10,
+        exclude_seen: bool = True,
+        items: Ids | None = None,
+    ) -> pd.DataFrame:
+        """The best items for somebody who likes some items, such as a session: rank, item, score (and title).
+
+        Args:
+          positive: item ids, oldest first. weights: how much each of them counts; None: 1.
+          negative: item ids that count -1 each, as if they were older than the others.
+          k, exclude_seen, items: as in `recommend`.
+        """
+        check_switch("exclude_seen", exclude_seen)
+        run, seen = self._live.session(self._history(positive, weights, None, negative))
+        items = None if items is None else self._rows("items", items)
+        lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
+        return with_titles(lists.drop(columns="user"), self._titles, self.run.item_ids)
+
+    def explain(self, user: Id, item: Id, k: int = 5) -> pd.DataFrame:
+        """The items of a user's history that speak most for an item: rank, item, score (and title).
+
+        The scores of all items of the history sum to the user's score of the item.
+        """
+        (row,), (of,) = self._rows("users", user), self._rows("items", item)
+        return with_titles(self._live.reasons(int(row), int(of), k), self._titles, self.run.item_ids)
+
+    @cached_property
+    def dataset(self) -> Dataset | StreamedDataset:
+        """The interactions that the model knows."""
+        return self._folder.dataset_of(self.run)
+
+    @cached_property
+    def _live(self) -> LiveUsers:
+        return live_users(self.run, read_fold(self.workdir), in_memory(self.dataset))
+
+    def _has_events(self) -> bool:
+        return "_live" in self.__dict__ and len(self._live) > 0
+
+    def _row_of_any(self, user: Id) -> int:
+        """The row of a user, of whom nothing need be known."""
+        (one,) = listed(user, "user")
+        found = self._index["users"].get(str(one))
+        return self._live.row_of_new(one) if found is None else found
+
+    def _history(self, items: Ids, weights, times, negative: Ids = ()) -> History:
+        """Disliked items come first, as the oldest."""
+        rows = self._rows("items", [*(disliked := listed(negative, "negative")), *(liked := listed(items, "items"))])
+        return self._live.of_events(rows.tolist(), weights_of(len(disliked), len(liked), weights), times)
+
+    @cached_property
+    def _titles(self) -> Items | None:
+        return known_titles(self.workdir, self.run)
+
+    @cached_property
+    def _index(self) -> dict[str, dict[str, int]]:
+        return {"users": row_index(self.run.user_ids), "items": row_index(self.run.item_ids)}
+
+    def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
+        """The rows of one id or of several; live users have rows after those of the run."""
+        index = self._index[name]
+        if name == "users" and self._has_events():
+            index = ChainMap(index, self._live.new_rows)
+        return rows_of(listed(ids, name), index, name, skip_unknown)

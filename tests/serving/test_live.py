@@ -1,0 +1,198 @@
+"""Events after training: read your own writes, and replay equals state."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from onebp_jax import Recommender, UserError
+
+USERS, ITEMS, DIM = 40, 30, 6
+TITLES = pd.DataFrame(
+    {"item": [f"i{item}" for item in range(ITEMS)], "title": [f"Title {item}" for item in range(ITEMS)]}
+)
+FIELDS = {"dim": DIM, "epochs": 2, "batch_size": 16}
+METHODS = {
+    "plain": {"method": "onebp_history", "options": {"damping": 0.3}},
+    "beside, recent": {
+        "method": "onebp_spectral",
+        "split": "time",
+        "test_fraction": 0.2,
+        "options": {"spectral_dim": 5, "half_life": 2.0, "lasting": 0.1, "smoothing": 0.5, "response": 0.3},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def events():
+    """Events of 40 users with items i0 .. i29, in time order."""
+    random = np.random.default_rng(0)
+    pairs = np.argwhere(random.random((USERS, ITEMS)) < 0.4)
+    frame = pd.DataFrame({"user": pairs[:, 0] + 100, "item": [f"i{item}" for item in pairs[:, 1]]})
+    return frame.assign(time=random.permutation(len(frame))).sort_values("time", ignore_index=True)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def fitted(request, events):
+    """A recommender that does not know the users from 135 on."""
+    return Recommender(**FIELDS, **METHODS[request.param]).fit(events[events.user < 135], items=TITLES)
+
+
+@pytest.fixture
+def model(fitted, tmp_path):
+    """The fitted recommender without events."""
+    fitted.save(tmp_path / "saved")
+    return Recommender.load(tmp_path / "saved")
+
+
+def later(events, user):
+    return events[events.user == user]
+
+
+def test_the_next_list_sees_an_event(model, events):
+    own = later(events, 136)
+    for item in own.item:
+        before = None if item == own.item.iloc[0] else model.recommend(136, k=ITEMS)
+        assert model.observe(136, item)
+        after = model.recommend(136, k=ITEMS)
+        assert item not in set(after.item) and after.title.str.startswith("Title").all()
+        assert before is None or not before.equals(after)
+    known = set(own.item)
+    assert set(after.item) == {f"i{item}" for item in range(ITEMS)} - known
+    assert after.user.tolist() == [136] * (ITEMS - len(known))
+    assert set(model.recommend(136, k=ITEMS, exclude_seen=False).item) >= known
+    together = model.recommend([101, 136], k=4)
+    assert together.user.tolist() == [101] * 4 + [136] * 4
+    pd.testing.assert_frame_equal(together[4:].reset_index(drop=True), model.recommend(136, k=4), rtol=1e-4)
+
+
+def test_replay_equals_state(model, events):
+    own = later(events, 137)
+    for item, time in zip(own.item, own.time, strict=True):
+        model.observe(137, item, float(time))
+    lists = model.recommend(137)
+    vector = model.fold_in(own.item)
+    shuffled = own.sample(frac=1, random_state=3)
+    np.testing.assert_array_equal(vector, model.fold_in(shuffled.item, times=shuffled.time))
+    # Events that come late take their place in time.
+    for item, time in zip(shuffled.item, shuffled.time, strict=True):
+        model.observe("late", item, float(time))
+    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend("late").drop(columns="user"))
+    assert model.observe_many(shuffled.assign(user="all"), time="time") == len(own)
+    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend("all").drop(columns="user"))
+    in_session = model.recommend_for(own.item)
+    pd.testing.assert_frame_equal(lists.drop(columns="user"), in_session)
+
+
+def test_a_user_of_training_is_what_training_made(model):
+    rows = np.arange(0, len(model.user_ids), 5)
+    if "refit" in model.result:
+        found = np.stack([model._live.vectors([model._live.history(int(row))])[0] for row in rows])
+        np.testing.assert_allclose(found, model.run.user[rows], atol=1e-5 * np.abs(model.run.user).max())
+
+
+def test_an_event_twice_counts_once(model, events):
+    known = events[events.user == 101].item.iloc[0]
+    before = model.recommend(101)
+    assert not model.observe(101, known)
+    pd.testing.assert_frame_equal(before, model.recommend(101))
+    new = before.item[0]
+    assert model.observe(101, new) and not model.observe(101, new)
+    assert new not in set(model.recommend(101, k=ITEMS).item)
+
+
+def test_forgotten_users_are_as_new(model, events):
+    own = later(events, 136)
+    for user in (101, 136):
+        model.observe_many(own.assign(user=user))
+        assert model.forget(user) and not model.forget(user)
+        assert len(model.recommend(user, k=ITEMS)) == ITEMS
+        model.observe_many(own.assign(user=user))
+    first, second = (model.recommend(user).drop(columns="user") for user in (101, 136))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_reasons_sum_to_the_score(model, events):
+    own = later(events, 138)
+    model.observe_many(own)
+    lists = model.recommend(138, k=3)
+    for item, score in zip(lists.item, lists.score, strict=True):
+        reasons = model.explain(138, item, k=ITEMS)
+        assert set(reasons.item) == set(own.item) and (np.diff(reasons.score) <= 0).all()
+        assert reasons.score.sum() == pytest.approx(score, rel=1e-4, abs=1e-5)
+
+
+def test_disliked_items_turn_a_list_away(model):
+    liked = model.recommend_for(["i1", "i2"], k=ITEMS)
+    score = dict(zip(liked.item, liked.score, strict=True))
+    turned = model.recommend_for(["i1", "i2"], negative=[liked.item[0]], k=ITEMS, exclude_seen=False)
+    turned_score = dict(zip(turned.item, turned.score, strict=True))
+    of = liked.item[0]
+    spread = lambda scores: (scores[of] - np.mean(list(scores.values()))) / np.std(list(scores.values()))
+    assert spread(turned_score) < spread(score | {"i1": 0, "i2": 0})
+    assert set(model.recommend_for(["i1"], items=["i3", "i1"]).item) == {"i3"}
+
+
+def test_weights_count(model):
+    once, heavy = (model.fold_in(["i1", "i2"], weights=[1, weight]) for weight in (1, 5))
+    only = model.fold_in(["i2"])
+    near = lambda vector: vector @ only / np.linalg.norm(vector) / np.linalg.norm(only)
+    assert near(heavy) > near(once)
+
+
+def test_threads_lose_nothing(model, events):
+    own = later(events, 139)
+    users = [f"t{number}" for number in range(8)]
+
+    def work(user):
+        for item in own.item:
+            model.observe(user, item)
+            model.recommend(user, k=2)
+
+    threads = [threading.Thread(target=work, args=(user,)) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = model.recommend_for(own.item)
+    for user in users:
+        pd.testing.assert_frame_equal(model.recommend(user).drop(columns="user"), expected)
+
+
+REFUSED = {
+    "unknown item": (lambda model: model.observe(101, "nix"), "items='nix': not an id of the run"),
+    "weight": (lambda model: model.observe(101, "i1", weight=0), "weight=0: expected a number above 0"),
+    "weight nan": (lambda model: model.observe(101, "i1", weight=np.nan), "weight=nan: expected a number above 0"),
+    "time": (lambda model: model.observe(101, "i1", time="now"), "time='now': expected a number"),
+    "unknown user": (lambda model: model.explain("nobody", "i1"), "users='nobody': not an id"),
+    "twice": (lambda model: model.fold_in(["i1", "i1"]), "items: 'i1' is given twice"),
+    "times": (lambda model: model.fold_in(["i1", "i2"], times=[1]), "times: 1 for 2 items"),
+    "weights": (lambda model: model.fold_in(["i1", "i2"], weights=[1]), "weights: 1 for 2 items"),
+    "no frame": (lambda model: model.observe_many([1]), "events: of type list, expected a DataFrame"),
+    "column": (lambda model: model.observe_many(pd.DataFrame({"user": [1]})), "no column 'item'"),
+    "missing": (
+        lambda model: model.observe_many(pd.DataFrame({"user": [1, None], "item": ["i1", "i2"]})),
+        "column user: missing values in 1 row",
+    ),
+    "text times": (
+        lambda model: model.observe_many(pd.DataFrame({"user": [1], "item": ["i1"], "time": ["x"]}), time="time"),
+        "column time: of type",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_without_a_trace(model, name):
+    call, said = REFUSED[name]
+    before = model.recommend(101)
+    with pytest.raises(UserError) as caught:
+        call(model)
+    assert str(caught.value).startswith(said)
+    pd.testing.assert_frame_equal(before, model.recommend(101))
+
+
+def test_a_method_whose_users_are_trained_refuses_events(events):
+    model = Recommender("twobp", **FIELDS).fit(events)
+    with pytest.raises(UserError, match="^method='twobp': its users are not made of their histories"):
+        model.observe(101, "i1")
