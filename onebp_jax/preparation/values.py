@@ -69,9 +69,10 @@ def read_values(source: Source, log: Table) -> tuple[Table, dict[str, int]]:
 def _is_header(source: Source, ids: dict[str, Any]) -> Any:
     """Whether a row is a header, in any case and order: user and item are two names of columns."""
     usual = (*source.names, *COLUMNS["user"], *COLUMNS["item"])
-    names = sorted({plain_name_of(name) + kind for name in usual for kind in ("", ":token", ":float")})
+    kinds = ("", ":token", ":float") if ".inter" in source.files[0].name.lower() else ("",)  # of RecBole
+    names = sorted({plain_name_of(name) + kind for name in usual for kind in kinds})
     user, item = (ids[role].lower() for role in ("user", "item"))
-    return user.isin(names) & item.isin(names) & (user != item)
+    return user.isin(names).ifelse(item.isin(names) & (user != item), False)  # so the second is rarely looked at
 
 
 def _ids(source: Source, role: str, column: Any, *, blanks: bool, beyond: bool) -> Any:

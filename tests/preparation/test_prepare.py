@@ -239,6 +239,14 @@ def test_floats_of_32_bits_that_may_have_been_rounded(tmp_path, caplog):
         prepare([tmp_path / "log.parquet"], tmp_path / "other")
 
 
+def test_a_header_of_recbole_in_the_middle_is_refused(tmp_path):
+    for name in ("log.inter", "log.inter.gz"):
+        text = b"user_id:token\titem_id:token\n1\t2\nitem_id:token\tuser_id:token\n"
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+        with pytest.raises(UserError, match="comes again 1 times"):
+            prepare([tmp_path / name], tmp_path / "out")
+
+
 @pytest.mark.parametrize("split", ["time", "leave_one_out_time"])
 def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
     items, users = np.tile(np.arange(4), 10), np.repeat(np.arange(10), 4)
