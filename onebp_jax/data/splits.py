@@ -85,7 +85,7 @@ def tied_users(pairs: np.ndarray, times: np.ndarray, is_kept: np.ndarray) -> tup
         for part, which in ((is_kept, "max"), (~is_kept, "min"))
     ]
     kept, held_out = ends[0].align(ends[1], join="inner")
-    return int((kept == held_out).sum()), len(kept)
+    return int(np.count_nonzero(kept.to_numpy() == held_out.to_numpy())), len(kept)
 
 
 def hold_out_validation(

@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ MOST = np.iinfo(np.int64).max
 MOST_OF_FLOATS = 2**53  # from it on a float of 64 bits does not hold each whole number
 
 
-def whole_numbers(what: str, values: pd.Series, at: Callable, kind: object = None) -> np.ndarray:
+def whole_numbers(what: str, values: pd.Series, at: Callable, kind: Any = None) -> np.ndarray:
     """Numbers as int64, or as text if some are beyond it; raises `UserError` for one that is not whole.
 
     Args:
@@ -42,7 +43,7 @@ def whole_numbers(what: str, values: pd.Series, at: Callable, kind: object = Non
 
 
 @cache
-def most_of_floats(kind: object) -> int:
+def most_of_floats(kind: Any) -> int:
     """The number from which on floats of a type of NumPy or pandas do not hold each whole number; 2^53 for other types."""
     plain = np.dtype(getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)))
     return min(2 ** (np.finfo(plain).nmant + 1), MOST_OF_FLOATS) if plain.kind == "f" else MOST_OF_FLOATS
