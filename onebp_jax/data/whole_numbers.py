@@ -45,7 +45,8 @@ def whole_numbers(what: str, values: pd.Series, at: Callable, kind: Any = None) 
 @cache
 def most_of_floats(kind: Any) -> int:
     """The number from which on floats of a type of NumPy or pandas do not hold each whole number; 2^53 for other types."""
-    plain = np.dtype(getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind)))
+    known: Any = getattr(kind, "numpy_dtype", getattr(kind, "subtype", kind))
+    plain = np.dtype(known)
     return min(2 ** (np.finfo(plain).nmant + 1), MOST_OF_FLOATS) if plain.kind == "f" else MOST_OF_FLOATS
 
 

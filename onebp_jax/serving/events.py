@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from onebp_jax.errors import UserError, one_of
+from onebp_jax.serving.ids import row_index, rows_of
 
 
 def check_event(time: Any, weight: Any) -> None:
@@ -36,13 +38,12 @@ def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | No
     """Users, items and times (None each without a column) of a frame of events, oldest first; raises `UserError`."""
     if not isinstance(events, pd.DataFrame):
         raise UserError(f"events: of type {type(events).__name__}, expected a DataFrame with a row for each event")
+    names = events.columns.tolist()
     for column in filter(None, (user, item, time)):
-        if column not in events.columns:
-            raise UserError(f"no column {column!r}, expected {one_of(column, list(map(str, events.columns)))}")
-        if events[column].isna().any():
-            raise UserError(
-                f"column {column}: missing values in {events[column].isna().sum()} row(s); remove or fill them"
-            )
+        if column not in names:
+            raise UserError(f"no column {column!r}, expected {one_of(column, list(map(str, names)))}")
+        if missing := int(np.sum(pd.isna(np.asarray(events[column])))):
+            raise UserError(f"column {column}: missing values in {missing} row(s); remove or fill them")
     if time is None:
         return events[user].tolist(), events[item].tolist(), [None] * len(events)
     events = events.sort_values(time, kind="stable")
@@ -52,3 +53,20 @@ def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | No
     if times.dtype.kind not in "iuf":
         raise UserError(f"column {time}: of type {events[time].dtype}, expected numbers or dates")
     return events[user].tolist(), events[item].tolist(), times.tolist()
+
+
+def events_of(config, path: str | os.PathLike, data_dir: str | os.PathLike | None) -> pd.DataFrame:
+    """The events of a file with the columns of a run's data: user, item, and time where the run needs the order of events."""
+    from onebp_jax.serving.fitting import load_ordered  # it trains; whoever only serves does without
+
+    data = load_ordered(config, path, data_dir)
+    users, items = data.train.T
+    frame = pd.DataFrame({"user": data.user_ids[users], "item": data.item_ids[items]})
+    return frame if data.train_times is None else frame.assign(time=data.train_times)
+
+
+def known_items(events: pd.DataFrame, item_ids: np.ndarray, skip_unknown: bool) -> pd.DataFrame:
+    """The events with items that a run knows; raises `UserError` for others unless they are skipped, with a warning."""
+    index = row_index(item_ids)
+    rows_of(events["item"], index, "history: item", skip_unknown)
+    return events.loc[[str(one) in index for one in events["item"].tolist()]]

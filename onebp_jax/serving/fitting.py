@@ -94,12 +94,12 @@ def grown_by(config, dataset: Dataset, more: Data | None, data_dir: str | os.Pat
     dataset = all_for_training(dataset)
     set_fields(config, {"split": "none", "validation_fraction": 0.0, "refit": False})
     if more is not None:
-        dataset = grown(dataset, _load_ordered(config, more, data_dir))
+        dataset = grown(dataset, load_ordered(config, more, data_dir))
         config.dataset = dataset.name
     return dataset
 
 
-def _load_ordered(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset:
+def load_ordered(config, data: Data, data_dir: str | os.PathLike | None) -> Dataset:
     """`load_more`, with times where the method needs the order of events."""
     half_life = config.options.half_life
     if not half_life or config.validation == "last":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
@@ -112,6 +113,15 @@ class LiveRecommender:
 
     def _has_events(self) -> bool:
         return "_live" in self.__dict__ and len(self._live) > 0
+
+    def _say_events_stay_behind(self, what: str) -> None:
+        """Warns that events since training are no part of what is made now."""
+        if self._has_events():
+            logging.warning(
+                "%s without the events since training, of %d user(s): keep them, and give them as data",
+                what,
+                len(self._live),
+            )
 
     def _row_of_any(self, user: Id) -> int:
         """The row of a user, of whom nothing need be known."""

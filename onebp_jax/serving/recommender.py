@@ -124,6 +124,7 @@ class Recommender(LiveRecommender):
         Raises:
           UserError: as `fit`; or the method computes a vector out of more than one row. Then nothing has changed.
         """
+        self._say_events_stay_behind("partial_fit")
         before, config = self.run, self.config.copy_and_resolve_references()
         dataset = grown_by(config, in_memory(self.dataset), more, data_dir)
         set_fields(config, {"epochs": epochs})
@@ -192,6 +193,7 @@ class Recommender(LiveRecommender):
 
     def save(self, folder: FilePath) -> None:
         """Copies the run folder, without checkpoints; `folder` must hold no run (else `UserError`). Nothing is pickled."""
+        self._say_events_stay_behind("save")
         self._folder.copy_to(folder)
 
     def export(self, out: FilePath) -> list[Path]:

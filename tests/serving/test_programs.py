@@ -81,3 +81,21 @@ def test_similar_items_and_users(folder, tmp_path):
     assert_one_line(run("similar", *arguments(folder, "--item=m 99")), 2, "--item='m 99'")
     assert_one_line(run("similar", *arguments(folder, "--item=m 1", "--k=0")), 2, "--k=0")
     assert_one_line(run("similar", *arguments(folder, "--user=x", "--items=x.csv")), 2, "--items=x.csv")
+
+
+def test_new_events_in_a_file_give_lists_without_training(folder, tmp_path):
+    live = f"--workdir={tmp_path / 'live'}"
+    made = run("train", *SMALL, live, f"--config.dataset={folder / 'clicks.csv'}", "--config.method=onebp_history")
+    assert made.returncode == 0, made.stderr
+    ask = ["recommend", live, f"--history={tmp_path / 'today.csv'}", "--k=20"]
+    (tmp_path / "today.csv").write_text('user,item\n"New, 1",m 3\n"New, 1",m 5\n')
+    lists = rows_of(run(*ask))
+    assert {line["user"] for line in lists} == {"New, 1"}
+    assert len({line["item"] for line in lists} & {"m 3", "m 5"}) == 0 < len(lists)
+    (tmp_path / "today.csv").write_text('user,item\n"New, 1",m 3\n"New, 1",nix\n')
+    assert_one_line(run(*ask), 2, "history: item='nix'", "--skip_unknown")
+    assert "1 of the 2 given ids are unknown" in run(*ask, "--skip_unknown").stderr
+    assert_one_line(run(*ask, "--users=x"), 2, "--history names the users itself")
+    assert_one_line(run(*ask, "--exclude=train"), 2, "--exclude=train", "all or none")
+    trained = ["recommend", *arguments(folder, f"--history={tmp_path / 'today.csv'}", "--skip_unknown")]
+    assert_one_line(run(*trained), 2, "its users are not made of their histories")
