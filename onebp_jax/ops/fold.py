@@ -126,28 +126,6 @@ def user_vectors(fold: Fold, item: AnyArray) -> Callable[[AnyArray], AnyArray]:
     return vectors
 
 
-def to_arrays(fold: Fold) -> dict[str, np.ndarray]:
-    """A fold as named NumPy arrays, for a file."""
-    return {
-        "item_weight": np.stack([np.asarray(part.item_weight, np.float32) for part in fold.parts]),
-        "column_weight": np.concatenate([np.asarray(part.column_weight, np.float32) for part in fold.parts]),
-        "width": np.array([len(part.column_weight) for part in fold.parts]),
-        "unit": np.array([part.unit for part in fold.parts]),
-        "share": np.array([np.nan if part.share is None else part.share for part in fold.parts]),
-        "recency": np.array(fold.recency),
-    }
-
-
-def from_arrays(arrays: dict[str, np.ndarray]) -> Fold:
-    """The fold that `to_arrays` wrote."""
-    columns = np.split(arrays["column_weight"], np.cumsum(arrays["width"])[:-1])
-    given = zip(arrays["item_weight"], columns, arrays["unit"], arrays["share"], strict=True)
-    parts = tuple(
-        Part(rows, own, bool(unit), None if np.isnan(share) else float(share)) for rows, own, unit, share in given
-    )
-    return Fold(parts, Recency(*map(float, arrays["recency"])))
-
-
 def covariance(item: AnyArray) -> AnyArray:
     """`f32[d, d]`: of the items' vectors."""
     centred = item - item.mean(0)

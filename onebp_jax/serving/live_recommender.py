@@ -21,7 +21,8 @@ from onebp_jax.serving.inputs import Id, Ids, in_memory
 from onebp_jax.serving.items import Items, known_titles, with_titles
 from onebp_jax.serving.live import History, LiveUsers, live_users
 from onebp_jax.serving.recommend import check_switch, recommend
-from onebp_jax.training.run_folder import Trained, read_fold
+from onebp_jax.training.fold_file import read_fold
+from onebp_jax.training.run_folder import Trained
 
 
 class LiveRecommender:
@@ -109,7 +110,7 @@ class LiveRecommender:
 
     @cached_property
     def _live(self) -> LiveUsers:
-        return live_users(self.run, read_fold(self.workdir), in_memory(self.dataset))
+        return live_users(self.run, read_fold(self.workdir, self.run.item.shape), in_memory(self.dataset))
 
     def _has_events(self) -> bool:
         return "_live" in self.__dict__ and len(self._live) > 0

@@ -18,9 +18,10 @@ from onebp_jax.evaluation.interests import interest_usage
 from onebp_jax.evaluation.measure import measure
 from onebp_jax.evaluation.protocols import Selection
 from onebp_jax.methods.build import label
-from onebp_jax.ops.fold import Fold, to_arrays
+from onebp_jax.ops.fold import Fold
 from onebp_jax.parallel import processes
 from onebp_jax.training import run_folder
+from onebp_jax.training.fold_file import write_fold
 from onebp_jax.training.placement import to_host
 from onebp_jax.training.report import write_report
 from onebp_jax.training.run import Progress
@@ -84,7 +85,7 @@ def write_result(
     arrays = {"user": user, "item": item, "user_ids": dataset.user_ids, "item_ids": dataset.item_ids}
     run_folder.write_npz(workdir / "embeddings.npz", arrays)
     if last.fold:
-        run_folder.write_npz(workdir / "fold.npz", to_arrays(last.fold))
+        write_fold(workdir, last.fold)
     _advise(config, outcome, result)
     write_report(workdir, config, result)
     run_folder.write_json(workdir / "result.json", result)

@@ -5,7 +5,7 @@
     checkpoints/       see `onebp_jax.training.checkpoint`
     refit/             checkpoints and evaluations of the second phase, see `train`
     interactions.npz   at the end: train int32[P, 2], test int32[T, 2], their times; not of a stream
-    fold.npz           at the end, where users are sums over events: `onebp_jax.ops.fold.to_arrays`
+    fold.npz           at the end, where users are sums over events: see `onebp_jax.training.fold_file`
     embeddings.npz     at the end: user f32[M, d], item f32[N, d], user_ids, item_ids, of the chosen epoch
     report.md          at the end, for a person, with curves.svg
     result.json        at the end: the metrics of the chosen epoch
@@ -27,7 +27,6 @@ from onebp_jax.config import OPERATIONAL, as_plain, default_config
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.grow import all_for_training
 from onebp_jax.errors import UserError, no_such
-from onebp_jax.ops.fold import Fold, from_arrays
 from onebp_jax.training import run_data
 from onebp_jax.training.checked import check_pairs, check_result, check_vectors, damaged
 from onebp_jax.training.files import append_line as append_line
@@ -104,12 +103,6 @@ def _end(result: dict, plain: dict) -> dict:
 def _given(plain: dict, field: str):
     """The value of a field in a config.json, which may be older than the field."""
     return plain.get(field, default_config()[field])
-
-
-def read_fold(workdir: Path) -> Fold | None:
-    """How the users of a run grow event by event; None if they are no sums over events."""
-    path = workdir / "fold.npz"
-    return from_arrays(read_npz(path)) if path.exists() else None
 
 
 def read_result(workdir: Path) -> dict:

@@ -196,3 +196,15 @@ def test_a_method_whose_users_are_trained_refuses_events(events):
     model = Recommender("twobp", **FIELDS).fit(events)
     with pytest.raises(UserError, match="^method='twobp': its users are not made of their histories"):
         model.observe(101, "i1")
+
+
+@pytest.mark.parametrize(
+    "name, change", [("width", lambda x: x[:0]), ("item_weight", lambda x: x[:, 1:]), ("share", None)]
+)
+def test_a_damaged_fold_is_said(model, name, change):
+    path = model.workdir / "fold.npz"
+    arrays = dict(np.load(path))
+    arrays[name] = change(arrays[name]) if change else None
+    np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
+    with pytest.raises(UserError, match=r"fold.npz"):
+        model.observe(101, "i1")
