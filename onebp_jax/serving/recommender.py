@@ -208,7 +208,7 @@ class Recommender(LiveRecommender):
         return model
 
     def __getattr__(self, name: str) -> Any:
-        if name in (*Recommender.__annotations__, "_folder"):
+        if name in (*Recommender.__annotations__, "_folder", "dataset", "_titles", "_index", "_live"):
             raise NotFitted("this recommender is not fitted: call fit, or Recommender.load")
         raise AttributeError(f"a Recommender has no attribute {name!r}")
 
