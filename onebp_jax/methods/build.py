@@ -120,6 +120,9 @@ def exchange(method: Method, config) -> Method:
         else:
             value = call_user_function(f"{part}={callable_id(value)}", KINDS[part], value, config)
         method = method._replace(**{part: value})
+    if "user_updater" in given and method.encoder.aggregate is None:
+        # What was said of users of the method's own updater.
+        method = method._replace(encoder=method.encoder._replace(fold=None))
     return method
 
 

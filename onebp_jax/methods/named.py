@@ -14,7 +14,7 @@ from onebp_jax import encoders, losses, samplers, updaters
 from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines, factors
 from onebp_jax.methods.baselines import MAX_BYTES, Baseline
-from onebp_jax.methods.histories import histories
+from onebp_jax.methods.histories import event_by_event, histories
 from onebp_jax.methods.parts import (
     average,
     by_gradient,
@@ -30,7 +30,7 @@ from onebp_jax.types import Method
 
 def onebp(config) -> Method:
     """OneBP: the item tower learns by gradients, each user is a moving average of the items they touched (arXiv 2403.18227)."""
-    return compose(config, user=average(config))
+    return event_by_event(config, compose(config, user=average(config)))
 
 
 def twobp(config) -> Method:
@@ -71,7 +71,6 @@ def onebp_spectral(
     item_power: float = 0.5,
     response: float = 0.0,
     damping: float = 0.0,
-    leave_one_out: bool = False,
     smoothing: float = 0.0,
     user_damping: float = 0.5,
     half_life: float = 0.0,
@@ -79,7 +78,7 @@ def onebp_spectral(
 ) -> Method:
     """onebp_history, with spectral vectors beside its own that do not learn: one wider table, one inner product."""
     recency = Recency(half_life, lasting)
-    own = encoders.aggregate(config.dim, damping, True, leave_one_out, smoothing, user_damping, recency)
+    own = encoders.aggregate(config.dim, damping, smoothing=smoothing, user_damping=user_damping, recency=recency)
     beside = spectral_dim, spectral_weight, item_power, response
     return histories(config, encoders.beside_spectral(own, *beside, seed=config.seed, recency=recency))
 

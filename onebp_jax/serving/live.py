@@ -230,6 +230,6 @@ def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:
     if fold is None:
         raise UserError(
             f"method={run.result['method']!r}: its users are not made of their histories, so an event needs training: take "
-            "onebp_history, onebp_spectral or the default"
+            "onebp (without normalize), onebp_history, onebp_spectral or the default"
         )
     return LiveUsers(run, fold, dataset)

@@ -14,6 +14,7 @@ TITLES = pd.DataFrame(
 )
 FIELDS = {"dim": DIM, "epochs": 2, "batch_size": 16}
 METHODS = {
+    "moving average": {"method": "onebp", "beta": 0.8},
     "plain": {"method": "onebp_history", "options": {"damping": 0.3}},
     "beside, recent": {
         "method": "onebp_spectral",
@@ -87,9 +88,24 @@ def test_replay_equals_state(model, events):
 
 def test_a_user_of_training_is_what_training_made(model):
     rows = np.arange(0, len(model.user_ids), 5)
-    if "refit" in model.result:
+    if "refit" in model.result and model.config.method != "onebp":
         found = np.stack([model._live.vectors([model._live.history(int(row))])[0] for row in rows])
         np.testing.assert_allclose(found, model.run.user[rows], atol=1e-5 * np.abs(model.run.user).max())
+
+
+def test_a_moving_average_follows_the_order_of_events(events):
+    model = Recommender("onebp", beta=0.8, **FIELDS).fit(events[events.user < 135])
+    own, vector = later(events, 136), np.zeros(DIM)
+    rows = dict(zip(model.item_ids, model.run.item, strict=True))
+    for item in own.item:
+        model.observe(136, item)
+        vector = 0.8 * vector + 0.2 * rows[item]
+    np.testing.assert_allclose(model.fold_in(own.item), vector, rtol=1e-5, atol=1e-7)
+    scores = model.recommend(136, k=3)
+    np.testing.assert_allclose(scores.score, [rows[item] @ vector for item in scores.item], rtol=1e-4)
+    for changed in ({"normalize": True}, {"user_updater": "gradient"}):
+        with pytest.raises(UserError, match="its users are not made of their histories"):
+            Recommender("onebp", **FIELDS, **changed).fit(events).observe(101, "i1")
 
 
 def test_an_event_twice_counts_once(model, events):
