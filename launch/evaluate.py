@@ -3,7 +3,10 @@
     onebp evaluate --workdir=runs/ml100k
     onebp evaluate --workdir=runs/ml100k --split=validation --out=validation.json
     onebp evaluate --workdir=runs/clicks --dataset=later.csv
+    onebp evaluate --workdir=runs/clicks --dataset=later.csv --mode=streaming
 
+--mode=streaming goes through the events of --dataset in the order of time: it ranks, scores, then observes each of them, and
+compares users who are live with users as training left them.
 Exit status: 0 done, 2 bad flags, folder or data.
 """
 
@@ -11,16 +14,22 @@ from pathlib import Path
 
 from absl import flags
 
-from onebp_jax import serving
+from onebp_jax import Recommender, serving
 from onebp_jax.cli import devices, program
+from onebp_jax.errors import UserError
 from onebp_jax.experiments import report
 from onebp_jax.parallel import processes
+from onebp_jax.serving.events import events_of, known_items
+from onebp_jax.serving.prequential import by_window, p_value, prequential
 from onebp_jax.serving.recommend import SPLITS
 from onebp_jax.training import run_folder
 from onebp_jax.training.run_data import OTHER_DATA
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "The part to measure on.")
+_MODE = flags.DEFINE_enum(
+    "mode", "split", ("split", "streaming"), "Measure a split, or go through later events in time."
+)
 _OUT = program.define_path("out", "Also write the metrics to this JSON file.")
 program.define_run_data()
 devices.define_layout()
@@ -31,6 +40,9 @@ def main() -> None:
     layout = devices.layout()
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     run = run_folder.read_run(workdir)
+    if _MODE.value == "streaming":
+        processes.lead_does(lambda: _streaming(workdir))
+        return
     dataset = program.load_run_data(workdir, run, flags.FLAGS.data_dir)
     metrics = serving.evaluate(run, dataset, _SPLIT.value, layout)
     if not processes.is_lead():
@@ -42,6 +54,31 @@ def main() -> None:
     print(report.by_length(metrics))
     if _OUT.value:
         run_folder.write_json(Path(_OUT.value), metrics)
+
+
+def _streaming(workdir: Path) -> None:
+    given = flags.FLAGS.dataset
+    if not given:
+        raise UserError("--mode=streaming needs events after training: give --dataset=PATH")
+    model = Recommender.load(workdir)
+    events = known_items(events_of(model.config, given, flags.FLAGS.data_dir, in_order=True), model.item_ids, True)
+    live, rows = model.live_rows(events)
+    ranks = prequential(live, *rows)
+    windows = by_window(ranks)
+    ranked = int((ranks["live"] > 0).sum())
+    print(f"{model.result['label']} on {given}: {ranked} of {len(events)} events ranked, the others repeat a pair\n")
+    means = [
+        (arm, [{name: sum(values) / len(values) for name, values in metrics.items()}])
+        for arm, metrics in windows.items()
+    ]
+    print(report.table(means, list(windows["live"])))
+    for name in windows["live"]:
+        live_values, frozen = windows["live"][name], windows["frozen"][name]
+        ahead = sum(a > b for a, b in zip(live_values, frozen, strict=True))
+        p = p_value(live_values, frozen)
+        print(f"{name}: live ahead of frozen in {ahead} of {len(frozen)} windows, Wilcoxon p = {p:.2g}")
+    if _OUT.value:
+        run_folder.write_json(Path(_OUT.value), {"ranked": ranked, "windows": windows})
 
 
 if __name__ == "__main__":

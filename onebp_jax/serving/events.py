@@ -55,14 +55,26 @@ def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | No
     return events[user].tolist(), events[item].tolist(), times.tolist()
 
 
-def events_of(config, path: str | os.PathLike, data_dir: str | os.PathLike | None) -> pd.DataFrame:
-    """The events of a file with the columns of a run's data: user, item, and time where the run needs the order of events."""
-    from onebp_jax.serving.fitting import load_ordered  # it trains; whoever only serves does without
+def events_of(
+    config, path: str | os.PathLike, data_dir: str | os.PathLike | None, in_order: bool = False
+) -> pd.DataFrame:
+    """The events of a file with the columns of a run's data: user, item, and time where the run needs the order of events.
 
-    data = load_ordered(config, path, data_dir)
+    Args:
+      in_order: the times are needed, and the events are sorted by them.
+    """
+    from onebp_jax.serving.fitting import load_more, load_ordered  # they train; whoever only serves does without
+
+    if in_order:
+        data = load_more(config, path, data_dir, split="time", test_fraction=0.0)
+    else:
+        data = load_ordered(config, path, data_dir)
     users, items = data.train.T
     frame = pd.DataFrame({"user": data.user_ids[users], "item": data.item_ids[items]})
-    return frame if data.train_times is None else frame.assign(time=data.train_times)
+    if data.train_times is None:
+        return frame
+    frame = frame.assign(time=data.train_times)
+    return frame.sort_values("time", kind="stable", ignore_index=True) if in_order else frame
 
 
 def known_items(events: pd.DataFrame, item_ids: np.ndarray, skip_unknown: bool) -> pd.DataFrame:

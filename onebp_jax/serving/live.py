@@ -49,7 +49,7 @@ class LiveUsers:
         Args:
           dataset: the interactions of the run; its train part makes the vectors.
         """
-        self._run, self._fold, self._lock = run, fold, threading.RLock()
+        self.run, self._fold, self._lock = run, fold, threading.RLock()
         columns = [np.full(len(part.column_weight), place) for place, part in enumerate(fold.parts)]
         self._column_part = np.concatenate(columns)
         self._column_weight = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
@@ -72,6 +72,10 @@ class LiveUsers:
                 self.new_rows[text] = self._trained.count + len(self._new_ids)
                 self._new_ids.append(user)
             return self.new_rows[text]
+
+    def popularity(self) -> np.ndarray:
+        """`int[N]`: how many users of training had each item."""
+        return np.bincount(self._trained.items, minlength=len(self.run.item))
 
     def __len__(self) -> int:
         """The number of users with events since training."""
@@ -97,21 +101,21 @@ class LiveUsers:
             users = np.arange(count) if users is None else users
             histories = [self.history(row) for row in users.tolist()]
             now = [self._live.get(row) for row in users.tolist()]
-            vectors = np.zeros((len(users), self._run.item.shape[1]), np.float32)
+            vectors = np.zeros((len(users), self.run.item.shape[1]), np.float32)
             trained = np.array([one is None for one in now], bool)
-            vectors[trained] = self._run.user[users[trained]]
+            vectors[trained] = self.run.user[users[trained]]
             vectors[~trained] = self.vectors([one for one in now if one is not None])
             known = [np.array([*one.items, *one.others], np.int64) for one in histories]
         ids = (
-            np.concatenate([self._run.user_ids, _as_ids(self._new_ids)])[users]
+            np.concatenate([self.run.user_ids, _as_ids(self._new_ids)])[users]
             if self._new_ids
-            else self._run.user_ids[users]
+            else self.run.user_ids[users]
         )
         lengths = [len(one) for one in known]
         pairs = np.stack(
             [np.repeat(np.arange(len(users)), lengths), np.concatenate([*known, np.zeros(0, np.int64)])], 1
         )
-        return self._run._replace(user=vectors, user_ids=ids), pairs
+        return self.run._replace(user=vectors, user_ids=ids), pairs
 
     def of_events(
         self, items: Iterable[int], weights: Iterable[float] | None = None, times: Iterable[float] | None = None
@@ -124,7 +128,7 @@ class LiveUsers:
             raise UserError(f"times: {len(times)} for {len(items)} items, expected one of each")
         if len(set(items)) < len(items):
             twice = next(one for place, one in enumerate(items) if one in items[:place])
-            raise UserError(f"items: {self._run.item_ids[twice]!r} is given twice; give each item once")
+            raise UserError(f"items: {self.run.item_ids[twice]!r} is given twice; give each item once")
         order = np.argsort(np.asarray(times, float), kind="stable")
         made = History(np.zeros(0), *([values[place] for place in order] for values in (items, weights, times)))
         made.sums = self._summed(made)
@@ -165,12 +169,12 @@ class LiveUsers:
     def vectors(self, histories: list[History]) -> np.ndarray:
         """`f32[n, e]`: users with these histories, to be ranked against the items of the run. Each row is computed alone."""
         rows = [self._vectors(np.einsum("s,sd->d", self._shares, history.sums)[None]) for history in histories]
-        return np.concatenate(rows) if rows else np.zeros((0, self._run.item.shape[1]), np.float32)
+        return np.concatenate(rows) if rows else np.zeros((0, self.run.item.shape[1]), np.float32)
 
     def session(self, history: History) -> tuple[Trained, np.ndarray]:
         """As `as_run`, for somebody who is no user."""
         pairs = np.stack([np.zeros(len(history.items), np.int64), np.array(history.items, np.int64)], 1)
-        return self._run._replace(user=self.vectors([history]), user_ids=np.array([""], object)), pairs
+        return self.run._replace(user=self.vectors([history]), user_ids=np.array([""], object)), pairs
 
     def reasons(self, user: int, item: int, k: int) -> pd.DataFrame:
         """The `k` events of a user that add most to the score of an item: rank, item, score, with original ids."""
@@ -181,7 +185,7 @@ class LiveUsers:
             items = np.array(history.items, np.int64)
         best = np.argsort(-shares, kind="stable")[:k]
         return pd.DataFrame(
-            {"rank": np.arange(1, len(best) + 1), "item": self._run.item_ids[items[best]], "score": shares[best]}
+            {"rank": np.arange(1, len(best) + 1), "item": self.run.item_ids[items[best]], "score": shares[best]}
         )
 
     def _shares_of(self, history: History, item: int) -> np.ndarray:
@@ -193,7 +197,7 @@ class LiveUsers:
         vector = self._vectors(total[None].astype(np.float32))[0]
         # Each part of the vector is its sum times a number.
         scale = np.where(np.abs(total) > 1e-30, vector / np.where(np.abs(total) > 1e-30, total, 1), 0)
-        return rows @ (scale * self._run.item[item])
+        return rows @ (scale * self.run.item[item])
 
     def _summed(self, history: History) -> np.ndarray:
         """`f32[s, e]`: the sums of a history, added up in its order as `observe` would."""
@@ -204,7 +208,7 @@ class LiveUsers:
 
     def _message(self, items: np.ndarray) -> np.ndarray:
         """`f32[n, e]`: what an event with each of these items adds."""
-        return self._run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
+        return self.run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
 
 
 class _ByUser:
@@ -212,12 +216,12 @@ class _ByUser:
 
     def __init__(self, pairs: np.ndarray, keys: np.ndarray | None, count: int):
         order = np.lexsort((np.arange(len(pairs)) if keys is None else keys, pairs[:, 0]))
-        self._items, self.count = pairs[order, 1], count
+        self.items, self.count = pairs[order, 1], count
         self._starts = np.searchsorted(pairs[order, 0], np.arange(count + 1))
 
     def items_of(self, user: int) -> list[int]:
         """None of a user whom training did not know."""
-        return self._items[self._starts[user] : self._starts[user + 1]].tolist() if user < self.count else []
+        return self.items[self._starts[user] : self._starts[user + 1]].tolist() if user < self.count else []
 
 
 def _as_ids(ids: list) -> np.ndarray:

@@ -115,6 +115,11 @@ class LiveRecommender:
     def _has_events(self) -> bool:
         return "_live" in self.__dict__ and len(self._live) > 0
 
+    def live_rows(self, events: pd.DataFrame) -> tuple[LiveUsers, tuple[np.ndarray, np.ndarray]]:
+        """The live users, and the rows of the users and items of events with the columns user and item."""
+        users = np.array([self._row_of_any(one) for one in events["user"].tolist()], np.int64)
+        return self._live, (users, self._rows("items", events["item"].tolist()))
+
     def _say_events_stay_behind(self, what: str) -> None:
         """Warns that events since training are no part of what is made now."""
         if self._has_events():
