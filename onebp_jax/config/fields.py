@@ -47,6 +47,7 @@ def whole(low: int, high: float = float("inf")) -> Rule:
     return number(low, high, whole=True)
 
 
+MOST = 2**31 - 1  # XLA counts rows and steps in 32 bits
 _SYNTHETIC = {"num_users": 1000, "num_items": 500, "interactions_per_user": 40.0, "seed": 0}
 
 # The name of a group -> its fields.
@@ -117,14 +118,14 @@ GROUPS: dict[str, dict[str, Field]] = {
             "", name_or_function, "A name, or a function that returns an Updater; empty: the method's."
         ),
         "options": Field({}, checked_later, "What only some methods have; not given: the method's own default."),
-        "dim": Field(32, whole(1), "The width of an embedding."),
+        "dim": Field(32, whole(1, MOST), "The width of an embedding."),
         "beta": Field(0.99, number(0, 1), "The share of a user's row that a moving average keeps per update."),
         "duplicates": Field("expected", checked_later, "How a moving average treats a row that repeats in a batch."),
         "normalize": Field(False, true_or_false, "Score unit vectors, that is by the cosine."),
         "table_dtype": Field("float32", choice(*DTYPES), "How tables are stored; arithmetic is in float32."),
-        "num_negatives": Field(5, whole(1), "Negatives of each row of the batch."),
+        "num_negatives": Field(5, whole(1, MOST), "Negatives of each row of the batch."),
         "shared_negatives": Field(
-            0, whole(0), "Above 0: this many negatives for the whole batch, in place of each row's own."
+            0, whole(0, MOST), "Above 0: this many negatives for the whole batch, in place of each row's own."
         ),
         "negative_alpha": Field(
             0.0, number(0), "Shared negatives are drawn in proportion to popularity ^ negative_alpha."
@@ -151,14 +152,14 @@ GROUPS: dict[str, dict[str, Field]] = {
     "Training": {
         # A random key is made of 32 bits: a larger seed would repeat a smaller one.
         "seed": Field(0, whole(0, 2**32 - 1), "The seed of the run."),
-        "epochs": Field(100, whole(1), "The most epochs."),
-        "batch_size": Field(1024, whole(1), "Pairs per step (users, if it holds histories), over all devices."),
+        "epochs": Field(100, whole(1, MOST), "The most epochs."),
+        "batch_size": Field(1024, whole(1, MOST), "Pairs per step (users, if it holds histories), over all devices."),
         "drop_last": Field(False, true_or_false, "Leave out the last, smaller batch of an epoch."),
         # For tables below about 10 MB, more threads cost more than they give (results/performance.md). The number can
         # change the order of sums; therefore it is part of the configuration.
         "cpu_threads": Field(1, whole(0), "Threads that XLA uses on a CPU; 0 = all."),
         "refit": Field(False, true_or_false, "After the honest run, train on all pairs for the chosen epochs."),
-        "steps_per_call": Field(0, whole(0), "Steps in one compiled call; 0 = a whole epoch."),
+        "steps_per_call": Field(0, whole(0, MOST), "Steps in one compiled call; 0 = a whole epoch."),
         "checkpoint_seconds": Field(60.0, number(0), "The least time between two checkpoints; 0 = after every call."),
         "tensorboard": Field(False, true_or_false, "Write events for TensorBoard (extra: tensorboard)."),
     },

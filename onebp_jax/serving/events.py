@@ -2,57 +2,137 @@
 
 from __future__ import annotations
 
+import datetime
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
-from onebp_jax.errors import UserError, one_of
+from onebp_jax.data.blanks import BLANKS, BREAKS
+from onebp_jax.errors import UserError
 from onebp_jax.serving.ids import row_index, rows_of
 
+# A sum of heavier events would leave the range of float32.
+MOST_WEIGHT = 1e6
+# Columns that tell more of an event than is asked for.
+_TELLING = ("time", "timestamp", "weight", "rating")
 
-def check_event(time: Any, weight: Any) -> None:
-    """Raises `UserError` unless a time is a finite number or None, and a weight a positive number."""
-    is_number = lambda value: (
-        isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-    )
-    if time is not None and not is_number(time):
-        raise UserError(f"time={time!r}: expected a number, such as seconds since 1970")
-    if not is_number(weight) or weight <= 0:
-        raise UserError(f"weight={weight!r}: expected a number above 0")
+
+def time_of(time: Any) -> float | None:
+    """A time as a number: as it is given, or, of a date, the seconds since 1970 (UTC); None stays None.
+
+    Raises:
+      UserError: neither.
+    """
+    if time is None:
+        return None
+    if isinstance(time, datetime.datetime | np.datetime64) and not pd.isna(time):
+        date = pd.Timestamp(time)
+        return (date.tz_localize(None) if date.tz is None else date.tz_convert(None)).value / 1e9
+    number = _number(time)
+    if number is None:
+        raise UserError(f"time={time!r}: expected a number, such as seconds since 1970, or a date")
+    return number
+
+
+def weight_of(weight: Any) -> float:
+    """A weight as a number; raises `UserError` unless it is above 0 and at most a million."""
+    number = _number(weight)
+    if number is None or not 0 < number <= MOST_WEIGHT:
+        raise UserError(f"weight={weight!r}: expected a number above 0, at most {MOST_WEIGHT:g}")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return None
+    try:
+        return float(value) if np.isfinite(float(value)) else None
+    except OverflowError:
+        return None
+
+
+def one(ids: list, name: str) -> Any:
+    """The only id of a list; raises `UserError` if there are others or none."""
+    if len(ids) != 1:
+        raise UserError(f"{name}: {len(ids)} ids, expected one")
+    return ids[0]
+
+
+def new_user(user: Any, known: np.ndarray) -> int | str:
+    """An id of a user whom training did not know, of the kind of its ids; raises `UserError` if it is none."""
+    if isinstance(user, float | np.floating) and float(user).is_integer():
+        user = int(user)
+    if known.dtype.kind == "i":
+        if not re.fullmatch(r"0|-?[1-9]\d{0,17}", str(user)):
+            raise UserError(f"user={user!r}: expected an integer, as the ids of the run are")
+        return int(str(user))
+    text = str(user) if isinstance(user, int | np.integer) and not isinstance(user, bool) else user
+    if not isinstance(text, str) or not text.strip(BLANKS):
+        raise UserError(f"user={user!r}: expected an id, a text that is not blank or an integer")
+    if text != text.strip(BLANKS) or set(BREAKS) & set(text) or not _is_unicode(text):
+        raise UserError(f"user={user!r}: an id has no blanks around it, no line break and only Unicode text")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def weights_of(disliked: int, liked: int, weights: Iterable[float] | None) -> list[float]:
     """-1 for each disliked item, then the weights of the liked ones, 1 by default; raises `UserError` if they do not fit."""
-    given = [1.0] * liked if weights is None else list(weights)
-    if len(given) != liked:
-        raise UserError(f"weights: {len(given)} for {liked} items, expected one of each")
-    for one in given:
-        check_event(None, one)
-    return [-1.0] * disliked + given
+    given = [1.0] * liked if weights is None else _listed("weights", weights, liked)
+    return [-1.0] * disliked + [weight_of(value) for value in given]
+
+
+def times_of(count: int, times: Iterable | None) -> list[float] | None:
+    """Times as numbers; None for none. Raises `UserError` if they do not fit."""
+    if times is None:
+        return None
+    made = [time_of(value) for value in _listed("times", times, count)]
+    if None in made:
+        raise UserError("times: one is None; give a time for each item, or none at all")
+    return [value for value in made if value is not None]
+
+
+def _listed(name: str, values: Any, count: int) -> list:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UserError(f"{name}={values!r:.80}: expected one of each item")
+    if len(values := list(values)) != count:
+        raise UserError(f"{name}: {len(values)} for {count} items, expected one of each")
+    return values
 
 
 def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | None) -> tuple[list, list, list]:
     """Users, items and times (None each without a column) of a frame of events, oldest first; raises `UserError`."""
     if not isinstance(events, pd.DataFrame):
         raise UserError(f"events: of type {type(events).__name__}, expected a DataFrame with a row for each event")
-    names = events.columns.tolist()
-    for column in filter(None, (user, item, time)):
-        if column not in names:
-            raise UserError(f"no column {column!r}, expected {one_of(column, list(map(str, names)))}")
+    names, used = events.columns.tolist(), [column for column in (user, item, time) if column]
+    for column in used:
+        if names.count(column) != 1:
+            found = "2 columns" if column in names else "no column"
+            raise UserError(f"{found} {column!r}, expected one of {', '.join(map(str, names)) or 'none: it is empty'}")
         if missing := int(np.sum(pd.isna(np.asarray(events[column])))):
             raise UserError(f"column {column}: missing values in {missing} row(s); remove or fill them")
+    if len(set(used)) < len(used):
+        raise UserError(f"user={user!r}, item={item!r}, time={time!r}: expected different columns")
+    if left := [name for name in names if name in _TELLING and name not in used]:
+        logging.warning(
+            "events: the column %s is not used%s", left[0], "" if time else '; give time="time" for their order'
+        )
     if time is None:
         return events[user].tolist(), events[item].tolist(), [None] * len(events)
-    events = events.sort_values(time, kind="stable")
-    times = np.asarray(events[time])
-    if times.dtype.kind == "M":
-        times = times.astype("datetime64[ns]").astype(np.int64) / 1e9
-    if times.dtype.kind not in "iuf":
-        raise UserError(f"column {time}: of type {events[time].dtype}, expected numbers or dates")
-    return events[user].tolist(), events[item].tolist(), times.tolist()
+    events = events.assign(**{time: [time_of(value) for value in events[time].tolist()]}).sort_values(
+        time, kind="stable"
+    )
+    return events[user].tolist(), events[item].tolist(), events[time].tolist()
 
 
 def events_of(

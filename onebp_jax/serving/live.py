@@ -27,7 +27,8 @@ class History:
 
     Attributes:
       sums: `f32[s, e]`, one row for each of `Recency.rates`.
-      items: the rows of the items, each of them once. weights, times: of each event; the time of an event of training is -inf.
+      items: the rows of the items, each of them once. weights, times: of each event; -inf for an event of training whose time is
+        not known.
       others: further items that the user is known to have, such as those of a test part, which are no part of the sums.
     """
 
@@ -57,8 +58,9 @@ class LiveUsers:
         self._vectors = user_vectors(fold, run.item)
         self._shares, self._keeps = fold.recency.rates.T
         of_pairs = ages(run.config, dataset, dataset.train)
-        self._trained = _ByUser(dataset.train, -of_pairs if of_pairs is not None else None, dataset.num_users)
-        self._held_out = _ByUser(dataset.test, None, dataset.num_users)
+        order = None if of_pairs is None else -of_pairs
+        self._trained = _ByUser(dataset.train, dataset.num_users, order, dataset.train_times)
+        self._held_out = _ByUser(dataset.test, dataset.num_users)
         self._live: dict[int, History] = {}
         # The row of each new user, by the text of the id, and the id itself.
         self.new_rows: dict[str, int] = {}
@@ -86,7 +88,7 @@ class LiveUsers:
         with self._lock:
             if user in self._live:
                 return self._live[user]
-            made = self.of_events(self._trained.items_of(user))
+            made = self.of_events(self._trained.items_of(user), times=self._trained.times_of(user))
             made.others = self._held_out.items_of(user)
             return made
 
@@ -122,13 +124,10 @@ class LiveUsers:
     ) -> History:
         """A history of distinct items, oldest first unless there are times."""
         items = list(items)
-        weights = [1.0] * len(items) if weights is None else list(weights)
-        times = [-np.inf] * len(items) if times is None else list(times)
-        if len(times) != len(items):
-            raise UserError(f"times: {len(times)} for {len(items)} items, expected one of each")
+        weights, times = list(weights or [1.0] * len(items)), list(times or [-np.inf] * len(items))
         if len(set(items)) < len(items):
-            twice = next(one for place, one in enumerate(items) if one in items[:place])
-            raise UserError(f"items: {self.run.item_ids[twice]!r} is given twice; give each item once")
+            twice = self.run.item_ids[next(one for place, one in enumerate(items) if one in items[:place])]
+            raise UserError(f"items: {str(twice)!r} is given twice; give each item once")
         order = np.argsort(np.asarray(times, float), kind="stable")
         made = History(np.zeros(0), *([values[place] for place in order] for values in (items, weights, times)))
         made.sums = self._summed(made)
@@ -212,16 +211,28 @@ class LiveUsers:
 
 
 class _ByUser:
-    """The items of each user, in an order."""
+    """The items of each user, in an order, and their times."""
 
-    def __init__(self, pairs: np.ndarray, keys: np.ndarray | None, count: int):
+    def __init__(self, pairs: np.ndarray, count: int, keys: np.ndarray | None = None, times: np.ndarray | None = None):
         order = np.lexsort((np.arange(len(pairs)) if keys is None else keys, pairs[:, 0]))
         self.items, self.count = pairs[order, 1], count
         self._starts = np.searchsorted(pairs[order, 0], np.arange(count + 1))
+        if times is None:
+            times = np.full(len(pairs), -np.inf)
+        elif times.dtype.kind == "M":
+            times = times.astype("datetime64[ns]").astype(np.int64) / 1e9
+        self._times = times[order].astype(np.float64)
 
     def items_of(self, user: int) -> list[int]:
         """None of a user whom training did not know."""
-        return self.items[self._starts[user] : self._starts[user + 1]].tolist() if user < self.count else []
+        return self.items[self._of(user)].tolist()
+
+    def times_of(self, user: int) -> list[float]:
+        """Parallel to `items_of`: numbers as in the data, of dates the seconds since 1970; -inf where unknown."""
+        return self._times[self._of(user)].tolist()
+
+    def _of(self, user: int) -> slice:
+        return slice(self._starts[user], self._starts[user + 1]) if user < self.count else slice(0)
 
 
 def _as_ids(ids: list) -> np.ndarray:
@@ -234,6 +245,6 @@ def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:
     if fold is None:
         raise UserError(
             f"method={run.result['method']!r}: its users are not made of their histories, so an event needs training: take "
-            "onebp (without normalize), onebp_history, onebp_spectral or the default"
+            "onebp (without normalize), onebp_history, onebp_spectral or the default; of these, train a run without fold.npz again"
         )
     return LiveUsers(run, fold, dataset)

@@ -14,7 +14,7 @@ from absl import logging
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.parallel import Layout
-from onebp_jax.serving.events import check_event, columns_of_events, weights_of
+from onebp_jax.serving.events import columns_of_events, new_user, one, time_of, times_of, weight_of, weights_of
 from onebp_jax.serving.fitting import Folder
 from onebp_jax.serving.ids import listed, row_index, rows_of
 from onebp_jax.serving.inputs import Id, Ids, in_memory
@@ -47,9 +47,9 @@ class LiveRecommender:
         Raises:
           UserError: an unknown item, a weight that is not positive, or a method whose users are not made of their histories.
         """
-        check_event(time, weight)
-        (row,) = self._rows("items", item)
-        return self._live.observe(self._row_of_any(user), int(row), time, weight)
+        at, heavy = time_of(time), weight_of(weight)
+        row = one(self._rows("items", item).tolist(), "item")
+        return self._live.observe(self._row_of_any(one(listed(user, "user"), "user")), row, at, heavy)
 
     def observe_many(
         self, events: pd.DataFrame, user: str = "user", item: str = "item", time: str | None = None
@@ -59,13 +59,13 @@ class LiveRecommender:
         Nothing is changed if one of them is refused.
         """
         users, items, times = columns_of_events(events, user, item, time)
-        rows, of_users = self._rows("items", items).tolist(), [self._row_of_any(one) for one in users]
-        return sum(map(self._live.observe, of_users, rows, times))
+        rows = self._rows("items", items).tolist()
+        checked = [self._checked(user) for user in users]  # before anything is changed
+        return sum(map(self._live.observe, map(self._row_of_any, checked), rows, times))
 
     def forget(self, user: Id) -> bool:
         """Forgets all events of a user, those of training too: then they are as if new. False if there were none."""
-        (row,) = self._rows("users", user)
-        return self._live.forget(int(row))
+        return self._live.forget(one(self._rows("users", user).tolist(), "user"))
 
     def fold_in(
         self, items: Ids, weights: Sequence[float] | None = None, times: Sequence[float] | None = None
@@ -100,8 +100,8 @@ class LiveRecommender:
 
         The scores of all items of the history sum to the user's score of the item.
         """
-        (row,), (of,) = self._rows("users", user), self._rows("items", item)
-        return with_titles(self._live.reasons(int(row), int(of), k), self._titles, self.run.item_ids)
+        row, of = one(self._rows("users", user).tolist(), "user"), one(self._rows("items", item).tolist(), "item")
+        return with_titles(self._live.reasons(row, of, k), self._titles, self.run.item_ids)
 
     @cached_property
     def dataset(self) -> Dataset | StreamedDataset:
@@ -115,9 +115,13 @@ class LiveRecommender:
     def _has_events(self) -> bool:
         return "_live" in self.__dict__ and len(self._live) > 0
 
+    def _now(self) -> Trained:
+        """The vectors of all users as they are now."""
+        return self._live.as_run(None)[0] if self._has_events() else self.run
+
     def live_rows(self, events: pd.DataFrame) -> tuple[LiveUsers, tuple[np.ndarray, np.ndarray]]:
         """The live users, and the rows of the users and items of events with the columns user and item."""
-        users = np.array([self._row_of_any(one) for one in events["user"].tolist()], np.int64)
+        users = np.array([self._row_of_any(user) for user in events["user"].tolist()], np.int64)
         return self._live, (users, self._rows("items", events["item"].tolist()))
 
     def _say_events_stay_behind(self, what: str) -> None:
@@ -129,16 +133,20 @@ class LiveRecommender:
                 len(self._live),
             )
 
+    def _checked(self, user: Id) -> Id:
+        """The id of a user, of whom nothing need be known; raises `UserError` if it is no id."""
+        return user if str(user) in self._index["users"] else new_user(user, self.run.user_ids)
+
     def _row_of_any(self, user: Id) -> int:
         """The row of a user, of whom nothing need be known."""
-        (one,) = listed(user, "user")
-        found = self._index["users"].get(str(one))
-        return self._live.row_of_new(one) if found is None else found
+        found = self._index["users"].get(str(user))
+        return self._live.row_of_new(self._checked(user)) if found is None else found
 
     def _history(self, items: Ids, weights, times, negative: Ids = ()) -> History:
         """Disliked items come first, as the oldest."""
         rows = self._rows("items", [*(disliked := listed(negative, "negative")), *(liked := listed(items, "items"))])
-        return self._live.of_events(rows.tolist(), weights_of(len(disliked), len(liked), weights), times)
+        weights = weights_of(len(disliked), len(liked), weights)
+        return self._live.of_events(rows.tolist(), weights, times_of(len(rows), times))
 
     @cached_property
     def _titles(self) -> Items | None:

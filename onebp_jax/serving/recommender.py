@@ -170,7 +170,7 @@ class Recommender(LiveRecommender):
 
     def similar_users(self, users: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest users of a user or of several, by the cosine of their vectors: user, rank, similar, score."""
-        return similar_users(self.run, self._rows("users", users), k, self._layout)
+        return similar_users(self._now(), self._rows("users", users), k, self._layout)
 
     def evaluate(self, test: Data | None = None, data_dir: FilePath | None = None) -> dict[str, float]:
         """The metrics on the test part that `fit` held out, or on other interactions.
@@ -197,8 +197,8 @@ class Recommender(LiveRecommender):
         self._folder.copy_to(folder)
 
     def export(self, out: FilePath) -> list[Path]:
-        """Writes the vectors with their original ids, as `onebp export` does, and returns the files: see `serving.export`."""
-        return export(self.run, out)
+        """Writes the vectors as they are now with their original ids, and returns the files: see `serving.export`."""
+        return export(self._now(), out)
 
     @classmethod
     def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:

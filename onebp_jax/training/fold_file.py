@@ -21,7 +21,7 @@ def write_fold(workdir: Path, fold: Fold) -> None:
         "column_weight": np.concatenate([np.asarray(part.column_weight, np.float32) for part in parts]),  # [e]
         "width": np.array([len(part.column_weight) for part in parts]),  # [B]
         "unit": np.array([part.unit for part in parts]),
-        "share": np.array([np.nan if part.share is None else part.share for part in parts]),
+        "share": np.array([-1.0 if part.share is None else part.share for part in parts]),  # -1: none
         "recency": np.array(fold.recency),  # half_life, lasting
     }
     write_npz(workdir / "fold.npz", arrays)
@@ -44,6 +44,8 @@ def read_fold(workdir: Path, shape: tuple[int, ...]) -> Fold | None:
     fits = width.ndim == 1 and rows.shape == (len(width), shape[0]) and columns.shape == (width.sum(),) == shape[1:]
     if not fits or any(arrays[name].shape != width.shape for name in ("unit", "share")) or len(arrays["recency"]) != 2:
         raise damaged(path, f"it does not fit item vectors {shape}")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise damaged(path, "it has numbers that are not finite")
     given = zip(rows, np.split(columns, np.cumsum(width)[:-1]), arrays["unit"], arrays["share"], strict=True)
-    parts = [Part(row, own, bool(unit), None if np.isnan(share) else float(share)) for row, own, unit, share in given]
+    parts = [Part(row, own, bool(unit), None if share < 0 else float(share)) for row, own, unit, share in given]
     return Fold(tuple(parts), Recency(*map(float, arrays["recency"])))

@@ -78,10 +78,10 @@ def test_replay_equals_state(model, events):
     np.testing.assert_array_equal(vector, model.fold_in(shuffled.item, times=shuffled.time))
     # Events that come late take their place in time.
     for item, time in zip(shuffled.item, shuffled.time, strict=True):
-        model.observe("late", item, float(time))
-    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend("late").drop(columns="user"))
-    assert model.observe_many(shuffled.assign(user="all"), time="time") == len(own)
-    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend("all").drop(columns="user"))
+        model.observe(901, item, float(time))
+    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend(901).drop(columns="user"))
+    assert model.observe_many(shuffled.assign(user=902), time="time") == len(own)
+    pd.testing.assert_frame_equal(lists.drop(columns="user"), model.recommend(902).drop(columns="user"))
     in_session = model.recommend_for(own.item)
     pd.testing.assert_frame_equal(lists.drop(columns="user"), in_session)
 
@@ -157,9 +157,48 @@ def test_weights_count(model):
     assert near(heavy) > near(once)
 
 
+def test_an_old_event_takes_its_place_among_those_of_training(events):
+    model = Recommender("onebp", beta=0.5, split="time", **FIELDS).fit(events[events.user < 135])
+    own = events[events.user == 101]
+    new = next(f"i{item}" for item in range(ITEMS) if f"i{item}" not in set(own.item))
+    for time in (own.time.iloc[0] - 1, own.time.iloc[3] + 0.5):
+        assert model.observe(101, new, time)
+        items = [item for _, item in sorted([*zip(own.time, own.item, strict=True), (time, new)])]
+        found = model._now().user[model.user_ids.tolist().index(101)]
+        np.testing.assert_allclose(found, model.fold_in(items), rtol=1e-5, atol=1e-7)
+        model.forget(101)
+        model.observe_many(own, time="time")
+
+
+def test_dates_are_times(model):
+    dates = pd.to_datetime(["2024-01-02", "2024-01-01"])
+    by_number = model.fold_in(["i1", "i2"], times=[2, 1])
+    np.testing.assert_array_equal(model.fold_in(["i1", "i2"], times=dates), by_number)
+    frame = pd.DataFrame({"user": [7, 7], "item": ["i1", "i2"], "day": dates})
+    assert model.observe_many(frame, time="day") == 2
+    np.testing.assert_array_equal(model._now().user[-1], by_number)
+
+
+def test_columns_that_are_not_used_are_said(model, caplog):
+    frame = pd.DataFrame({"user": [7], "item": ["i1"], "time": [3], "weight": [2]})
+    model.observe_many(frame)
+    assert [record.getMessage() for record in caplog.records if "not used" in record.getMessage()]
+
+
+def test_what_is_compared_and_exported_is_what_is_now(model, events, tmp_path):
+    before = model.similar_users(101)
+    model.forget(101)
+    model.observe_many(later(events, 136))
+    assert not model.similar_users(101).equals(before) and len(model.similar_users(136))
+    model.export(tmp_path / "now.npz")
+    vectors = dict(np.load(tmp_path / "now.npz", allow_pickle=True))
+    ids = [int(one) for one in vectors["user_ids"]]
+    assert 136 in ids and not vectors["user"][ids.index(101)].any()
+
+
 def test_threads_lose_nothing(model, events):
     own = later(events, 139)
-    users = [f"t{number}" for number in range(8)]
+    users = list(range(950, 958))
 
     def work(user):
         for item in own.item:
@@ -181,6 +220,28 @@ REFUSED = {
     "weight": (lambda model: model.observe(101, "i1", weight=0), "weight=0: expected a number above 0"),
     "weight nan": (lambda model: model.observe(101, "i1", weight=np.nan), "weight=nan: expected a number above 0"),
     "time": (lambda model: model.observe(101, "i1", time="now"), "time='now': expected a number"),
+    "weight too large": (
+        lambda model: model.observe(101, "i1", weight=1e300),
+        "weight=1e+300: expected a number above 0",
+    ),
+    "time too large": (lambda model: model.observe(101, "i1", time=10**400), "time=1000"),
+    "two items": (lambda model: model.observe(101, ["i1", "i2"]), "item: 2 ids, expected one"),
+    "two users": (lambda model: model.forget([101, 102]), "user: 2 ids, expected one"),
+    "no user": (lambda model: model.observe(None, "i1"), "user=None: expected an integer"),
+    "blank user": (lambda model: model.observe(" 102 ", "i1"), "user=' 102 ': expected an integer"),
+    "half a user": (lambda model: model.observe(1.5, "i1"), "user=1.5: expected an integer"),
+    "truth": (lambda model: model.observe(True, "i1"), "user=True: expected an integer"),
+    "nan times": (lambda model: model.fold_in(["i1", "i2"], times=[1, np.nan]), "time=nan: expected a number"),
+    "no time": (lambda model: model.fold_in(["i1", "i2"], times=[1, None]), "times: one is None"),
+    "one weight": (lambda model: model.fold_in(["i1", "i2"], weights=2), "weights=2: expected one of each item"),
+    "two columns": (
+        lambda model: model.observe_many(pd.DataFrame([[1, 2, "i1"]], columns=["user", "user", "item"])),
+        "2 columns 'user'",
+    ),
+    "same column": (
+        lambda model: model.observe_many(pd.DataFrame({"item": ["i1"]}), user="item"),
+        "user='item', item='item', time=None: expected different columns",
+    ),
     "unknown user": (lambda model: model.explain("nobody", "i1"), "users='nobody': not an id"),
     "twice": (lambda model: model.fold_in(["i1", "i1"]), "items: 'i1' is given twice"),
     "times": (lambda model: model.fold_in(["i1", "i2"], times=[1]), "times: 1 for 2 items"),
@@ -193,7 +254,7 @@ REFUSED = {
     ),
     "text times": (
         lambda model: model.observe_many(pd.DataFrame({"user": [1], "item": ["i1"], "time": ["x"]}), time="time"),
-        "column time: of type",
+        "time='x': expected a number",
     ),
 }
 
