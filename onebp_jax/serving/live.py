@@ -245,6 +245,6 @@ def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:
     if fold is None:
         raise UserError(
             f"method={run.result['method']!r}: its users are not made of their histories, so an event needs training: take "
-            "onebp (without normalize), onebp_history, onebp_spectral or the default; of these, train a run without fold.npz again"
+            "onebp (without normalize), onebp_history, onebp_spectral or the default; train runs without fold.npz again"
         )
     return LiveUsers(run, fold, dataset)
