@@ -2,8 +2,8 @@
 
 Command:  onebp train --config=yelp2018 --workdir=runs/yelp2018
 Hardware: 2 shared CPU cores.
-Time:     12 to 30 s per epoch and 80 s for the spectral vectors, with much other work on the machine.
-Score:    test NDCG@20 .0613, R@20 .0740, trained on validation pairs too (1 seed); results/FRONTIER.md.
+Time:     28 to 34 s per epoch and 60 to 100 s for the spectral vectors, with much other work on the machine.
+Score:    test NDCG@20 .0616, R@20 .0741, trained on validation pairs too (1 seed); results/FRONTIER.md.
 """
 
 from onebp_jax.config import default_config
@@ -18,7 +18,7 @@ def get_config():
     config.eval_every = 4
     config.patience = 0
     config.batch_size = 1024
-    config.dim = 256
+    config.dim = 512
     config.temperature = 0.1
     config.learning_rate = 0.004
     config.l2 = 0.0
