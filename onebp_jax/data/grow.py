@@ -12,6 +12,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.matched_ids import say_matched
 from onebp_jax.data.pairs import pair_keys
 from onebp_jax.data.splits import ALL_TRAIN
+from onebp_jax.data.times import check_later
 from onebp_jax.errors import UserError
 
 
@@ -23,6 +24,8 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
 
     Args:
       dataset: what is known. more: what is added, matched by original ids.
+    Raises:
+      UserError: ids of another kind, or times of another unit.
     """
     users, items = (
         _joined(getattr(dataset, f"{role}_ids"), getattr(more, f"{role}_ids"), role) for role in ("user", "item")
@@ -34,6 +37,8 @@ def grown(dataset: Dataset, more: Dataset) -> Dataset:
     pairs = np.concatenate([known, added])
     new = ~pd.Series(pair_keys(pairs)).duplicated().to_numpy()
     times = _joined_times(more.name, before.train_times, after.train_times)
+    if times is not None and 0 < len(known) < len(times) and times.dtype.kind != "M":
+        check_later(more.name, times[: len(known)], times[len(known) :])
     times = times if times is None else times[new]
     logging.info(
         "%s: %d of %d pairs are new, with %d new users and %d new items",

@@ -85,6 +85,29 @@ def check_kinds(source: str | Path, examples: dict[str, str]) -> None:
         )
 
 
+def check_later(source: str, known: np.ndarray, later: np.ndarray) -> None:
+    """Raises `UserError` if times that are joined with known ones are of another unit, by the largest of each.
+
+    Of dates only nanoseconds are left (see `to_times`), so they count as such. Times below 1e8 are let pass beside seconds, with
+    a warning as in `check_kinds`.
+    """
+    largest = [times[np.abs(times).argmax()] for times in (known, later)]
+    names = ["numbers", *UNITS]
+    old, new = (names[int(np.digitize(abs(float(time)), list(UNITS.values())))] for time in largest)
+    if old == new:
+        return
+    where = [
+        f"{value:.0f} is the largest {of}" for value, of in zip(largest, ("so far", "of the new ones"), strict=True)
+    ]
+    if {old, new} == {"numbers", "seconds"}:
+        check_kinds(source, {old: where[0], new: where[1]})
+        return
+    said = [unit.replace("numbers", "below 1e8").replace("nano", "dates or nano") for unit in (old, new)]
+    raise UserError(
+        f"{source}: times in two units (so far {said[0]}, the new ones {said[1]}?): {where[0]}, {where[1]}; convert one"
+    )
+
+
 def say_rounded(source: str | Path, column: pd.Series) -> None:
     """Warns of a column of floats so large that times in it may have been rounded before it was made."""
     if not pd.api.types.is_float_dtype(column):

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from onebp_jax.data import from_frame
 from onebp_jax.data.grow import grown
+from onebp_jax.errors import UserError
 from onebp_jax.training.run_data import with_pairs_of
 
 USERS, ITEMS = np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4)
@@ -47,3 +48,34 @@ def test_ids_that_may_mean_others_are_said(caplog, known, given, said):
         match(known, given)
         lines = [record.getMessage() for record in caplog.records if "so far" in record.getMessage()]
         assert len(lines) == len(said) and all(map(str.__contains__, lines, said))
+
+
+def at(times):
+    frame = pd.DataFrame({"user": USERS, "item": ITEMS, "time": times})
+    return from_frame(frame, split="time", test_fraction=0.0)
+
+
+SECONDS = 1_700_000_000 + np.arange(12)
+
+
+@pytest.mark.parametrize(
+    ("known", "later", "words"),
+    [
+        (SECONDS, SECONDS * 1000, "so far seconds, the new ones milliseconds"),
+        (SECONDS * 1_000_000, SECONDS, "so far microseconds, the new ones seconds"),
+        (SECONDS, pd.to_datetime(SECONDS, unit="s"), "so far seconds, the new ones dates or nanoseconds"),
+        (np.arange(12), pd.to_datetime(SECONDS, unit="s"), "so far below 1e8, the new ones dates or nanoseconds"),
+    ],
+)
+def test_times_of_another_unit_are_refused(known, later, words):
+    with pytest.raises(UserError) as caught:
+        grown(at(known), at(later))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_times_of_one_unit_are_joined(caplog):
+    for known, later in ((SECONDS, SECONDS + 9), (SECONDS, SECONDS + 0.5), (np.arange(12), np.arange(12) + 20)):
+        assert grown(at(known), at(later)).train_times is not None
+    assert "below 1e8" not in caplog.text
+    grown(at(np.arange(12)), at(SECONDS))
+    assert "some times are below 1e8 and others are not: 11 is the largest so far" in caplog.text
