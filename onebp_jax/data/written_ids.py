@@ -74,7 +74,10 @@ def say_beyond(what: str, text: pd.Series) -> None:
 
 
 def say_why_text(what: str, text: pd.Series) -> None:
-    """Warns of numbers with a point in a column of text, of quotes in ids, and if a few ids make all others text."""
+    """Warns of numbers with a point in a column of text, of quotes in ids, and if a few ids make all others text.
+
+    Whole numbers count as numbers with a point (`7.0`) and without.
+    """
     quoted = text.loc[text.str.contains(IN_QUOTES)]
     if len(quoted):
         logging.warning(
@@ -85,18 +88,19 @@ def say_why_text(what: str, text: pd.Series) -> None:
     others = text.loc[~whole]
     bare = others.str.extract(r"^(-?\d+)\.0*$")[0]
     twice = others.loc[bare.isin(text.loc[whole])]
-    if len(others) and bare.notna().all():
+    words = others.loc[bare.isna()]
+    if len(others) and not len(words):
         logging.warning(
             "%s: %d of %d are whole numbers written as %s in a column of text; all stay text, convert the column if they are "
             "numbers",
             *(what, len(others), len(text), others.iloc[0][:40]),
         )
         return
-    if 0 < 10 * len(others) <= whole.sum():
+    if 0 < 10 * len(words) <= len(text) - len(words):
         logging.warning(
             "%s: %d of %d are no integers, the first is %r, so all were read as text; remove or correct these if ids are "
             "integers",
-            *(what, len(others), len(text), others.iloc[0][:40]),
+            *(what, len(words), len(text), words.iloc[0][:40]),
         )
     if len(twice):
         logging.warning(

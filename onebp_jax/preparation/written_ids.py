@@ -56,13 +56,14 @@ def as_integers(source: Source, role: str, ids: Table) -> Callable[[Any], Any] |
             )
         if found["numbers"] == found["texts"] and found["pointed"]:
             return _of_points(name, column, found)
-    others = found["texts"] - found["long_integers"]
-    if not others and source.is_text:
+    numbers = found["long_integers"] + found["whole_points"]
+    words = found["texts"] - numbers
+    if found["long_integers"] == found["texts"] and source.is_text:
         say_beyond(name, column, found["texts"] - found["integers"])
-    elif 0 < 10 * others <= found["long_integers"]:
+    elif 0 < 10 * words <= numbers:
         logging.warning(
             "%s: %d of %d ids of %s are no integers, so all are read as text; remove or correct these if ids are integers",
-            *(name, others, found["texts"], column),
+            *(name, words, found["texts"], column),
         )
     elif found["whole_points"]:
         logging.warning(

@@ -682,6 +682,10 @@ WARNED_COLUMNS = {  # a column of user ids -> what is said of it, once by each r
         "1 of 2 are integers beyond 64 bits",
     ),
     "words among integers": (pa.array([*map(str, range(11)), "x"]), "1 of 12 are no integers, the first is 'x'"),
+    "words among numbers with a point": (
+        pa.array([*(f"{one}.0" for one in range(10)), "10", "x"]),
+        "1 of 12 are no integers, the first is 'x'",
+    ),
     "a point among text": (pa.array(["7", "7.0", "x"] * 4), "1 are integers of the same column but for the point"),
     "two forms of Unicode": (
         pa.array(["caf\u00e9", "cafe\u0301", "x"] * 4),

@@ -270,6 +270,10 @@ WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids ar
 
 @pytest.mark.parametrize("kind", WARNED)
 @pytest.mark.parametrize("end", ["csv", "parquet"])
+    "words among numbers with a point": (
+        [*(f"{one}.0" for one in range(10)), "10", "nan"],
+        "1 of 12 ids of user are no integers",
+    ),
 def test_odd_ids_are_said_and_are_those_of_load(tmp_path, caplog, kind, end):
     ids, said = WARNED[kind]
     frame, path = pd.DataFrame({"user": ids, "item": 1}), tmp_path / f"log.{end}"
