@@ -210,4 +210,12 @@ def _dense_ids(ids: np.ndarray, role: str, frames: list[pd.DataFrame]) -> np.nda
             f"{where}{role} ids out of range: they run up to {size - 1} but only {distinct} are used; "
             "LightGCN text needs ids counted from 0 without large gaps: convert to CSV with columns user and item"
         )
+    if size > distinct:
+        first = int(np.bincount(ids, minlength=size).argmin())
+        logging.warning(
+            "the %s ids of LightGCN text run from 0 to %d, and %d of them are in no pair, the first is %d: each counts as %s "
+            "%s without interactions%s",
+            *(role, size - 1, size - distinct, first, "an" if role == "item" else "a", role),
+            "; do the ids count from 1?" if first == 0 else "",
+        )
     return np.arange(size, dtype=np.int64)

@@ -971,6 +971,20 @@ def test_rows_that_are_no_interactions_are_said(tmp_path, caplog, row):
     assert not caplog.records
 
 
+def test_ids_of_lightgcn_text_that_no_pair_uses_are_said(tmp_path, caplog):
+    load(write(tmp_path, "a.txt", "0 0 1\n1 2\n"), split="none")
+    assert not caplog.records
+    dataset = load(write(tmp_path, "a.txt", "1 1 2\n2 3\n"), split="none")
+    assert (dataset.num_users, dataset.num_items) == (3, 4)
+    user, item = (record.getMessage() for record in caplog.records)
+    assert "the user ids of LightGCN text run from 0 to 2, and 1 of them are in no pair, the first is 0" in user
+    assert "each counts as an item without interactions; do the ids count from 1?" in item
+    caplog.clear()
+    load(write(tmp_path, "a.txt", "0 0 1\n1 4\n"), split="none")
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert "2 of them are in no pair, the first is 2" in message and "count from 1" not in message
+
+
 def test_ids_of_lightgcn_text_with_gaps_are_refused_with_their_line(tmp_path):
     message = refused(load, write(tmp_path, "a.txt", "0 1 2\n\n1 900000000 5\n3 2\n"))
     assert "a.txt: line 3: item ids out of range: they run up to 900000000 but only 4 are used" in message
