@@ -61,6 +61,21 @@ def same_name(source: str | Path, name: str, found: list[str]) -> str | None:
     return alike[0]
 
 
+def of_recbole(names: Iterable[str]) -> dict[str, str]:
+    """The plain names of columns as RecBole writes them -> their types: `user_id:token` -> "token"."""
+    parts = [name.strip(BLANKS).partition(":") for name in names]
+    return {name: kind.strip(BLANKS) for name, _, kind in parts}
+
+
+def check_one_id(source: str | Path, role: str, name: str, kind: str) -> None:
+    """Raises `UserError` if a type of RecBole says that a field of the column holds several ids."""
+    if kind in ("token_seq", "float_seq"):
+        raise UserError(
+            f"{source}: the {role} column {name} is of type {kind}, several ids in one field; expected one {role} in each row: "
+            f"write a row for each, or choose another column with {role}_column"
+        )
+
+
 def listed(columns: Iterable[str]) -> str:
     """Column names for a message: quoted if they have a comma, escaped if they cannot be printed, cut if they are long."""
     names = [name[:40] if name[:40].isprintable() else repr(name[:40]) for name in columns]

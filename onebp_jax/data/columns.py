@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.column_names import listed, same_name
+from onebp_jax.data.column_names import check_one_id, listed, same_name
 from onebp_jax.data.header_rows import check_no_header
 from onebp_jax.data.ids import check_unicode, clean_ids, numeric
 from onebp_jax.data.times import check_kinds, say_rounded, to_times
@@ -141,8 +141,14 @@ def _times(
         raise
 
 
-def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[str, str]:
-    """Which column holds each role: user, item and, if there are any, time and rating; raises as `interactions`."""
+def choose_columns(
+    source: str | Path, found: list[str], roles: Roles, kinds: dict[str, str] | None = None
+) -> dict[str, str]:
+    """Which column holds each role: user, item and, if there are any, time and rating; raises as `interactions`.
+
+    Args:
+      kinds: column -> its type in RecBole; by default the end of its name, such as `token_seq` of `items:token_seq`.
+    """
     chosen = {}
     for role, defaults in (*COLUMNS.items(), ("rating", RATINGS)):
         asked = getattr(roles, role)
@@ -162,6 +168,9 @@ def choose_columns(source: str | Path, found: list[str], roles: Roles) -> dict[s
             )
     if len(set(chosen.values())) < len(chosen):
         raise UserError(f"{source}: one column has two roles: {chosen}; choose different columns")
+    for role in ("user", "item"):
+        name = chosen[role]
+        check_one_id(source, role, name, name.partition(":")[2] or (kinds or {}).get(name, ""))
     return chosen
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.column_names import check_names, index_as_columns, listed, same_name
+from onebp_jax.data.column_names import check_names, check_one_id, index_as_columns, listed, same_name
 from onebp_jax.data.columns import COLUMNS
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.features import to_features
@@ -117,7 +117,7 @@ def read_by_id(
     else:
         check_rights(source)
         table = read_table(source, encoding, f"{tower}_features")
-    frame, is_text, place, in_quotes = table
+    frame, is_text, place, in_quotes, kinds = table
     usual = (() if id_column in (None, "") else (str(id_column),)) + COLUMNS[tower]
     column = next(filter(None, (same_name(path, name, list(frame)) for name in usual)), None)
     if column is None:
@@ -125,6 +125,7 @@ def read_by_id(
             f"{path}: no id column: expected {' or '.join(usual)}, the file has {listed(frame)}; "
             f"rename one or set {tower}_column"
         )
+    check_one_id(path, tower, column, kinds.get(column, ""))
     if frame.empty:
         raise UserError(f"{path}: {without_rows(is_text)}, expected one for each {tower}")
     if is_text:

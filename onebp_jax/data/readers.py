@@ -21,7 +21,7 @@ import pandas as pd
 
 from onebp_jax.data.beginnings import PACKED, check_packing, packing
 from onebp_jax.data.blanks import BLANKS
-from onebp_jax.data.column_names import check_distinct, check_names, index_as_columns
+from onebp_jax.data.column_names import check_distinct, check_names, index_as_columns, of_recbole
 from onebp_jax.data.columns import Roles, choose_columns, interactions, say_columns_not_taken
 from onebp_jax.data.lightgcn import read_lightgcn
 from onebp_jax.data.packed import check_file, plain_name
@@ -41,12 +41,14 @@ class Table(NamedTuple):
       frame: all columns. is_text: whether they are text from a text file.
       place: where a row is, for messages: "line 7" or "row 6".
       in_quotes: which fields of a column stand in quotes, see `TextTable.in_quotes`.
+      kinds: column -> its type, if the file is of RecBole.
     """
 
     frame: pd.DataFrame
     is_text: bool
     place: Callable[[int], str]
     in_quotes: Callable[[str], pd.Series | None] = lambda name: None
+    kinds: dict[str, str] = {}
 
 
 def is_lightgcn(path: Path) -> bool:
@@ -91,7 +93,7 @@ def read_roles(path: Path, roles: Roles, encoding: str = "", *, argument: str = 
         return frame
     table = read_table(path, encoding, argument)
     names = list(table.frame)
-    columns = choose_columns(path, names, roles)
+    columns = choose_columns(path, names, roles, table.kinds)
     if table.frame.empty:
         raise UserError(f"{path}: {without_rows(table.is_text)}; check the program that wrote it")
     if say:
@@ -120,11 +122,12 @@ def read_table(path: Path, encoding: str = "", argument: str = "") -> Table:
         frame = index_as_columns(path, _read_parquet(path, argument))
         return Table(check_names(path, frame), False, lambda row: f"row {row + 1}")
     table = read_text_table(path, layout, encoding, argument)
-    frame = table.frame
+    frame, kinds = table.frame, {}
     if plain_name(path).endswith(".inter"):
+        kinds = of_recbole(frame)
         frame = frame.rename(columns=lambda name: name.split(":")[0])
     places = {name.strip(BLANKS): place for place, name in enumerate(frame)}
-    return Table(check_names(path, frame), True, table.place, lambda name: table.in_quotes(places[name]))
+    return Table(check_names(path, frame), True, table.place, lambda name: table.in_quotes(places[name]), kinds)
 
 
 def without_rows(is_text: bool) -> str:

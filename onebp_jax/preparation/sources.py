@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from onebp_jax.data import beginnings
+from onebp_jax.data.column_names import of_recbole
 from onebp_jax.data.columns import Roles, choose_columns, say_columns_not_taken
 from onebp_jax.data.decoding import check_is_table
 from onebp_jax.data.paths import as_path
@@ -32,7 +33,7 @@ class Source(NamedTuple):
       files: the paths, sorted within each folder.
       names: the columns of a text file, in order; empty for Parquet.
       columns: role -> column, for user, item and those of time and rating that are needed.
-      kinds: role -> the type of the column in Arrow; "text" in a text file.
+      kinds: role -> the type of the column in Arrow; "text" in a text file, or such as "float_seq" in one of RecBole.
       separator: of the columns of a text file; empty for Parquet.
     """
 
@@ -68,7 +69,9 @@ def find(inputs: Sequence[str | Path], roles: Roles) -> Source:
     first = _names(files[0], separator)
     say_columns_not_taken(files[0], list(first), roles)
     wanted = {"user", "item", *(["time"] if roles.timed else []), *(["rating"] if roles.rated else [])}
-    columns = {role: name for role, name in choose_columns(files[0], list(first), roles).items() if role in wanted}
+    columns = {
+        role: name for role, name in choose_columns(files[0], list(first), roles, first).items() if role in wanted
+    }
     for file in files:
         names = _names(file, separator)
         # Parquet is read by the names of columns, text by their order.
@@ -115,11 +118,11 @@ def _end(file: Path) -> str:
 
 
 def _names(file: Path, separator: str) -> dict[str, str]:
-    """The columns of a file, and the type of each in Parquet."""
-    return dict.fromkeys(_text_names(file, separator), "text") if separator else _parquet_names(file)
+    """The columns of a file, and the type of each as in `Source.kinds`."""
+    return _text_names(file, separator) if separator else _parquet_names(file)
 
 
-def _text_names(file: Path, separator: str) -> list[str]:
+def _text_names(file: Path, separator: str) -> dict[str, str]:
     try:
         beginnings.check_packing(file)
         with _unpacked(file) as data:
@@ -132,14 +135,17 @@ def _text_names(file: Path, separator: str) -> list[str]:
         raise UserError(f"{file}: {engines.NOT_UTF_8}") from error
     except (OSError, EOFError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read or unpacked ({error}); copy it again") from error
+    kinds = {}
     if _end(file).startswith(".inter"):
+        kinds = of_recbole(names)
         names = [name.split(":")[0] for name in names]
     if len(set(names)) < len(names) or len(names) < 2 or names[0].startswith(("#", "sep=")):
         raise UserError(
             f"{file}: the first line is {separator.join(names)[:60]!r}, expected different names of columns separated by "
             f"{separator!r}; repair or rename the file"
         )
-    return names
+    # RecBole writes single values as text; of several in a field it says so.
+    return {name: kinds[name] if kinds.get(name, "").endswith("_seq") else "text" for name in names}
 
 
 def _unpacked(file: Path) -> Any:

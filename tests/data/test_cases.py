@@ -985,6 +985,25 @@ def test_ids_of_lightgcn_text_that_no_pair_uses_are_said(tmp_path, caplog):
     assert "2 of them are in no pair, the first is 2" in message and "count from 1" not in message
 
 
+RECBOLE = {  # types of a file of RecBole whose fields hold several ids -> words of the message
+    "user:token\titem_id:token_seq": "the item column item_id is of type token_seq",
+    "user_id:float_seq \titem:token": "the user column user_id is of type float_seq",
+}
+
+
+@pytest.mark.parametrize("header", RECBOLE)
+def test_several_ids_in_a_field_are_refused(tmp_path, header):
+    path = write(tmp_path, "a.inter", header + "\n1\t0 1\n2\t3\n")
+    assert RECBOLE[header] + ", several ids in one field" in refused(load, path, split="none")
+    write(tmp_path, "b.inter", "user_id:token\titem_id:token\ttags:token_seq\n1\t0\tx y\n2\t3\tx\n")
+    assert load(tmp_path / "b.inter", split="none").item_ids.tolist() == [0, 3]
+    frame = pd.DataFrame({"user": [1, 2], "items:token_seq": ["0 1", "3"], "own_seq": [0, 1]})
+    frame.to_parquet(tmp_path / "train.parquet")
+    for read, given in ((open_stream, tmp_path), (load, tmp_path / "train.parquet"), (from_frame, frame)):
+        assert "several ids in one field" in refused(read, given, item_column="items:token_seq")
+    assert from_frame(frame, item_column="own_seq", split="none").num_items == 2
+
+
 def test_ids_of_lightgcn_text_with_gaps_are_refused_with_their_line(tmp_path):
     message = refused(load, write(tmp_path, "a.txt", "0 1 2\n\n1 900000000 5\n3 2\n"))
     assert "a.txt: line 3: item ids out of range: they run up to 900000000 but only 4 are used" in message

@@ -247,6 +247,15 @@ def test_a_header_of_recbole_in_the_middle_is_refused(tmp_path):
             prepare([tmp_path / name], tmp_path / "out")
 
 
+def test_several_ids_in_a_field_are_refused(tmp_path):
+    for header in ("user_id:token\titem_id:token_seq", "user_id:token_seq\titem_id:token"):
+        (tmp_path / "log.inter").write_text(header + "\n1\t2\n")
+        with pytest.raises(UserError, match="column .*_id is of type token_seq, several ids in one field"):
+            prepare([tmp_path / "log.inter"], tmp_path / "out")
+    (tmp_path / "log.inter").write_text("user_id:token\titem_id:token\ttags:token_seq\n1\t2\tx y\n")
+    prepare([tmp_path / "log.inter"], tmp_path / "out", Rules(split="none"))
+
+
 @pytest.mark.parametrize("split", ["time", "leave_one_out_time"])
 def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
     items, users = np.tile(np.arange(4), 10), np.repeat(np.arange(10), 4)
@@ -261,6 +270,10 @@ def test_ties_that_decide_a_split_by_time_are_said(tmp_path, caplog, split):
 
 WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids are those of `load`
     "words among integers": ([*map(str, range(11)), "x"], "1 of 12 ids of user are no integers"),
+    "words among numbers with a point": (
+        [*(f"{one}.0" for one in range(10)), "10", "nan"],
+        "1 of 12 ids of user are no integers",
+    ),
     "integers beyond 64 bits": (["7", str(10**30)], "1 ids of user are integers beyond 64 bits"),
     "quotes": (['="007"', "'8'"], "2 ids of user have quotes that are a part of the id"),
     "points": (["7.0", "8"], "whole numbers written as 1.0"),
@@ -270,10 +283,6 @@ WARNED = {  # ids -> what a preparation says of them, as `load` does; the ids ar
 
 @pytest.mark.parametrize("kind", WARNED)
 @pytest.mark.parametrize("end", ["csv", "parquet"])
-    "words among numbers with a point": (
-        [*(f"{one}.0" for one in range(10)), "10", "nan"],
-        "1 of 12 ids of user are no integers",
-    ),
 def test_odd_ids_are_said_and_are_those_of_load(tmp_path, caplog, kind, end):
     ids, said = WARNED[kind]
     frame, path = pd.DataFrame({"user": ids, "item": 1}), tmp_path / f"log.{end}"
