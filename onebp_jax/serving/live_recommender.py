@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import ChainMap
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,6 +24,8 @@ from onebp_jax.serving.live import History, LiveUsers, live_users
 from onebp_jax.serving.recommend import check_switch, recommend
 from onebp_jax.training.fold_file import read_fold
 from onebp_jax.training.run_folder import Trained
+
+_MAKING = threading.Lock()
 
 
 class LiveRecommender:
@@ -108,12 +111,16 @@ class LiveRecommender:
         """The interactions that the model knows."""
         return self._folder.dataset_of(self.run)
 
-    @cached_property
+    @property
     def _live(self) -> LiveUsers:
-        return live_users(self.run, read_fold(self.workdir, self.run.item.shape), in_memory(self.dataset))
+        with _MAKING:  # two of them would each see a part of the events
+            if "live" not in self.__dict__:
+                fold = read_fold(self.workdir, self.run.item.shape)
+                self.__dict__["live"] = live_users(self.run, fold, in_memory(self.dataset))
+            return self.__dict__["live"]
 
     def _has_events(self) -> bool:
-        return "_live" in self.__dict__ and len(self._live) > 0
+        return "live" in self.__dict__ and len(self.__dict__["live"]) > 0
 
     def _now(self) -> Trained:
         """The vectors of all users as they are now."""

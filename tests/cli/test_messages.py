@@ -26,6 +26,7 @@ IN_PYTHON = {
     "slope",
     "test",
     "thresholds",
+    "time",
 }
 
 

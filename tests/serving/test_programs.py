@@ -97,5 +97,3 @@ def test_new_events_in_a_file_give_lists_without_training(folder, tmp_path):
     assert "1 of the 2 given ids are unknown" in run(*ask, "--skip_unknown").stderr
     assert_one_line(run(*ask, "--users=x"), 2, "--history names the users itself")
     assert_one_line(run(*ask, "--exclude=train"), 2, "--exclude=train", "all or none")
-    trained = ["recommend", *arguments(folder, f"--history={tmp_path / 'today.csv'}", "--skip_unknown")]
-    assert_one_line(run(*trained), 2, "its users are not made of their histories")
