@@ -51,8 +51,7 @@ class LiveUsers:
           dataset: the interactions of the run; its train part makes the vectors.
         """
         self.run, self._fold, self._lock = run, fold, threading.RLock()
-        columns = [np.full(len(part.column_weight), place) for place, part in enumerate(fold.parts)]
-        self._column_part = np.concatenate(columns)
+        self._column_part = np.repeat(np.arange(len(fold.parts)), [len(part.column_weight) for part in fold.parts])
         self._column_weight = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
         self._item_weight = np.stack([np.asarray(part.item_weight) for part in fold.parts], 1)
         self._vectors = user_vectors(fold, run.item)
@@ -101,23 +100,24 @@ class LiveUsers:
         with self._lock:
             count = self._trained.count + len(self._new_ids)
             users = np.arange(count) if users is None else users
-            histories = [self.history(row) for row in users.tolist()]
             now = [self._live.get(row) for row in users.tolist()]
             vectors = np.zeros((len(users), self.run.item.shape[1]), np.float32)
             trained = np.array([one is None for one in now], bool)
             vectors[trained] = self.run.user[users[trained]]
             vectors[~trained] = self.vectors([one for one in now if one is not None])
-            known = [np.array([*one.items, *one.others], np.int64) for one in histories]
-        ids = (
-            np.concatenate([self.run.user_ids, _as_ids(self._new_ids)])[users]
-            if self._new_ids
-            else self.run.user_ids[users]
-        )
+            known = [np.array(self._known(row), np.int64) for row in users.tolist()]
+        ids = np.concatenate([self.run.user_ids, _as_ids(self._new_ids)])[users]
         lengths = [len(one) for one in known]
         pairs = np.stack(
             [np.repeat(np.arange(len(users)), lengths), np.concatenate([*known, np.zeros(0, np.int64)])], 1
         )
         return self.run._replace(user=vectors, user_ids=ids), pairs
+
+    def _known(self, user: int) -> list[int]:
+        """The items that a user has; without the sums of those who have had no event."""
+        if user in self._live:
+            return self._live[user].items + self._live[user].others
+        return self._trained.items_of(user) + self._held_out.items_of(user)
 
     def of_events(
         self, items: Iterable[int], weights: Iterable[float] | None = None, times: Iterable[float] | None = None
