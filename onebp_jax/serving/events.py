@@ -39,11 +39,12 @@ def time_of(time: Any) -> float | None:
     return number
 
 
-def weight_of(weight: Any) -> float:
-    """A weight as a number; raises `UserError` unless it is above 0 and at most a million."""
+def weight_of(weight: Any, dislikes: bool = False) -> float:
+    """A weight as a number; raises `UserError` unless it is above 0, or with `dislikes` not 0, and at most a million."""
     number = _number(weight)
-    if number is None or not 0 < number <= MOST_WEIGHT:
-        raise UserError(f"weight={weight!r}: expected a number above 0, at most {MOST_WEIGHT:g}")
+    if number is None or not 0 < (abs(number) if dislikes else number) <= MOST_WEIGHT:
+        expected = f"a number above 0, at most {MOST_WEIGHT:g}" + (", or below 0 for a dislike" if dislikes else "")
+        raise UserError(f"weight={weight!r}: expected {expected}")
     return number
 
 

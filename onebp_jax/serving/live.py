@@ -8,35 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from onebp_jax.data.ages import ages
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.ops.fold import Fold, user_vectors
-from onebp_jax.serving.recommend import check_length
+from onebp_jax.serving.histories import ByUser, History
 from onebp_jax.training.run_folder import Trained
-
-
-@dataclass
-class History:
-    """What a user did, oldest first.
-
-    Attributes:
-      sums: `f32[s, e]`, one row for each of `Recency.rates`.
-      items: the rows of the items, each of them once. weights, times: of each event; -inf for an event of training whose time is
-        not known.
-      others: further items that the user is known to have, such as those of a test part, which are no part of the sums.
-    """
-
-    sums: np.ndarray
-    items: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    others: list[int] = field(default_factory=list)
 
 
 class LiveUsers:
@@ -58,8 +38,8 @@ class LiveUsers:
         self._shares, self._keeps = fold.recency.rates.T
         of_pairs = ages(run.config, dataset, dataset.train)
         order = None if of_pairs is None else -of_pairs
-        self._trained = _ByUser(dataset.train, dataset.num_users, order, dataset.train_times)
-        self._held_out = _ByUser(dataset.test, dataset.num_users)
+        self._trained = ByUser(dataset.train, dataset.num_users, order, dataset.train_times)
+        self._held_out = ByUser(dataset.test, dataset.num_users)
         self._live: dict[int, History] = {}
         # The row of each new user, by the text of the id, and the id itself.
         self.new_rows: dict[str, int] = {}
@@ -136,24 +116,25 @@ class LiveUsers:
     def observe(self, user: int, item: int, time: float | None = None, weight: float = 1.0) -> bool:
         """Adds an event; the next `vectors` sees it. False: the user had the item already, and nothing changes.
 
-        An event that is older than the user's last one takes its place in time.
+        An event that is older than the user's last one takes its place in time. A weight below 0 says that the user dislikes the
+        item; of an item that is liked now and disliked later, or the other way round, the last event counts.
         """
         with self._lock:
             history = self.history(user)
-            if item in history.items:
-                return False
-            history.others = [one for one in history.others if one != item]
+            if item in history.have:
+                if (history.weights[history.items.index(item)] > 0) == (weight > 0):
+                    return False
+                history.remove(item)
+                history.sums = self._summed(history)
+            elif item in history.others:
+                history.others.remove(item)
             last = history.times[-1] if history.times else -np.inf
             at = last if time is None else time
             if at >= last:
-                history.sums = self._keeps[:, None] * history.sums + weight * self._message(np.array([item]))
-                place = len(history.items)
+                history.sums = self._with_event(history.sums, item, weight)
+                history.insert(len(history.items), item, weight, at)
             else:
-                place = int(np.searchsorted(history.times, at, side="right"))
-            history.items.insert(place, item)
-            history.weights.insert(place, weight)
-            history.times.insert(place, at)
-            if at < last:
+                history.insert(int(np.searchsorted(history.times, at, side="right")), item, weight, at)
                 history.sums = self._summed(history)
             self._live[user] = history
             return True
@@ -175,64 +156,47 @@ class LiveUsers:
         pairs = np.stack([np.zeros(len(history.items), np.int64), np.array(history.items, np.int64)], 1)
         return self.run._replace(user=self.vectors([history]), user_ids=np.array([""], object)), pairs
 
-    def reasons(self, user: int, item: int, k: int) -> pd.DataFrame:
-        """The `k` events of a user that add most to the score of an item: rank, item, score, with original ids."""
-        check_length(k)
+    def shares(self, user: int, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The items of a user's history `int[n]`, and what each of them adds to the user's scores of other items `f32[n, m]`.
+
+        Those of one item sum to its score.
+
+        Args:
+          items: `int[m]`, rows.
+        """
         with self._lock:
             history = self.history(user)
-            shares = self._shares_of(history, item) if history.items else np.zeros(0)
-            items = np.array(history.items, np.int64)
-        best = np.argsort(-shares, kind="stable")[:k]
-        return pd.DataFrame(
-            {"rank": np.arange(1, len(best) + 1), "item": self.run.item_ids[items[best]], "score": shares[best]}
-        )
+            return np.array(history.items, np.int64), self.shares_of(history, items)
 
-    def _shares_of(self, history: History, item: int) -> np.ndarray:
-        """`f32[n]`: what each event of a history adds to the user's score of an item; they sum to the score."""
-        count = len(history.items)
-        recency = self._shares @ (self._keeps[:, None] ** np.arange(count)[::-1])
-        rows = self._message(np.array(history.items, np.int64)) * (recency * np.array(history.weights))[:, None]
+    def shares_of(self, history: History, items: np.ndarray) -> np.ndarray:
+        """`f32[n, m]`: as `shares`, of somebody with a history."""
+        rows = self._message(np.array(history.items, np.int64)) * self.counts_of(history)[:, None]
         total = rows.sum(0)
         vector = self._vectors(total[None].astype(np.float32))[0]
         # Each part of the vector is its sum times a number.
         scale = np.where(np.abs(total) > 1e-30, vector / np.where(np.abs(total) > 1e-30, total, 1), 0)
-        return rows @ (scale * self.run.item[item])
+        return (rows * scale) @ self.run.item[items].T
+
+    def counts_of(self, history: History) -> np.ndarray:
+        """`f64[n]`: how much each event of a history counts: its weight, times what recency leaves of it."""
+        ages = np.arange(len(history.items))[::-1]
+        return np.array(history.weights) * (self._shares @ (self._keeps[:, None] ** ages))
 
     def _summed(self, history: History) -> np.ndarray:
         """`f32[s, e]`: the sums of a history, added up in its order as `observe` would."""
         sums = np.zeros((len(self._keeps), len(self._column_weight)), np.float32)
-        for row, weight in zip(self._message(np.array(history.items, np.int64)), history.weights, strict=True):
-            sums = self._keeps[:, None] * sums + weight * row
+        for item, weight in zip(history.items, history.weights, strict=True):
+            sums = self._with_event(sums, item, weight)
         return sums
+
+    def _with_event(self, sums: np.ndarray, item: int, weight: float) -> np.ndarray:
+        """Sums after one more event."""
+        message = self.run.item[item] * self._item_weight[item][self._column_part] * self._column_weight
+        return self._keeps[:, None] * sums + (message if weight == 1 else weight * message)
 
     def _message(self, items: np.ndarray) -> np.ndarray:
         """`f32[n, e]`: what an event with each of these items adds."""
         return self.run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
-
-
-class _ByUser:
-    """The items of each user, in an order, and their times."""
-
-    def __init__(self, pairs: np.ndarray, count: int, keys: np.ndarray | None = None, times: np.ndarray | None = None):
-        order = np.lexsort((np.arange(len(pairs)) if keys is None else keys, pairs[:, 0]))
-        self.items, self.count = pairs[order, 1], count
-        self._starts = np.searchsorted(pairs[order, 0], np.arange(count + 1))
-        if times is None:
-            times = np.full(len(pairs), -np.inf)
-        elif times.dtype.kind == "M":
-            times = times.astype("datetime64[ns]").astype(np.int64) / 1e9
-        self._times = times[order].astype(np.float64)
-
-    def items_of(self, user: int) -> list[int]:
-        """None of a user whom training did not know."""
-        return self.items[self._of(user)].tolist()
-
-    def times_of(self, user: int) -> list[float]:
-        """Parallel to `items_of`: numbers as in the data, of dates the seconds since 1970; -inf where unknown."""
-        return self._times[self._of(user)].tolist()
-
-    def _of(self, user: int) -> slice:
-        return slice(self._starts[user], self._starts[user + 1]) if user < self.count else slice(0)
 
 
 def _as_ids(ids: list) -> np.ndarray:

@@ -17,11 +17,12 @@ from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.events import columns_of_events, new_user, one, time_of, times_of, weight_of, weights_of
 from onebp_jax.serving.fitting import Folder
+from onebp_jax.serving.histories import History
 from onebp_jax.serving.ids import listed, row_index, rows_of
 from onebp_jax.serving.inputs import Id, Ids, in_memory
 from onebp_jax.serving.items import Items, known_titles, with_titles
-from onebp_jax.serving.live import History, LiveUsers, live_users
-from onebp_jax.serving.recommend import check_switch, recommend
+from onebp_jax.serving.live import LiveUsers, live_users
+from onebp_jax.serving.recommend import check_length, check_switch, recommend
 from onebp_jax.training.fold_file import read_fold
 from onebp_jax.training.run_folder import Trained
 
@@ -42,16 +43,19 @@ class LiveRecommender:
         Args:
           user, item: original ids; the item must be known.
           time: None: now, after the user's other events. An older event takes its place among those with times.
-          weight: how much the event counts, above 0; 1 as one of training.
+          weight: how much the event counts; 1 as one of training, below 0 if the user dislikes the item. Of an item that is liked
+            and later disliked, or the other way round, the last event counts.
 
         Returns:
           False if the user had the item already: then nothing changes.
 
         Raises:
-          UserError: an unknown item, a weight that is not positive, or a method whose users are not made of their histories.
+          UserError: an unknown item, a weight of 0, or a method whose users are not made of their histories.
         """
-        at, heavy = time_of(time), weight_of(weight)
-        row = one(self._rows("items", item).tolist(), "item")
+        at, heavy = time_of(time), weight_of(weight, dislikes=True)
+        row = self._index["items"].get(str(item))
+        if row is None:
+            row = one(self._rows("items", item).tolist(), "item")
         return self._live.observe(self._row_of_any(one(listed(user, "user"), "user")), row, at, heavy)
 
     def observe_many(
@@ -104,7 +108,11 @@ class LiveRecommender:
         The scores of all items of the history sum to the user's score of the item.
         """
         row, of = one(self._rows("users", user).tolist(), "user"), one(self._rows("items", item).tolist(), "item")
-        return with_titles(self._live.reasons(row, of, k), self._titles, self.run.item_ids)
+        check_length(k)
+        items, shares = self._live.shares(row, np.array([of]))
+        best = np.argsort(-shares[:, 0], kind="stable")[:k]
+        lists = {"rank": np.arange(1, len(best) + 1), "item": self.run.item_ids[items[best]], "score": shares[best, 0]}
+        return with_titles(pd.DataFrame(lists), self._titles, self.run.item_ids)
 
     @cached_property
     def dataset(self) -> Dataset | StreamedDataset:
@@ -146,7 +154,10 @@ class LiveRecommender:
 
     def _row_of_any(self, user: Id) -> int:
         """The row of a user, of whom nothing need be known."""
-        found = self._index["users"].get(str(user))
+        text = str(user)
+        found = self._index["users"].get(text)
+        if found is None:
+            found = self._live.new_rows.get(text)
         return self._live.row_of_new(self._checked(user)) if found is None else found
 
     def _history(self, items: Ids, weights, times, negative: Ids = ()) -> History:

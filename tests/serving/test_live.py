@@ -151,6 +151,28 @@ def test_disliked_items_turn_a_list_away(model):
     assert set(model.recommend_for(["i1"], items=["i3", "i1"]).item) == {"i3"}
 
 
+def test_a_dislike_counts_against_and_the_last_word_counts(model, events):
+    own = later(events, 138).item.tolist()
+    for item in own[:3]:
+        model.observe(138, item)
+    liked = model.recommend(138, k=ITEMS, exclude_seen=False)
+    assert model.observe(138, own[0], weight=-1) and not model.observe(138, own[0], weight=-2)
+    disliked = model.recommend(138, k=ITEMS, exclude_seen=False)
+    score = lambda lists: lists.set_index("item").score[own[0]]
+    assert score(disliked) < score(liked)
+    assert own[0] not in set(model.recommend(138, k=ITEMS).item)
+    shares = model.explain(138, own[5], k=3).set_index("item").score
+    assert shares.sum() == pytest.approx(disliked.set_index("item").score[own[5]], rel=1e-4)
+    for item, weight in ((own[1], 1), (own[2], 1), (own[0], -1)):  # the same events at once
+        model.observe(903, item, weight=weight)
+    pd.testing.assert_frame_equal(model.recommend(903, k=ITEMS).drop(columns="user"),
+                                  model.recommend(138, k=ITEMS).drop(columns="user"))  # fmt: skip
+    assert model.observe(138, own[0])
+    model.observe(904, own[1]), model.observe(904, own[2]), model.observe(904, own[0])
+    pd.testing.assert_frame_equal(model.recommend(904, k=ITEMS).drop(columns="user"),
+                                  model.recommend(138, k=ITEMS).drop(columns="user"))  # fmt: skip
+
+
 def test_weights_count(model):
     once, heavy = (model.fold_in(["i1", "i2"], weights=[1, weight]) for weight in (1, 5))
     only = model.fold_in(["i2"])

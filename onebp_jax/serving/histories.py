@@ -1,0 +1,74 @@
+"""What users did: histories that grow, and the histories that training knew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class History:
+    """What a user did, oldest first.
+
+    Attributes:
+      sums: `f32[s, e]`, one row for each of `Recency.rates`.
+      items: the rows of the items, each of them once. weights, times: of each event; a weight below 0: the user dislikes the
+        item; -inf for an event of training whose time is not known.
+      others: further items that the user is known to have, such as those of a test part, which are no part of the sums.
+      have: the items as a set.
+    """
+
+    sums: np.ndarray
+    items: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+    have: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.have = set(self.items)
+
+    def insert(self, place: int, item: int, weight: float, time: float) -> None:
+        """Puts an event into a place; the sums stay."""
+        self.items.insert(place, item)
+        self.weights.insert(place, weight)
+        self.times.insert(place, time)
+        self.have.add(item)
+
+    def remove(self, item: int) -> None:
+        """Takes the event of an item out; the sums stay."""
+        place = self.items.index(item)
+        for values in (self.items, self.weights, self.times):
+            del values[place]
+        self.have.remove(item)
+
+
+class ByUser:
+    """The items of each user, in an order, and their times."""
+
+    def __init__(self, pairs: np.ndarray, count: int, keys: np.ndarray | None = None, times: np.ndarray | None = None):
+        """
+        Args:
+          pairs: `int[P, 2]`, rows of users and items. count: the number of users. keys: `[P]`, what orders the pairs of a user.
+          times: `[P]`, numbers or dates.
+        """
+        order = np.lexsort((np.arange(len(pairs)) if keys is None else keys, pairs[:, 0]))
+        self.items, self.count = pairs[order, 1], count
+        self._starts = np.searchsorted(pairs[order, 0], np.arange(count + 1))
+        if times is None:
+            times = np.full(len(pairs), -np.inf)
+        elif times.dtype.kind == "M":
+            times = times.astype("datetime64[ns]").astype(np.int64) / 1e9
+        self._times = times[order].astype(np.float64)
+
+    def items_of(self, user: int) -> list[int]:
+        """None of a user whom training did not know."""
+        return self.items[self._of(user)].tolist()
+
+    def times_of(self, user: int) -> list[float]:
+        """Parallel to `items_of`: numbers as in the data, of dates the seconds since 1970; -inf where unknown."""
+        return self._times[self._of(user)].tolist()
+
+    def _of(self, user: int) -> slice:
+        return slice(self._starts[user], self._starts[user + 1]) if user < self.count else slice(0)
