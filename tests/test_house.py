@@ -28,6 +28,7 @@ FLOORS = (
     ("methods", "parallel"),
     ("training",),
     ("serving", "experiments", "benchmarks", "cli"),
+    ("service",),
 )
 
 

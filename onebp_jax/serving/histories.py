@@ -29,6 +29,10 @@ class History:
     def __post_init__(self) -> None:
         self.have = set(self.items)
 
+    def copy(self) -> History:
+        """The same, with lists of its own; sums are never changed in place."""
+        return History(self.sums, list(self.items), list(self.weights), list(self.times), list(self.others))
+
     def insert(self, place: int, item: int, weight: float, time: float) -> None:
         """Puts an event into a place; the sums stay."""
         self.items.insert(place, item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from onebp_jax.training.run_folder import Trained, write_atomically
 
 # The column of titles, in any case.
 TITLE = ("title", "name")
+# The column of groups, in any case; of several in a cell the first counts.
+GROUP = ("genres", "genre", "category", "group")
 # Items and titles that are saved with a run.
 ITEMS_FILE = "items.csv"
 
@@ -30,10 +33,12 @@ class Items(NamedTuple):
     Attributes:
       rows: `int[c]`, their rows in the item table, in the order of the file.
       titles: `[c]`, the title of each; None if the file has no titles.
+      groups: `[c]`, the group of each, such as a genre, "" if there is none; None if the file has no groups.
     """
 
     rows: np.ndarray
     titles: np.ndarray | None
+    groups: np.ndarray | None = None
 
 
 def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
@@ -75,11 +80,17 @@ def items_of(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndar
             "%s: %d of the run's %d items are in it, %d of its rows are items that the run does not know",
             *(name, known.sum(), len(item_ids), len(known) - known.sum()),
         )
-    column = next((one for wanted in TITLE for one in frame if str(one).lower() == wanted), None)
-    if column is None:
+    titles, groups = (_texts(frame, names, known) for names in (TITLE, GROUP))
+    if titles is None:
         logging.info("%s: it has no column title or name, so lists have no titles", name)
-        return Items(rows[known], None)
-    return Items(rows[known], frame[column].fillna("").astype(str).to_numpy(object)[known])
+    first = None if groups is None else np.array([re.split(r"[|,;]", text)[0].strip() for text in groups], object)
+    return Items(rows[known], titles, first)
+
+
+def _texts(frame: pd.DataFrame, names: tuple[str, ...], known: np.ndarray) -> np.ndarray | None:
+    """The first column with one of these names, as text; None if there is none."""
+    column = next((one for wanted in names for one in frame if str(one).lower() == wanted), None)
+    return None if column is None else frame[column].fillna("").astype(str).to_numpy(object)[known]
 
 
 def _name(source: object) -> str:
@@ -119,7 +130,7 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
 
 
 def items_to_keep(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndarray) -> pd.DataFrame:
-    """The file `items.csv` of a run: the items of a file or frame that the run knows, and their titles.
+    """The file `items.csv` of a run: the items of a file or frame that the run knows, their titles, and groups if there are some.
 
     Raises:
       UserError: as `items_of`, or there are no titles.
@@ -127,7 +138,8 @@ def items_to_keep(source: str | os.PathLike | pd.DataFrame, config, item_ids: np
     items = items_of(source, config, item_ids)
     if items.titles is None:
         raise UserError(f"items: {_name(source)} has no column title or name, which lists would show: leave items out")
-    return pd.DataFrame({"item": item_ids[items.rows], "title": items.titles})
+    groups = {} if items.groups is None else {"group": items.groups}
+    return pd.DataFrame({"item": item_ids[items.rows], "title": items.titles} | groups)
 
 
 def write_items(workdir: Path, frame: pd.DataFrame) -> None:

@@ -71,6 +71,23 @@ class LiveUsers:
             made.others = self._held_out.items_of(user)
             return made
 
+    def snapshot(self, user: int) -> History:
+        """What is known of a user now; later events do not change it."""
+        with self._lock:
+            return self.history(user).copy()
+
+    def events_since(self) -> tuple[list[object], dict[int, History]]:
+        """The users whom training did not know, in the order of their rows, and all histories that have changed since."""
+        with self._lock:
+            return list(self._new_ids), {user: history.copy() for user, history in self._live.items()}
+
+    def restore(self, new_ids: list, histories: dict[int, History]) -> None:
+        """Puts back what `events_since` returned."""
+        with self._lock:
+            for user in new_ids:
+                self.row_of_new(user)
+            self._live.update(histories)
+
     def as_run(self, users: np.ndarray | None) -> tuple[Trained, np.ndarray]:
         """Some users as they are now, as a run of these users alone, and the pairs that they are known to have `int[P, 2]`.
 

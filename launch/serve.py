@@ -1,0 +1,47 @@
+"""Serves a finished run over HTTP: events in, recommendations out; the next list sees each event.
+
+    onebp serve --workdir=runs/own --events=sqlite:///events.db
+
+An event is on disk when it is answered. A page at http://127.0.0.1:8000/ shows users as they change, /docs the API. SIGTERM stops
+it after the requests that are under way; SIGHUP reads the run folder again.
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from onebp_jax.cli import program
+from onebp_jax.errors import UserError
+
+_WORKDIR = program.define_path("workdir", "The folder of a finished run.")
+_EVENTS = flags.DEFINE_string(
+    "events", None, "The event log: sqlite:///PATH, or postgresql://USER@HOST/NAME, which several services may share."
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "The address; others than this machine's own need a token.")
+_PORT = flags.DEFINE_integer("port", 8000, "The port; 0: any free one.", lower_bound=0, upper_bound=65535)
+_TOKEN = flags.DEFINE_string("token", None, "What clients must show; else $ONEBP_TOKEN; else nothing.")
+_ITEMS = program.define_path("items", "A file with a column of item ids, title, and genres: shown beside the ids.")
+_SNAPSHOT = program.define_path("snapshot", "The file of users as they are; in the run folder by default.")
+_RATE = flags.DEFINE_float("rate", 0.0, "Requests a second that one client may make; 0: any number.", lower_bound=0.0)
+_MAX_BODY = flags.DEFINE_integer("max_body", 2**20, "The largest body of a request, in bytes.", lower_bound=1024)
+_LOG_REQUESTS = flags.DEFINE_bool("log_requests", False, "Write a line of JSON for each request to standard error.")
+
+
+def main() -> None:
+    workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
+    events = program.need("events", _EVENTS.value, "sqlite:///events.db")
+    try:
+        from onebp_jax.service import guards, server
+        from onebp_jax.service.model import Model
+    except ImportError as error:
+        raise UserError(f"the service needs the extra serving ({error}): pip install 'onebp-jax[serving]'") from error
+    token = _TOKEN.value or os.environ.get("ONEBP_TOKEN") or None
+    limits = guards.Limits(token, max_body=_MAX_BODY.value, rate=_RATE.value)
+    snapshot = Path(_SNAPSHOT.value or Path(workdir) / "live_users.npz")
+    load = lambda: Model(workdir, _ITEMS.value)
+    server.serve(load, events, _HOST.value, _PORT.value, limits, snapshot, _LOG_REQUESTS.value)
+
+
+if __name__ == "__main__":
+    program.run(main, __doc__)

@@ -1,0 +1,210 @@
+"""One thread writes to the log and applies records, in the order of their numbers: its own, and those of other processes.
+
+    jobs that wait -> one transaction (group commit) -> records on disk -> applied to the model -> answers
+
+So whoever has an answer finds the event in the next list, and a stop at any point loses nothing that was answered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from pathlib import Path
+
+from absl import logging
+
+from onebp_jax.errors import UserError
+from onebp_jax.service import snapshots
+from onebp_jax.service.jobs import END, IdTaken, Job, Jobs, Outcome, Swap
+from onebp_jax.service.log import FORGET, Appending, EventLog, LogUnavailable, Record
+from onebp_jax.service.model import UNKNOWN, Model
+
+# Seconds between looks at the log for records of other processes.
+POLL = 0.2
+# Records between two snapshots.
+SNAPSHOT_EVERY = 100_000
+
+
+class Replica:
+    """The model of this process, kept at the end of the log.
+
+    Attributes:
+      model: it is replaced when a run is swapped in. error: why the log could not be used the last time; None if it could.
+      broken: why no job can be done any more.
+      applied: how many records of each kind of outcome were applied since the start.
+    """
+
+    def __init__(self, log: EventLog, model: Model, snapshot: Path | None = None, poll: float = POLL):
+        """Replays the log, from the snapshot if it fits. `start` begins to take jobs."""
+        self.log, self.model = log, model
+        self.error: str | None = None
+        self.broken: str | None = None
+        self.applied: Counter[str] = Counter()
+        self._snapshot, self._poll, self._at_snapshot = snapshot, poll, 0
+        self._jobs = Jobs()
+        self._erased = 0
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self.replay(model)
+
+    def replay(self, model: Model) -> None:
+        """Brings a model to the end of the log. The log may grow meanwhile."""
+        last, began = self.log.seq(), time.perf_counter()
+        if self._snapshot and snapshots.restore(self._snapshot, model, self.log.name, last):
+            logging.info("%s: the users as they were after record %d", self._snapshot, model.seq)
+        first, skipped = model.seq, 0
+        for records in self.log.after(model.seq):
+            skipped += sum(self._apply(model, record) == UNKNOWN for record in records)
+        if model.seq > first:
+            seconds = time.perf_counter() - began
+            logging.info("%d records of the log replayed in %.1f s, %d of them erased or of items that the run does not know",
+                         model.seq - first, seconds, skipped)  # fmt: skip
+        self._at_snapshot = first
+
+    def start(self) -> None:
+        """Begins to take jobs."""
+        self._thread.start()
+
+    def submit(self, job: Job) -> Future:
+        """Queues a job; raises `LogUnavailable` if too many wait."""
+        if self.broken:
+            raise LogUnavailable(self.broken)
+        return self._jobs.add(job)
+
+    def swap(self, model: Model) -> Future:
+        """Puts a model in place of the present one. It is replayed here, by the caller, and catches up in the thread."""
+        self.replay(model)
+        swap = Swap(model)
+        self._jobs.add_last(swap)
+        return swap.answer
+
+    def stop(self) -> None:
+        """Finishes what is queued, and writes a snapshot."""
+        self._jobs.add_last(END)
+        self._thread.join()
+        if self._snapshot and not self.broken and self.model.seq > self._at_snapshot:
+            self._write_snapshot(snapshots.take(self.model, self.log.name))
+        self.log.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._jobs)
+
+    def _work(self) -> None:
+        while True:
+            group, after = self._jobs.take(self._poll)
+            try:
+                if group:
+                    self._write(group)
+                elif after is None:
+                    self._follow()
+                if isinstance(after, Swap):
+                    self._swap_in(after)
+            except LogUnavailable as error:
+                self._failed(error, [job.answer for job in group] + ([after.answer] if isinstance(after, Swap) else []))
+            except Exception as error:  # the model may be half changed: only a new start makes it whole
+                logging.exception("the thread of the log stops")
+                self.broken = f"an error in the service, see its log: {error}"
+                self._failed(LogUnavailable(self.broken), [job.answer for job in group])
+                return
+            if after is END:
+                return
+            if self._snapshot and self.model.seq - self._at_snapshot >= SNAPSHOT_EVERY:
+                taken, self._at_snapshot = snapshots.take(self.model, self.log.name), self.model.seq
+                threading.Thread(target=self._write_snapshot, args=(taken,), name="snapshot").start()
+
+    def _write(self, group: list[Job]) -> None:
+        done: list[tuple[Job, Outcome]] = []
+        with self.log.appending() as log:
+            self._catch_up(log)
+            for job in group:
+                try:
+                    done.append((job, self._outcome(log, job.make(self.model))))
+                except (UserError, IdTaken) as error:
+                    job.answer.set_exception(error)
+        self.error = None
+        for _, outcome in done:
+            for record in outcome.written:
+                outcome.became[self._apply(self.model, record)] += 1
+            outcome.seq = self.model.seq
+        for job, outcome in done:
+            job.answer.set_result(outcome)
+
+    def _catch_up(self, log: Appending) -> None:
+        """Applies the records of other processes."""
+        if log.seq < self.model.seq:
+            raise LogUnavailable(
+                f"it ends at record {log.seq}, and {self.model.seq} are known: an older copy took its place; restart the service"
+            )
+        for record in log.after(self.model.seq):
+            self._apply(self.model, record)
+
+    def _outcome(self, log: Appending, made: list[Record]) -> Outcome:
+        """Writes the records whose ids are not in the log."""
+        before = log.with_ids(record.id for record in made if record.id is not None)
+        fresh, outcome = [], Outcome()
+        for record in made:
+            earlier = before.get(record.id) if record.id is not None else None
+            if earlier is None:
+                fresh.append(record)
+                if record.id is not None:
+                    before[record.id] = record
+            elif earlier.user is not None and earlier.content != record.content:
+                raise IdTaken(f"id={record.id!r} is that of another event: give each event its own id")
+            else:
+                outcome.duplicates += 1
+        outcome.written = log.append(fresh)
+        return outcome
+
+    def _follow(self) -> None:
+        if self.log.seq() != self.model.seq:
+            with self.log.appending() as log:
+                self._catch_up(log)
+        self.error = None
+
+    def _failed(self, error: LogUnavailable, answers: list[Future]) -> None:
+        if self.error is None:
+            logging.error("the event log cannot be used: %s", error)
+        self.error = str(error)
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(error)
+
+    def _apply(self, model: Model, record: Record) -> str:
+        try:
+            became = model.apply(record)
+        except UserError as error:  # an id that this run cannot have, of a process that serves another run
+            logging.warning("record %d of the log is left out: %s", record.seq, error)
+            became = UNKNOWN
+        self.applied[became] += 1
+        if record.kind == FORGET and self._snapshot:
+            self._erased += 1
+            self._remove_snapshot()
+        return became
+
+    def _swap_in(self, swap: Swap) -> None:
+        for records in self.log.after(swap.model.seq):
+            for record in records:
+                self._apply(swap.model, record)
+        self.model = swap.model
+        swap.answer.set_result(swap.model)
+
+    def _write_snapshot(self, taken: snapshots.Snapshot) -> None:
+        assert self._snapshot
+        erased = self._erased
+        try:
+            snapshots.write(self._snapshot, taken)
+        except OSError as error:
+            logging.warning("no snapshot: %s", error)
+        if self._erased != erased:
+            self._remove_snapshot()
+
+    def _remove_snapshot(self) -> None:
+        """It still holds what a user did who is forgotten now."""
+        assert self._snapshot
+        try:
+            self._snapshot.unlink(missing_ok=True)
+        except OSError as error:
+            logging.warning("%s holds a user who is forgotten, and cannot be removed: %s", self._snapshot, error)

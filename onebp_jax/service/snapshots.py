@@ -1,0 +1,91 @@
+"""`live_users.npz`: users as they were after so many records, so that a start replays only what came later.
+
+A snapshot is of one run and one log. It is only a saving of time: without it, or with one that does not fit, the log is replayed
+from its beginning.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from onebp_jax.errors import UserError
+from onebp_jax.service.model import Model
+from onebp_jax.serving.histories import History
+from onebp_jax.training.files import read_npz, write_npz
+
+_LISTS = ("items", "weights", "times", "others")
+_NAMES = ("head", "rows", "sums", *_LISTS, "lengths")
+
+
+class Snapshot(NamedTuple):
+    """What `take` found: see `LiveUsers.events_since`."""
+
+    head: dict
+    new_ids: list
+    histories: dict[int, History]
+
+
+def take(model: Model, log_name: str) -> Snapshot:
+    """A copy of the users as they are now; quick, the work is in `write`."""
+    head = {"log": log_name, "seq": model.seq, "run": model.identity}
+    return Snapshot(head, *model.live.events_since())
+
+
+def write(path: Path, snapshot: Snapshot) -> None:
+    """Writes it in place of an earlier one; raises OSError if it cannot."""
+    histories = list(snapshot.histories.values())
+    head = json.dumps(snapshot.head | {"new_ids": snapshot.new_ids})
+    columns = {
+        name: np.array([value for one in histories for value in getattr(one, name)], kind)
+        for name, kind in zip(_LISTS, (np.int64, np.float64, np.float64, np.int64), strict=True)
+    }
+    arrays = {
+        "head": np.frombuffer(head.encode(), np.uint8),
+        "rows": np.array(list(snapshot.histories), np.int64),
+        "sums": np.stack([one.sums for one in histories]) if histories else np.zeros((0, 0, 0), np.float32),
+        "lengths": np.array([[len(one.items), len(one.others)] for one in histories], np.int64).reshape(-1, 2),
+    }
+    write_npz(path, arrays | columns)
+
+
+def restore(path: Path, model: Model, log_name: str, last: int) -> bool:
+    """Gives a model the users of a snapshot; False, with a line that says why, if it does not fit.
+
+    Args:
+      last: the number of the last record of the log.
+    """
+    if not path.exists():
+        return False
+    try:
+        arrays = read_npz(path, _NAMES)
+        head = json.loads(arrays["head"].tobytes())
+        expected = {"log": log_name, "run": model.identity}
+        if any(head[name] != value for name, value in expected.items()) or head["seq"] > last:
+            logging.info("%s: of another run or log, so all events are read again", path)
+            return False
+        histories = _histories(arrays)
+    except (UserError, ValueError, KeyError, TypeError, IndexError) as error:
+        logging.warning("%s: cannot be used (%s), so all events are read again", path, error)
+        return False
+    model.live.restore(head["new_ids"], histories)
+    model.seq = head["seq"]
+    return True
+
+
+def _histories(arrays: dict[str, np.ndarray]) -> dict[int, History]:
+    totals = arrays["lengths"].sum(0).tolist()
+    if [len(arrays[name]) for name in _LISTS] != [totals[0]] * 3 + [totals[1]]:
+        raise ValueError("its parts do not fit together")
+    made, own, others = {}, 0, 0
+    for row, sums, (count, further) in zip(
+        arrays["rows"].tolist(), arrays["sums"], arrays["lengths"].tolist(), strict=True
+    ):
+        items, weights, times = (arrays[name][own : own + count].tolist() for name in _LISTS[:3])
+        made[row] = History(sums, items, weights, times, arrays["others"][others : others + further].tolist())
+        own, others = own + count, others + further
+    return made
