@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from absl import logging
 
@@ -89,7 +90,8 @@ def load(
     check_choices(choices)
     if name == "synthetic":
         made = _generate({"test_fraction": test_fraction, **(synthetic or {})})
-        frames = [pd.DataFrame(pairs, columns=["user", "item"]) for pairs in (made.train, made.test)]
+        parts = (made.train, made.train_times), (made.test, made.test_times)
+        frames = [_as_frame(*part) for part in parts]
         tables = Tables(frames, indexed=True, sizes=(made.num_users, made.num_items), given=made.split)
         loaded, folder = assemble(name, tables, choices), None
         if not choices.filters:
@@ -131,6 +133,14 @@ def _with_published_ids(dataset: Dataset, folder: Path, item_features: str) -> D
             *(dataset.name, item_features, path, PUBLISHED_IDS),
         )
     return replace(dataset, item_ids=published[rows])
+
+
+def _as_frame(pairs: np.ndarray, times: np.ndarray | None) -> pd.DataFrame:
+    frame = pd.DataFrame(pairs, columns=["user", "item"])
+    if times is not None:
+        frame["time"] = times
+        frame.attrs["times"] = {"numbers": 0}
+    return frame
 
 
 def _generate(options: dict) -> Dataset:

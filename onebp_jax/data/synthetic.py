@@ -2,7 +2,8 @@
 
 Every item has a type. Popularity follows Zipf's law over the whole catalogue: the item of rank r has the weight
 `r ** -zipf`. Every user has one majority type and a few minority types, and draws distinct items of each type by
-popularity. The types are the truth that an analysis of the embeddings should find.
+popularity. The types are the truth that an analysis of the embeddings should find. With `days` users come several times, and
+their tastes may move.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
-from onebp_jax.data.pairs import in_sorted
+from onebp_jax.data.pairs import in_sorted, pair_keys
 from onebp_jax.data.splits import SYNTHETIC, generator, per_user_ratio
+from onebp_jax.data.visits import draw_visits, times_of
 from onebp_jax.errors import UserError
 
 FEWEST = 5  # the least number of pairs of a user
@@ -29,6 +31,9 @@ def generate(
     minority_types: int = 2,
     test_fraction: float = 0.2,
     seed: int = 0,
+    days: float = 0.0,
+    drift: float = 0.0,
+    visits: float = 8.0,
 ) -> Dataset:
     """Draws a data set; the same arguments give the same set.
 
@@ -40,14 +45,19 @@ def generate(
       zipf: exponent of the popularity; 0 = all items are equally popular.
       majority: share of the majority type in the pairs of a user; the minority types share the rest equally.
       minority_types: how many other types a user likes; with 0 all items are of the majority type.
-      test_fraction: the share of each user's pairs in the test part, random.
+      test_fraction: the share of each user's pairs in the test part, random, or with `days` the latest.
       seed: non-negative.
+      days: how long the users are watched; 0: no times. Times are seconds from 0.
+      drift: the probability that a user's tastes are dealt anew, to other types, at a visit after the first.
+      visits: the mean number of a user's visits, at any time after the user's arrival in the first half of the days.
     Returns:
-      A `Dataset` with truth `item_type int32[N]`, `user_majority_type int32[M]`, `user_type_share float32[M, K]`.
+      A `Dataset` with truth `item_type int32[N]`, `user_majority_type int32[M]`, `user_type_share float32[M, K]`; with
+      `drift` these are tastes at the first visit.
     Raises:
       UserError: an argument is out of its range.
     """
     _check_arguments(num_users, num_items, num_types, interactions_per_user, zipf, majority, minority_types, seed)
+    _check_times(days, drift, visits)
     random = generator(seed, SYNTHETIC)
     item_type = random.permutation(num_items) % num_types
     weights = (1.0 + random.permutation(num_items)) ** -zipf
@@ -58,15 +68,28 @@ def generate(
     np.put_along_axis(shares, liked[:, :1], 1 - rest, axis=1)
 
     totals = np.maximum(random.poisson(interactions_per_user, num_users), FEWEST)
-    pairs = _draw(random.multinomial(totals, shares), item_type, weights, random)
-    train, test = per_user_ratio(pairs, test_fraction, seed)
+    if days:
+        when = draw_visits(shares, totals, days, drift, visits, random)
+        wanted = np.zeros((num_users, num_types), np.int64)
+        np.add.at(wanted, when.user, when.counts)
+        pairs = _draw(wanted, item_type, weights, random)
+        times = times_of(pairs, item_type[pairs[:, 1]], when, random)
+        train, test = per_user_ratio(pairs, test_fraction, seed, times)
+        is_test = np.isin(pair_keys(pairs), pair_keys(test))
+        train_times, test_times, kind = times[~is_test], times[is_test], "latest"
+    else:
+        pairs = _draw(random.multinomial(totals, shares), item_type, weights, random)
+        train, test = per_user_ratio(pairs, test_fraction, seed)
+        train_times, test_times, kind = None, None, "random"
     return Dataset(
         name="synthetic",
         train=train,
         test=test,
         user_ids=np.arange(num_users),
         item_ids=np.arange(num_items),
-        split=f"per-user random {100 * test_fraction:g} %, seed {seed}",
+        split=f"per-user {kind} {100 * test_fraction:g} %, seed {seed}",
+        train_times=train_times,
+        test_times=test_times,
         truth={
             "item_type": item_type.astype(np.int32),
             "user_majority_type": liked[:, 0].astype(np.int32),
@@ -141,9 +164,7 @@ def _check_arguments(
         ("minority_types", minority_types, _is_whole(minority_types, 0), "an integer of 0 or more"),
         ("seed", seed, _is_whole(seed, 0), "an integer of 0 or more"),
     ]
-    for name, value, good, expected in rules:
-        if not good:
-            raise UserError(f"synthetic.{name}={value!r}: expected {expected}; change it")
+    _check_rules(rules)
     if num_items < FEWEST * num_types:  # else a user of one small type could not have FEWEST pairs
         raise UserError(
             f"synthetic.num_items={num_items}: expected at least {FEWEST} items for each of the {num_types} types; "
@@ -155,6 +176,23 @@ def _check_arguments(
         )
     if minority_types and majority < (1 - majority) / minority_types:
         raise UserError(f"synthetic.majority={majority}: expected no less than the share of a minority type; raise it")
+
+
+def _check_times(days, drift, visits) -> None:
+    rules = [
+        ("days", days, 0 <= days < 1e6, "0 or more, below a million"),
+        ("drift", drift, 0 <= drift <= 1, "a probability, from 0 to 1"),
+        ("visits", visits, 1 <= visits < 1e6, "1 or more, below a million"),
+    ]
+    _check_rules(rules)
+    if drift and not days:
+        raise UserError(f"synthetic.drift={drift!r}: without times nothing moves; set days too")
+
+
+def _check_rules(rules: list[tuple]) -> None:
+    for name, value, good, expected in rules:
+        if not good:
+            raise UserError(f"synthetic.{name}={value!r}: expected {expected}; change it")
 
 
 def _is_whole(value: object, least: int) -> bool:

@@ -42,7 +42,7 @@ def load_users(model: Recommender, data: str | os.PathLike, data_dir: str | os.P
     other = load_more(config, data, data_dir, split="auto" if config.split == "none" else config.split)
     known = item_places(model.item_ids, other)
     left = [np.flatnonzero(known[pairs[:, 1]] >= 0) for pairs in (other.train, other.test)]
-    both = np.intersect1d(*(pairs[kept, 0] for pairs, kept in zip((other.train, other.test), left, strict=True)))
+    both = np.intersect1d(other.train[left[0], 0], other.test[left[1], 0])
     left = [kept[np.isin(pairs[kept, 0], both)] for pairs, kept in zip((other.train, other.test), left, strict=True)]
     counts = [len(other.train), len(other.test), len(np.unique(other.train[:, 0]))]
     lost = [count - len(kept) for count, kept in zip(counts, [*left, both], strict=True)]
