@@ -113,7 +113,7 @@ def test_a_user_has_a_history_a_list_and_a_place(open_page, service, user):
         opened.choose(user)
         history = service.get(f"/users/{user}")["history"]
         made = service.get(f"/recommend/{user}", explain=True)["items"]
-        assert opened.history() == shown(history)[::-1][:9]
+        assert opened.history() == shown(history)[::-1][:8]
         assert opened.titles() == shown(made)
         assert shown(made[0]["because"])[0] in opened.rows.first.locator(".why").text_content()
         expect(opened.page.locator("#position")).to_contain_text(f"User {user} is at x")
