@@ -121,7 +121,7 @@ def test_a_user_has_a_history_a_list_and_a_place(open_page, service, user):
         assert opened.page.get_attribute("a.link", "href") == "docs"
 
 
-def test_a_like_moves_the_user_without_a_reload(open_page, service, user):
+def test_likes_and_dislikes_move_the_user_without_a_reload(open_page, service, user):
     with open_page() as opened:
         opened.choose(user)
         opened.page.evaluate("window.before = true")
@@ -132,19 +132,16 @@ def test_a_like_moves_the_user_without_a_reload(open_page, service, user):
         assert int(opened.text("n-seq")) == seq + 1
         assert opened.text("position") != place
         assert f"Liked {liked}." in opened.text("say")
-        assert opened.page.evaluate("window.before")
         [[event]] = opened.sent
         assert event["weight"] == 1 and event["user"] == user and event["id"]
 
-
-def test_a_dislike_removes_the_item(open_page, service, user):
-    with open_page() as opened:
-        opened.choose(user)
-        disliked = opened.titles()[0]
+        disliked, place = opened.titles()[0], opened.text("position")
         opened.rows.first.locator(".dislike").click()
         expect(opened.page.locator("#history li").first).to_contain_text("disliked")
-        assert opened.history()[0] == disliked and disliked not in opened.titles()
+        assert opened.history()[:2] == [disliked, liked] and disliked not in opened.titles()
+        assert opened.text("position") != place
         assert service.get(f"/users/{user}")["history"][-1]["weight"] < 0
+        assert opened.page.evaluate("window.before")
 
 
 def test_a_new_user_begins_with_popular_items_and_can_be_forgotten(open_page, service):
