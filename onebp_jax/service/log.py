@@ -167,7 +167,10 @@ class EventLog:
                 if bad != "ok":
                     raise UserError(f"events={shown(url)}: the database is damaged ({bad}): restore a copy of it")
             self.name = self._begun()
-        except DBAPIError as error:
+        except (DBAPIError, UserError) as error:
+            self.close()
+            if isinstance(error, UserError):
+                raise
             raise UserError(f"events={shown(url)}: the event log cannot be opened: {words(error)}") from error
 
     def _begun(self) -> str:

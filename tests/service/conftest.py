@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import uvicorn
+from support import postgres
 
 from onebp_jax import Recommender
 from onebp_jax.service.app import make_app
@@ -25,6 +26,7 @@ from onebp_jax.service.replica import Replica
 from onebp_jax.service.server import configured
 
 USERS, ITEMS = 40, 30
+NO_LIMITS = Limits()
 # A title that would do harm if a page took it for HTML.
 HOSTILE = "<img src=x onerror=alert(1)>"
 GROUPS = ["Drama", "Comedy", "Science fiction"]
@@ -74,7 +76,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(log: str, folder: Path, limits: Limits = Limits(), snapshot: Path | None = None) -> Iterator[Service]:
+def running(log: str, folder: Path, limits: Limits = NO_LIMITS, snapshot: Path | None = None) -> Iterator[Service]:
     """A service over a run folder; those with the same log share it."""
     replica, ranker = Replica(EventLog(log), Model(folder), snapshot, poll=0.02), Ranker()
     app = make_app(replica, ranker, lambda: Model(folder), limits)
@@ -103,3 +105,22 @@ def service(run_folder, log) -> Iterator[Service]:
     """A service without token."""
     with running(log, run_folder) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database of a real server."""
+    if reason := postgres.missing():
+        pytest.skip(reason)
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_log(request, tmp_path) -> str:
+    """The URL of a new log of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/events.db"
+    url = request.getfixturevalue("postgresql")
+    postgres.empty(url)
+    return url
