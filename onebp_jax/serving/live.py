@@ -41,9 +41,9 @@ class LiveUsers:
         self._trained = ByUser(dataset.train, dataset.num_users, order, dataset.train_times)
         self._held_out = ByUser(dataset.test, dataset.num_users)
         self._live: dict[int, History] = {}
-        # The row of each new user, by the text of the id, and the id itself.
+        # The row of each new user, by the text of the id, and the id itself; None for one who is forgotten.
         self.new_rows: dict[str, int] = {}
-        self._new_ids: list[object] = []
+        self._new_ids: list[object | None] = []
 
     def row_of_new(self, user: object) -> int:
         """The row of a user whom training did not know."""
@@ -76,17 +76,18 @@ class LiveUsers:
         with self._lock:
             return self.history(user).copy()
 
-    def events_since(self) -> tuple[list[object], dict[int, History]]:
-        """The users whom training did not know, in the order of their rows, and all histories that have changed since."""
+    def events_since(self) -> tuple[list[object | None], dict[int, History]]:
+        """The users whom training did not know, by row, None for the forgotten; and all histories that changed since."""
         with self._lock:
             return list(self._new_ids), {user: history.copy() for user, history in self._live.items()}
 
     def restore(self, new_ids: list, histories: dict[int, History]) -> None:
         """Puts back what `events_since` returned."""
         with self._lock:
-            for user in new_ids:
-                self.row_of_new(user)
-            self._live.update(histories)
+            self._new_ids = list(new_ids)
+            rows = enumerate(new_ids, self._trained.count)
+            self.new_rows = {str(user): row for row, user in rows if user is not None}
+            self._live = dict(histories)
 
     def as_run(self, users: np.ndarray | None) -> tuple[Trained, np.ndarray]:
         """Some users as they are now, as a run of these users alone, and the pairs that they are known to have `int[P, 2]`.
@@ -95,8 +96,8 @@ class LiveUsers:
           users: `int[n]`, rows; None for all users.
         """
         with self._lock:
-            count = self._trained.count + len(self._new_ids)
-            users = np.arange(count) if users is None else users
+            if users is None:
+                users = np.array([*range(self._trained.count), *self.new_rows.values()], np.int64)
             now = [self._live.get(row) for row in users.tolist()]
             vectors = np.zeros((len(users), self.run.item.shape[1]), np.float32)
             trained = np.array([one is None for one in now], bool)
@@ -104,6 +105,7 @@ class LiveUsers:
             vectors[~trained] = self.vectors([one for one in now if one is not None])
             known = [np.array(self._known(row), np.int64) for row in users.tolist()]
         ids = np.concatenate([self.run.user_ids, _as_ids(self._new_ids)])[users]
+        ids = ids.astype(self.run.user_ids.dtype) if self.run.user_ids.dtype.kind == "i" else ids
         lengths = [len(one) for one in known]
         pairs = np.stack(
             [np.repeat(np.arange(len(users)), lengths), np.concatenate([*known, np.zeros(0, np.int64)])], 1
@@ -157,10 +159,19 @@ class LiveUsers:
             return True
 
     def forget(self, user: int) -> bool:
-        """Forgets all events of a user, those of training too; False if there were none."""
+        """Forgets all events of a user, those of training too; False if there were none.
+
+        A user whom training did not know is as if never seen: an event gives such a user a new row.
+        """
         with self._lock:
             before = self.history(user)
-            self._live[user] = self.of_events([])
+            if user >= self._trained.count:
+                place = user - self._trained.count
+                self.new_rows.pop(str(self._new_ids[place]), None)
+                self._new_ids[place] = None
+                self._live.pop(user, None)
+            else:
+                self._live[user] = self.of_events([])
             return bool(before.items or before.others)
 
     def vectors(self, histories: list[History]) -> np.ndarray:

@@ -71,7 +71,7 @@ class LiveRecommender:
         return sum(map(self._live.observe, map(self._row_of_any, checked), rows, times))
 
     def forget(self, user: Id) -> bool:
-        """Forgets all events of a user, those of training too: then they are as if new. False if there were none."""
+        """Forgets all events of a user, those of training too: then the user is as if new. False if there were none."""
         return self._live.forget(one(self._rows("users", user).tolist(), "user"))
 
     def fold_in(
