@@ -15,6 +15,7 @@ PROGRAMS = {
     "compare": "several methods and seeds, one table",
     "recommend": "top-k lists for some users or for all",
     "similar": "the most similar items of an item, or users of a user",
+    "serve": "an HTTP service: events in, recommendations out, and a page to look at",
     "evaluate": "measure a finished run again, on any part of its data",
     "export": "vectors of users and items with their original ids",
     "sweep": "search settings of several methods on validation",
@@ -24,6 +25,7 @@ PROGRAMS = {
     "benchmark step": "time of a training step, beside its memory traffic",
     "benchmark ranking": "time of top-k lists, beside another library",
     "benchmark quality": "quality against time, beside implicit's ALS and BPR",
+    "benchmark serving": "lists and durable events a second of the service",
 }
 
 

@@ -135,6 +135,11 @@ def _scored(model: Model, rows: np.ndarray, scores: np.ndarray) -> list[dict[str
 
 
 def _reasons(model: Model, history: History, shares: np.ndarray) -> list[dict[str, Any]]:
-    """The items of a history that add most to a score."""
+    """The items of a history that speak most for an item, each with its share of all that speaks for it."""
     best = np.argsort(-shares, kind="stable")[:REASONS]
-    return [model.item(history.items[place]) | {"share": float(shares[place])} for place in best if shares[place] > 0]
+    total = shares[shares > 0].sum()
+    return [
+        model.item(history.items[place]) | {"share": float(shares[place] / total)}
+        for place in best
+        if shares[place] > 0
+    ]

@@ -33,7 +33,7 @@ class Event(_Body):
         None, description="A second event with this id is a duplicate, and counts once."
     )
     time: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
-        None, description="As in the data; none: after the user's other events."
+        None, description="A number as in the data, such as seconds since 1970; none: after the user's other events."
     )
     weight: Annotated[float, Field(ge=-MOST_WEIGHT, le=MOST_WEIGHT, allow_inf_nan=False)] = Field(
         1.0, description="How much the event counts; below 0: the user dislikes the item; 0 is refused."
@@ -87,9 +87,9 @@ class Item(BaseModel):
 
 
 class Reason(Item):
-    """An item of the history, and what it adds to the score."""
+    """An item of the history."""
 
-    share: float
+    share: float = Field(description="Its part, from 0 to 1, in all that speaks for the item.")
 
 
 class Scored(Item):
