@@ -7,12 +7,16 @@ it after the requests that are under way; SIGHUP reads the run folder again.
 """
 
 import os
-from pathlib import Path
 
-from absl import flags
+# It must be set before NumPy is loaded: small products take longer on several threads, and requests share the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from onebp_jax.cli import program
-from onebp_jax.errors import UserError
+from pathlib import Path  # noqa: E402
+
+from absl import flags  # noqa: E402
+
+from onebp_jax.cli import program  # noqa: E402
+from onebp_jax.errors import UserError  # noqa: E402
 
 _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _EVENTS = flags.DEFINE_string(

@@ -25,6 +25,8 @@ from onebp_jax.service.replica import Replica
 
 # Seconds within which the head of a first request must be here; and within which requests may end at a stop.
 _HEAD, _GRACE = 10, 10
+# Connections that may wait to be taken.
+_WAITING = 2048
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -102,6 +104,7 @@ def serve(
     app = make_app(replica, ranker, load, limits, log_requests)
     server = _Server(configured(app))
     replica.start()
+    listening.listen(_WAITING)
     logging.info("%s: %d users, %d items, record %d of the log", model.run.result["method"], len(model.user_ids),
                  len(model.item_ids), model.seq)  # fmt: skip
     logging.info("http://%s:%d", host, listening.getsockname()[1])
@@ -126,7 +129,7 @@ def configured(app: FastAPI) -> uvicorn.Config:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE,
         limit_concurrency=2000,
-        backlog=2048,
+        backlog=_WAITING,
     )
 
 
@@ -155,7 +158,8 @@ def _listen(host: str, port: int) -> socket.socket:
     """Takes the address before anything else is done."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # Only sockets that say TCP send small answers without a delay.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
