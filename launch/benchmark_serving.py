@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from onebp_jax.benchmarks import serving
-from onebp_jax.benchmarks.peers import machine
+from onebp_jax.benchmarks import peers, serving
 from onebp_jax.cli import program
-from onebp_jax.errors import RunFailed
+from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.experiments import report
 from onebp_jax.training import run_folder
 from onebp_jax.training.versions import versions
@@ -31,6 +30,7 @@ _WORKDIR = program.define_path("workdir", "The folder of a finished run.")
 _CLIENTS = flags.DEFINE_list("clients", ["1", "8", "64"], "How many clients at once.")
 _SECONDS = flags.DEFINE_float("seconds", 5.0, "Seconds of each row.", lower_bound=0.1)
 _SOAK = flags.DEFINE_float("soak", 0.0, "Seconds of lists and events together; 0: none.", lower_bound=0.0)
+_PEER = flags.DEFINE_bool("peer", False, "Also lists of implicit, from the same vectors, in process (extra bench).")
 _OUT = program.define_path("out", "Also write the rows to this JSON file.")
 
 
@@ -46,6 +46,8 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait()
+    if _PEER.value:
+        rows.append(_peer(workdir, run))
     shape = f"{len(users)} users, {len(items)} items, vectors of {run.item.shape[1]} numbers"
     print(f"{run.result['dataset']}: {shape}; {_SECONDS.value:g} s each\n")
     columns = ("p50_ms", "p95_ms", "p99_ms", "per_second", "failed", "memory_mb")
@@ -56,7 +58,7 @@ def main() -> None:
             "shape": shape,
             "rows": rows,
             "versions": versions(),
-            "machine": machine(),
+            "machine": peers.machine(),
         }
         run_folder.write_json(Path(_OUT.value), value)
 
@@ -85,6 +87,15 @@ def _measure(process: subprocess.Popen, port: int, users: list, items: list) -> 
             memory = serving.resident_mb(process.pid)
             rows.append({"what": f"soak, 16 clients, {name} quarter", **quarter.row(), "memory_mb": memory})
     return rows
+
+
+def _peer(workdir: str, run: run_folder.Trained) -> dict:
+    dataset = run_folder.read_dataset(workdir, run)
+    if dataset is None:
+        raise UserError(f"peer=True: the run in {workdir} holds no interactions")
+    times = peers.implicit_single_lists(run.user, run.item, dataset.train, 10, 500)
+    row = serving.Load(times.tolist(), seconds=times.sum() / 1000).row()
+    return {"what": "implicit in process, 1 caller", **row, "memory_mb": float("nan")}
 
 
 def _start(workdir: str, folder: str) -> tuple[subprocess.Popen, int]:

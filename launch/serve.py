@@ -30,6 +30,7 @@ _SNAPSHOT = program.define_path("snapshot", "The file of users as they are; in t
 _RATE = flags.DEFINE_float("rate", 0.0, "Requests a second that one client may make; 0: any number.", lower_bound=0.0)
 _MAX_BODY = flags.DEFINE_integer("max_body", 2**20, "The largest body of a request, in bytes.", lower_bound=1024)
 _LOG_REQUESTS = flags.DEFINE_bool("log_requests", False, "Write a line of JSON for each request to standard error.")
+program.define_data_dir()
 
 
 def main() -> None:
@@ -43,7 +44,7 @@ def main() -> None:
     token = _TOKEN.value or os.environ.get("ONEBP_TOKEN") or None
     limits = guards.Limits(token, max_body=_MAX_BODY.value, rate=_RATE.value)
     snapshot = Path(_SNAPSHOT.value or Path(workdir) / "live_users.npz")
-    load = lambda: Model(workdir, _ITEMS.value)
+    load = lambda: Model(workdir, _ITEMS.value, flags.FLAGS.data_dir)
     server.serve(load, events, _HOST.value, _PORT.value, limits, snapshot, _LOG_REQUESTS.value)
 
 

@@ -16,7 +16,7 @@ from onebp_jax.serving.fitting import Folder
 from onebp_jax.serving.histories import History
 from onebp_jax.serving.ids import row_index
 from onebp_jax.serving.inputs import in_memory
-from onebp_jax.serving.items import Items, known_titles, read_items
+from onebp_jax.serving.items import Items, catalogue_items, known_titles, read_items
 from onebp_jax.serving.live import LiveUsers, live_users
 from onebp_jax.training.fold_file import read_fold
 from onebp_jax.training.run_folder import Trained, read_run
@@ -39,11 +39,12 @@ class Model:
       identity: a hash of all that the users depend on.
     """
 
-    def __init__(self, workdir: str | Path, items: str | None = None):
+    def __init__(self, workdir: str | Path, items: str | None = None, data_dir: str | None = None):
         """Reads a run folder.
 
         Args:
-          items: a file with titles and groups, see `onebp_jax.serving.items`; None for those in the run folder.
+          items: a file with titles and groups, see `onebp_jax.serving.items`; None for those in the run folder, or
+            beside the data of a set of the catalogue, which lies in `data_dir`.
 
         Raises:
           UserError: it is none, or its users are not made of their histories.
@@ -52,7 +53,9 @@ class Model:
         fold, dataset = read_fold(Path(workdir), self.run.item.shape), in_memory(Folder(workdir).dataset_of(self.run))
         self.live: LiveUsers = live_users(self.run, fold, dataset)
         self.seq = 0
-        found = read_items(items, self.run) if items else known_titles(workdir, self.run)
+        found = None if items else known_titles(workdir, self.run)
+        beside = items or (catalogue_items(self.run.config, data_dir) if found is None else None)
+        found = read_items(beside, self.run) if beside else found
         self.titles, self.groups = _by_row(found, len(self.run.item_ids))
         self.popularity = self.live.popularity()
         self.popular = np.argsort(-self.popularity, kind="stable")

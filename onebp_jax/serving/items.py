@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS
+from onebp_jax.data.catalogue import NAMES, PUBLISHED_IDS, data_folders
 from onebp_jax.data.feature_files import read_by_id
 from onebp_jax.data.matched_ids import say_matched_kinds
 from onebp_jax.data.paths import as_path
@@ -127,6 +127,14 @@ def known_titles(workdir: str | Path, run: Trained) -> Items | None:
     except UserError as error:
         logging.warning("lists have no titles: %s", error)
         return None
+
+
+def catalogue_items(config, data_dir: str | os.PathLike | None) -> Path | None:
+    """The file of items of a set of the catalogue, if the run is on one and its folder has such a file."""
+    if config.dataset not in NAMES:
+        return None
+    found = (folder / str(config.dataset) / "items.csv" for folder in data_folders(data_dir).values())
+    return next((path for path in found if path.is_file()), None)
 
 
 def items_to_keep(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndarray) -> pd.DataFrame:

@@ -48,10 +48,10 @@ def test_the_version():
             ["benchmark_step"],
             "unknown program 'benchmark_step' (did you mean 'benchmark step'?): onebp --help lists the",
         ),
-        (["benchmark"], "onebp benchmark: expected one of step, ranking, quality after benchmark"),
+        (["benchmark"], "onebp benchmark: expected one of step, ranking, quality, serving after benchmark"),
         (
             ["benchmark", "steep"],
-            "onebp benchmark steep: expected one of step, ranking, quality (did you mean 'step'?) after benchmark",
+            "onebp benchmark steep: expected one of step, ranking, quality, serving (did you mean 'step'?) after benchmark",
         ),
         (
             ["--workdir=x"],
