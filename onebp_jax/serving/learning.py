@@ -7,6 +7,8 @@ as they were before the event, constant to the gradient: there is no parameter o
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,8 @@ class Learning:
           run, fold: its vectors, and how its users are made of them. num_items: `T`, with new items.
           rate: the learning rate; a step takes the sum over its events, not the mean.
         """
-        method = build_method(run.config)
+        config: Any = run.config
+        method = build_method(config)
         assert isinstance(method, Method)
         new = num_items - len(run.item)
         pad = lambda weights: np.concatenate([weights, np.full(new, np.max(weights), np.float32)])
@@ -40,7 +43,7 @@ class Learning:
         self._known = np.arange(num_items) < len(run.item)
         # The first part learns. A user of unit length is compared with items of unit length.
         self._width, self._is_unit = len(parts[0].column_weight), parts[0].unit
-        self._random, self._waiting = np.random.default_rng(run.config.seed), []
+        self._random, self._waiting = np.random.default_rng(config.seed), []
         updater = rowwise(optax.sgd(rate))
         self._updater = constrained(updater, sphere(), "touched") if self._is_unit else updater
         self._state = self._updater.init(jnp.asarray(self._item[:, : self._width]))
