@@ -105,7 +105,7 @@ def _arms(model: Recommender, live: LiveUsers, events: Events) -> dict[str, Arm]
     assert fold is not None  # else there are no live users
     more = {
         "itemknn": lambda: ItemKNN(pairs, num_items, fold.recency),
-        "als": lambda: Als(pairs, shape, 3600 * _REFIT_HOURS.value, factors=_ALS_FACTORS.value),
+        "als": lambda: Als(pairs, shape, 3600 * _REFIT_HOURS.value, fold.recency, factors=_ALS_FACTORS.value),
         "learning": lambda: Learning(run, fold, num_items, _RATE.value),
     }
     arms: dict[str, Arm] = {

@@ -5,26 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from onebp_jax.benchmarks.peers import load_implicit
+from onebp_jax.ops.fold import ALIKE, Recency
 
 
 class Als:
     """Between two fits, a user is computed out of all their items (`recalculate_user`). A refit goes on from the last factors."""
 
     def __init__(
-        self, pairs: np.ndarray, shape: tuple[int, int], refit_after: float, first: int = 15, later: int = 3, **settings
+        self,
+        pairs: np.ndarray,
+        shape: tuple[int, int],
+        refit_after: float,
+        recency: Recency = ALIKE,
+        first: int = 15,
+        later: int = 3,
+        **settings,
     ):
         """
         Args:
           pairs: `int[P, 2]`, of training. shape: of users and items, with new ones.
           refit_after: seconds of the clock of the events after which the next event brings a refit.
           first, later: iterations of the first fit and of a refit.
+          recency: how much less confidence an older event has when a user is computed anew; in a fit, all have 1.
           settings: of `AlternatingLeastSquares`.
 
         Raises:
           UserError: the package `implicit` is missing.
         """
         models = load_implicit()
-        self._matrix_of, self._shape = models.csr_matrix, shape
+        self._matrix_of, self._shape, self._recency = models.csr_matrix, shape, recency
         self._als = models.als(**{"random_state": 0, "num_threads": 1} | settings)
         self._pairs, self._later, self._refit_after = [*map(tuple, pairs.tolist())], later, refit_after
         self._fitted_at: float | None = None
@@ -34,7 +43,8 @@ class Als:
         """As `Arm.scores`."""
         if not history:
             return None
-        row = self._matrix_of((np.ones(len(history), np.float32), history, [0, len(history)]), (1, self._shape[1]))
+        confidence = self._recency.of_ages(np.arange(len(history))[::-1])
+        row = self._matrix_of((confidence, history, [0, len(history)]), (1, self._shape[1]))
         vector = self._als.recalculate_user(0, row)
         return np.where(self._known, self._als.item_factors @ np.ravel(vector), -np.inf)
 
