@@ -59,6 +59,8 @@ devices.define_layout()
 
 def main() -> None:
     program.check_out(_OUT.value)
+    if _ARMS.value and _MODE.value != "streaming":
+        raise UserError(f"--arms={_ARMS.value[0]} is for --mode=streaming, and the mode is {_MODE.value}")
     layout = devices.layout()
     workdir = program.need("workdir", _WORKDIR.value, "runs/quickstart")
     run = run_folder.read_run(workdir)

@@ -161,6 +161,9 @@ def test_the_program(events, early, tmp_path):
     assert made.returncode == 0, made.stderr
     ask = ["evaluate", folder, "--mode=streaming"]
     assert_one_line(run(*ask), 2, "--mode=streaming needs events after training: give --dataset=PATH")
+    assert_one_line(
+        run("evaluate", folder, "--arms=als"), 2, "--arms=als is for --mode=streaming, and the mode is split"
+    )
     process = run(
         *ask,
         f"--dataset={tmp_path / 'later.csv'}",
