@@ -76,3 +76,8 @@ class ByUser:
 
     def _of(self, user: int) -> slice:
         return slice(self._starts[user], self._starts[user + 1]) if user < self.count else slice(0)
+
+
+def as_ids(ids: list) -> np.ndarray:
+    """Integers, or Python objects if some are text."""
+    return np.array(ids, np.int64 if all(isinstance(one, int) for one in ids) else object)

@@ -15,7 +15,8 @@ from onebp_jax.data.ages import ages
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.ops.fold import Fold, user_vectors
-from onebp_jax.serving.histories import ByUser, History
+from onebp_jax.serving.histories import ByUser, History, as_ids
+from onebp_jax.serving.new_items import with_new_items
 from onebp_jax.training.run_folder import Trained
 
 
@@ -28,13 +29,14 @@ class LiveUsers:
     def __init__(self, run: Trained, fold: Fold, dataset: Dataset):
         """
         Args:
+          run, fold: they may have further items, after those of the data.
           dataset: the interactions of the run; its train part makes the vectors.
         """
-        self.run, self._fold, self._lock = run, fold, threading.RLock()
+        self.run, self._fold, self._dataset, self._lock = run, fold, dataset, threading.RLock()
         self._column_part = np.repeat(np.arange(len(fold.parts)), [len(part.column_weight) for part in fold.parts])
         self._column_weight = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
         self._item_weight = np.stack([np.asarray(part.item_weight) for part in fold.parts], 1)
-        self._vectors = user_vectors(fold, run.item)
+        self._vectors = user_vectors(fold, run.item[: dataset.num_items])
         self._shares, self._keeps = fold.recency.rates.T
         of_pairs = ages(run.config, dataset, dataset.train)
         order = None if of_pairs is None else -of_pairs
@@ -89,6 +91,15 @@ class LiveUsers:
             self.new_rows = {str(user): row for row, user in rows if user is not None}
             self._live = dict(histories)
 
+    def grown(self, ids: np.ndarray, vectors: np.ndarray) -> LiveUsers:
+        """The same users with further items: original ids `[n]` and vectors `f32[n, e]`."""
+        item_ids = np.concatenate([self.run.item_ids, ids])
+        run = self.run._replace(item=np.concatenate([self.run.item, vectors]), item_ids=item_ids)
+        with self._lock:
+            made = LiveUsers(run, with_new_items(self._fold, len(ids)), self._dataset)
+            made.restore(*self.events_since())
+        return made
+
     def as_run(self, users: np.ndarray | None) -> tuple[Trained, np.ndarray]:
         """Some users as they are now, as a run of these users alone, and the pairs that they are known to have `int[P, 2]`.
 
@@ -104,7 +115,7 @@ class LiveUsers:
             vectors[trained] = self.run.user[users[trained]]
             vectors[~trained] = self.vectors([one for one in now if one is not None])
             known = [np.array(self._known(row), np.int64) for row in users.tolist()]
-        ids = np.concatenate([self.run.user_ids, _as_ids(self._new_ids)])[users]
+        ids = np.concatenate([self.run.user_ids, as_ids(self._new_ids)])[users]
         ids = ids.astype(self.run.user_ids.dtype) if self.run.user_ids.dtype.kind == "i" else ids
         lengths = [len(one) for one in known]
         pairs = np.stack(
@@ -225,11 +236,6 @@ class LiveUsers:
     def _message(self, items: np.ndarray) -> np.ndarray:
         """`f32[n, e]`: what an event with each of these items adds."""
         return self.run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
-
-
-def _as_ids(ids: list) -> np.ndarray:
-    """Integers, or Python objects if some are text."""
-    return np.array(ids, np.int64 if all(isinstance(one, int) for one in ids) else object)
 
 
 def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:

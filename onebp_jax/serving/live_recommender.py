@@ -19,9 +19,10 @@ from onebp_jax.serving.events import columns_of_events, new_user, one, time_of, 
 from onebp_jax.serving.fitting import Folder
 from onebp_jax.serving.histories import History
 from onebp_jax.serving.ids import listed, row_index, rows_of
-from onebp_jax.serving.inputs import Id, Ids, in_memory
+from onebp_jax.serving.inputs import FilePath, Id, Ids, in_memory
 from onebp_jax.serving.items import Items, known_titles, with_titles
 from onebp_jax.serving.live import LiveUsers, live_users
+from onebp_jax.serving.new_items import new_items, titles_with_new
 from onebp_jax.serving.recommend import check_length, check_switch, recommend
 from onebp_jax.training.fold_file import read_fold
 from onebp_jax.training.run_folder import Trained
@@ -100,7 +101,31 @@ class LiveRecommender:
         run, seen = self._live.session(self._history(positive, weights, None, negative))
         items = None if items is None else self._rows("items", items)
         lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
-        return with_titles(lists.drop(columns="user"), self._titles, self.run.item_ids)
+        return with_titles(lists.drop(columns="user"), self._titles, self.item_ids)
+
+    def add_items(self, items: pd.DataFrame | FilePath) -> int:
+        """Adds items that training did not know, from their features; they may be recommended and observed from now on.
+
+        A linear map from features to vectors is fitted to the items that training knew (`onebp_jax.serving.new_items`).
+
+        Args:
+          items: a frame or file with a column of ids, and columns of features as in `item_features`: rows of the new items and of
+            those that the model knows, at least 10 of these. A column title or name gives titles.
+
+        Returns:
+          How many were new.
+
+        Raises:
+          UserError: too few known items, ids of another kind, or no features.
+        """
+        live = self._live
+        ids, vectors = new_items(items, self.config, live.run)
+        if len(ids):
+            grown = live.grown(ids, vectors)
+            self.__dict__ |= {"live": grown, "item_ids": grown.run.item_ids}
+            self.__dict__["_titles"] = titles_with_new(self._titles, items, grown.run, len(live.run.item))
+            self.__dict__["_index"] = {**self._index, "items": row_index(grown.run.item_ids)}
+        return len(ids)
 
     def explain(self, user: Id, item: Id, k: int = 5) -> pd.DataFrame:
         """The items of a user's history that speak most for an item: rank, item, score (and title).
@@ -111,8 +136,8 @@ class LiveRecommender:
         check_length(k)
         items, shares = self._live.shares(row, np.array([of]))
         best = np.argsort(-shares[:, 0], kind="stable")[:k]
-        lists = {"rank": np.arange(1, len(best) + 1), "item": self.run.item_ids[items[best]], "score": shares[best, 0]}
-        return with_titles(pd.DataFrame(lists), self._titles, self.run.item_ids)
+        lists = {"rank": np.arange(1, len(best) + 1), "item": self.item_ids[items[best]], "score": shares[best, 0]}
+        return with_titles(pd.DataFrame(lists), self._titles, self.item_ids)
 
     @cached_property
     def dataset(self) -> Dataset | StreamedDataset:
@@ -127,12 +152,14 @@ class LiveRecommender:
                 self.__dict__["live"] = live_users(self.run, fold, in_memory(self.dataset))
             return self.__dict__["live"]
 
-    def _has_events(self) -> bool:
-        return "live" in self.__dict__ and len(self.__dict__["live"]) > 0
+    def _is_live(self) -> bool:
+        """Whether there are events or items that the run does not know."""
+        live = self.__dict__.get("live")
+        return live is not None and (len(live) > 0 or live.run is not self.run)
 
     def _now(self) -> Trained:
         """The vectors of all users as they are now."""
-        return self._live.as_run(None)[0] if self._has_events() else self.run
+        return self._live.as_run(None)[0] if self._is_live() else self.run
 
     def live_rows(self, events: pd.DataFrame) -> tuple[LiveUsers, tuple[np.ndarray, np.ndarray]]:
         """The live users, and the rows of the users and items of events with the columns user and item."""
@@ -140,12 +167,12 @@ class LiveRecommender:
         return self._live, (users, self._rows("items", events["item"].tolist()))
 
     def _say_events_stay_behind(self, what: str) -> None:
-        """Warns that events since training are no part of what is made now."""
-        if self._has_events():
+        """Warns that events and items since training are no part of what is made now."""
+        if self._is_live():
+            new = len(self._live.run.item) - len(self.run.item)
             logging.warning(
-                "%s without the events since training, of %d user(s): keep them, and give them as data",
-                what,
-                len(self._live),
+                "%s without what came after training: events of %d user(s), %d new item(s): keep them, and give them as data",
+                *(what, len(self._live), new),
             )
 
     def _checked(self, user: Id) -> Id:
@@ -177,6 +204,6 @@ class LiveRecommender:
     def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
         """The rows of one id or of several; live users have rows after those of the run."""
         index = self._index[name]
-        if name == "users" and self._has_events():
+        if name == "users" and self._is_live():
             index = ChainMap(index, self._live.new_rows)
         return rows_of(listed(ids, name), index, name, skip_unknown)

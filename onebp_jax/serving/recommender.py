@@ -155,18 +155,18 @@ class Recommender(LiveRecommender):
         check_switch("skip_unknown", skip_unknown)
         rows = None if users is None else self._rows("users", users, skip_unknown)
         items = None if items is None else self._rows("items", items)
-        if self._has_events():
+        if self._is_live():
             run, seen = self._live.as_run(rows)
             lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
         else:
             seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
             lists = recommend(self.run, rows, k, seen, self._layout, items)
-        return with_titles(lists, self._titles, self.run.item_ids)
+        return with_titles(lists, self._titles, self.item_ids)
 
     def similar_items(self, items: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest items of an item or of several, by the cosine of their vectors: item, rank, similar, score (and title)."""
-        lists = similar_items(self.run, self._rows("items", items), k, self._layout)
-        return with_titles(lists, self._titles, self.run.item_ids, "similar")
+        lists = similar_items(self._now(), self._rows("items", items), k, self._layout)
+        return with_titles(lists, self._titles, self.item_ids, "similar")
 
     def similar_users(self, users: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest users of a user or of several, by the cosine of their vectors: user, rank, similar, score."""
