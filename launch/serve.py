@@ -4,6 +4,7 @@
 
 An event is on disk when it is answered. A page at http://127.0.0.1:8000/ shows users as they change, /docs the API. SIGTERM stops
 it after the requests that are under way; SIGHUP reads the run folder again.
+Exit status: 2 bad flags, run folder or log; 128 + n stopped by signal n.
 """
 
 import os
@@ -27,6 +28,9 @@ _PORT = flags.DEFINE_integer("port", 8000, "The port; 0: any free one.", lower_b
 _TOKEN = flags.DEFINE_string("token", None, "What clients must show; else $ONEBP_TOKEN; else nothing.")
 _ITEMS = program.define_path("items", "A file with a column of item ids, title, and genres: shown beside the ids.")
 _SNAPSHOT = program.define_path("snapshot", "The file of users as they are; in the run folder by default.")
+_INDEX = flags.DEFINE_enum(
+    "index", "exact", ("exact", "usearch"), "How items are found: all are compared, or by a graph (extra index)."
+)
 _RATE = flags.DEFINE_float("rate", 0.0, "Requests a second that one client may make; 0: any number.", lower_bound=0.0)
 _MAX_BODY = flags.DEFINE_integer("max_body", 2**20, "The largest body of a request, in bytes.", lower_bound=1024)
 _LOG_REQUESTS = flags.DEFINE_bool("log_requests", False, "Write a line of JSON for each request to standard error.")
@@ -44,7 +48,8 @@ def main() -> None:
     token = _TOKEN.value or os.environ.get("ONEBP_TOKEN") or None
     limits = guards.Limits(token, max_body=_MAX_BODY.value, rate=_RATE.value)
     snapshot = Path(_SNAPSHOT.value or Path(workdir) / "live_users.npz")
-    load = lambda: Model(workdir, _ITEMS.value, flags.FLAGS.data_dir)
+    index = _INDEX.value == "usearch"
+    load = lambda: Model(workdir, _ITEMS.value, flags.FLAGS.data_dir, index)
     server.serve(load, events, _HOST.value, _PORT.value, limits, snapshot, _LOG_REQUESTS.value)
 
 

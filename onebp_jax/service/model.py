@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from onebp_jax.data.dataset import Dataset
+from onebp_jax.service.index import ItemIndex
 from onebp_jax.service.log import EVENT, FORGET, Record
 from onebp_jax.serving.events import new_user
 from onebp_jax.serving.fitting import Folder
@@ -35,14 +36,15 @@ class Model:
       seq: the number of the last record that was applied.
       popularity: `int[N]`, the number of users of training with each item; popular: the items' rows, popular first.
       titles, groups: `[N]`, text or None.
-      positions: `f32[N, 2]`, the items on a map.
+      positions: `f32[N, 2]`, the items on a map. index: of the items; None: lists are exact.
       identity: a hash of all that the users depend on.
     """
 
-    def __init__(self, workdir: str | Path, items: str | None = None, data_dir: str | None = None):
+    def __init__(self, workdir: str | Path, items: str | None = None, data_dir: str | None = None, index: bool = False):
         """Reads a run folder.
 
         Args:
+          index: make an approximate index of the items, see `onebp_jax.service.index`.
           items: a file with titles and groups, see `onebp_jax.serving.items`; None for those in the run folder, or
             beside the data of a set of the catalogue, which lies in `data_dir`.
 
@@ -62,6 +64,7 @@ class Model:
         self.item_ids, self.user_ids = self.run.item_ids.tolist(), self.run.user_ids.tolist()
         self._items, self._users = row_index(self.run.item_ids), row_index(self.run.user_ids)
         self.lengths = np.linalg.norm(self.run.item, axis=1)
+        self.index = ItemIndex(self.run.item, self.run.user) if index else None
         self.positions = _positions(self.run.item / np.maximum(self.lengths, 1e-12)[:, None])
         self.identity = _identity(self.run, (Path(workdir) / "fold.npz").read_bytes(), dataset)
 

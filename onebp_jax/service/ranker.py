@@ -107,19 +107,34 @@ def _resolve(answers: list[asyncio.Future], made: list) -> None:
 def _ranked(batch: list[Asked]) -> list[tuple[np.ndarray, np.ndarray]]:
     model = batch[0].model
     vectors = model.live.vectors([asked.history for asked in batch])
-    scores = vectors @ model.run.item.T
-    return [_best(asked, *pair) for asked, *pair in zip(batch, vectors, scores, strict=True)]
+    if model.index is None:
+        scores = vectors @ model.run.item.T
+        rows = [_candidates(*pair) for pair in zip(batch, scores, strict=True)]
+    else:
+        wanted = max(asked.n + len(asked.known) for asked in batch) + _MORE
+        found = model.index.find(vectors, wanted)
+        rows = [
+            np.setdiff1d(of_user[of_user >= 0], asked.known)
+            if asked.among is None
+            else np.setdiff1d(asked.among, asked.known)
+            for asked, of_user in zip(batch, found, strict=True)
+        ]
+    return [_best(model, *each) for each in zip(batch, vectors, rows, strict=True)]
 
 
-def _best(asked: Asked, vector: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The best items of one row of scores, which it changes. Their own scores are computed alone, so company changes nothing."""
+def _candidates(asked: Asked, scores: np.ndarray) -> np.ndarray:
+    """`int[m]`, ascending: rows among which are the best ones. It changes the scores."""
     scores[asked.known] = -np.inf
     if asked.among is None:
         rows = best_rows(scores, asked.n + _MORE)
     else:
         rows = asked.among[best_rows(scores[asked.among], asked.n + _MORE)]
-    rows = np.sort(rows[scores[rows] > -np.inf])
-    exact = np.einsum("ne,e->n", asked.model.run.item[rows], vector)
+    return np.sort(rows[scores[rows] > -np.inf])
+
+
+def _best(model: Model, asked: Asked, vector: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best of these rows. Their scores are computed for each list alone, so company changes nothing."""
+    exact = np.einsum("ne,e->n", model.run.item[rows], vector)
     order = np.argsort(-exact, kind="stable")[: asked.n]
     return rows[order], exact[order]
 
