@@ -81,19 +81,18 @@ def test_dislikes_and_late_events(service):
     assert service.get("/users/1")["history"][-1]["weight"] == -1
 
 
-def test_forget_and_merge(service):
-    service.post("/events", [{"user": 7, "item": item} for item in ("i3", "i4")])
-    service.post("/events", [{"user": 8, "item": item} for item in ("i4", "i5")])
-    assert service.post("/users/merge", {"from": 7, "into": 8}) == {"from": 7, "into": 8, "moved": 1, "seq": 7}
-    assert [one["item"] for one in service.get("/users/8")["history"]] == ["i4", "i5", "i3"]
-    assert not service.get("/users/7")["known"]
-    assert service.client.delete("/users/8").json() == {"user": 8, "forgotten": True, "seq": 8}
-    assert service.client.delete("/users/8").json() == {"user": 8, "forgotten": False, "seq": 9}
-    assert service.client.delete("/users/100").json()["forgotten"]  # of training
-    assert service.get("/recommend/100")["source"] == POPULAR
-    text = service.log.removeprefix("sqlite:///")
-    service.replica.log.close()
-    with open(text, "rb") as file:
+def test_forget_and_merge(run_folder, log):
+    with running(log, run_folder) as service:
+        service.post("/events", [{"user": 7, "item": item} for item in ("i3", "i4")])
+        service.post("/events", [{"user": 8, "item": item} for item in ("i4", "i5")])
+        assert service.post("/users/merge", {"from": 7, "into": 8}) == {"from": 7, "into": 8, "moved": 1, "seq": 7}
+        assert [one["item"] for one in service.get("/users/8")["history"]] == ["i4", "i5", "i3"]
+        assert not service.get("/users/7")["known"]
+        assert service.client.delete("/users/8").json() == {"user": 8, "forgotten": True, "seq": 8}
+        assert service.client.delete("/users/8").json() == {"user": 8, "forgotten": False, "seq": 9}
+        assert service.client.delete("/users/100").json()["forgotten"]  # of training
+        assert service.get("/recommend/100")["source"] == POPULAR
+    with open(log.removeprefix("sqlite:///"), "rb") as file:
         assert b"i5" not in file.read()
 
 

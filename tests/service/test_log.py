@@ -125,7 +125,7 @@ def test_damage_is_said(open_log, tmp_path, log):
 
 def test_a_newer_log_is_refused(open_log, tmp_path, log):
     open_log(log).close()
-    with sqlite3.connect(tmp_path / "events.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as connection, connection:
         connection.execute("UPDATE onebp_head SET version = 2")
     with pytest.raises(UserError, match="a log of version 2, expected 1"):
         open_log(log)
@@ -155,3 +155,4 @@ def test_a_lock_of_another_program_is_waited_for(open_log, tmp_path, log):
     with opened.appending() as appending:
         appending.append([event("u", "i")])
     assert opened.seq() == 1
+    other.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import threading
@@ -183,7 +184,7 @@ def test_a_log_that_went_back_is_noticed(run_folder, log, tmp_path):
     """Somebody put an old copy in its place: its numbers would be given twice."""
     with running(log, run_folder) as service:
         service.post("/events", some_events(1))
-        with sqlite3.connect(tmp_path / "events.db") as connection:
+        with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as connection, connection:
             connection.execute("DELETE FROM onebp_records WHERE seq > 5")
             connection.execute("UPDATE onebp_head SET seq = 5")
         answer = service.client.post("/events", json=[{"user": 7, "item": "i4"}])
