@@ -3,7 +3,7 @@
 Command:  onebp train --config=yelp2018 --workdir=runs/yelp2018
 Hardware: 2 shared CPU cores.
 Time:     28 to 34 s per epoch and 60 to 100 s for the spectral vectors, with much other work on the machine.
-Score:    test NDCG@20 .0616, R@20 .0741, trained on validation pairs too (1 seed); results/FRONTIER.md.
+Score:    test NDCG@20 .0615 +-.0002, R@20 .0743, trained on validation pairs too (3 seeds); results/FRONTIER.md.
 """
 
 from onebp_jax.config import default_config
