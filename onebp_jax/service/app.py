@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 import onebp_jax
@@ -27,6 +28,8 @@ from onebp_jax.service.replica import Replica
 from onebp_jax.service.routes import add_reads, add_writes
 from onebp_jax.service.telemetry import Telemetry
 
+# Characters of an error.
+_LONGEST = 500
 _DESCRIPTION = "Events in, recommendations out: an event is on disk when it is answered, and the next list sees it."
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
@@ -166,9 +169,11 @@ def _add_errors(app: FastAPI) -> None:
     """Each error is `{"detail": "one line"}`."""
 
     def add(kind: type[Exception], status_of: Callable[[Any], int], words_of: Callable[[Any], str]) -> None:
-        async def handle(_: Request, error: Exception) -> Response:
+        async def handle(request: Request, error: Exception) -> Response:
             headers = getattr(error, "headers", None)
-            return JSONResponse({"detail": words_of(error)}, status_of(error), headers)
+            if status_of(error) == 405:
+                headers = {"allow": _methods(request)}
+            return JSONResponse({"detail": _line(words_of(error))}, status_of(error), headers)
 
         handler: Callable[[Request, Exception], Awaitable[Response]] = handle
         app.add_exception_handler(kind, handler)
@@ -178,6 +183,17 @@ def _add_errors(app: FastAPI) -> None:
     add(IdTaken, lambda error: 409, str)
     add(LogUnavailable, lambda error: 503, lambda error: f"the event log cannot be used: {error}")
     add(StarletteHTTPException, lambda error: error.status_code, lambda error: str(error.detail))
+
+
+def _methods(request: Request) -> str:
+    """What the path of a request may be asked with; the framework names those of one route only, and none of files."""
+    found = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+    return ", ".join(sorted({method for route in found for method in getattr(route, "methods", ())})) or "GET, HEAD"
+
+
+def _line(text: str) -> str:
+    """A text that may hold what a client sent as one line that can be shown and encoded."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:_LONGEST])
 
 
 def _invalid(error: RequestValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from onebp_jax.errors import UserError
+
+# A lock, or a server, is waited for so long.
+SECONDS = 10
 
 
 def engine(url: str) -> sa.Engine:
@@ -24,10 +28,12 @@ def engine(url: str) -> sa.Engine:
     if backend not in ("sqlite", "postgresql"):
         raise UserError(f"events={shown(url)}: {wanted}")
     if backend == "postgresql":
-        made = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        patience = {"connect_timeout": SECONDS, "tcp_user_timeout": 1000 * SECONDS}
+        patience = {name: value for name, value in patience.items() if name not in parsed.query}
+        made = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=patience)
         event.listen(made, "connect", _durable_postgresql)
         return made
-    made = sa.create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": 10})
+    made = sa.create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": SECONDS})
     event.listen(made, "connect", _durable_sqlite)
     event.listen(made, "begin", _begin)
     return made
@@ -47,10 +53,26 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _durable_postgresql(connection: Any, _: Any) -> None:
-    """A commit is on disk when it returns, whatever the server's default."""
+    """A commit is on disk when it returns, whatever the server's default; a process that stands still keeps no lock."""
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit TO on")
+        cursor.execute(f"SET lock_timeout TO '{SECONDS}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout TO '{3 * SECONDS}s'")
     connection.commit()
+
+
+def files_of(made: sa.Engine) -> list[tuple[int, int] | None]:
+    """Which files are now at the paths of an SQLite database, None for none; nothing of PostgreSQL."""
+    path = Path(str(made.url.database))
+    return [_file_at(path.with_name(path.name + end)) for end in ("", "-wal")] if made.dialect.name == "sqlite" else []
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def shown(url: str) -> str:

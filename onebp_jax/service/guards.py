@@ -12,6 +12,7 @@ import json
 import time
 from collections import OrderedDict
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -95,13 +96,17 @@ class Guards:
         headers, limits, path = Headers(scope=scope), self._limits, scope["path"]
         if limits.hosts and _name(headers.get("host", "")) not in limits.hosts:
             return 400, "Host: not a name of this service"
+        if limits.hosts and "origin" in headers and _name(headers["origin"].partition("://")[2]) not in limits.hosts:
+            return 400, "Origin: a page of another site"
+        if not _is_utf8(scope.get("raw_path", b"")):
+            return 400, "the path is not UTF-8"
         if limits.rate and not self._may(scope):
             return 429, f"more than {limits.rate:g} requests a second: wait and try again"
         if limits.token is None or path == "/" or path.startswith(_OPEN):
             return None
         kind, _, shown = headers.get("authorization", "").partition(" ")
         given = shown.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
-        if hmac.compare_digest(given.encode(), limits.token.encode()):
+        if hmac.compare_digest(given.encode("latin-1"), limits.token.encode()):
             return None
         return 401, "a token is needed: Authorization: Bearer TOKEN, or X-API-Key: TOKEN"
 
@@ -147,7 +152,15 @@ class Guards:
 
 def _name(host: str) -> str:
     """A host without its port."""
-    return host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    return (host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host).lower()
+
+
+def _is_utf8(path: bytes) -> bool:
+    """Whether a path says one text; others would be taken for the same text with a replacement character."""
+    try:
+        return bool(unquote_to_bytes(path).decode()) or not path
+    except UnicodeDecodeError:
+        return False
 
 
 def _route(scope: Scope) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from onebp_jax.service.log import LogUnavailable, Record
+from onebp_jax.service.log import Appending, LogUnavailable, Record
 from onebp_jax.service.model import Model
 
 # Jobs in one transaction; jobs that may wait.
@@ -24,12 +24,12 @@ class Job:
     """Something to write.
 
     Attributes:
-      make: the records to write, of the model as it is after all earlier ones. alone: it looks at the model, so nothing of the
-        same transaction may come before it.
+      make: the records to write, of the log, and of the model as it is after all earlier ones. alone: it looks at the model, so
+        nothing of the same transaction may come before it.
       answer: an `Outcome`.
     """
 
-    make: Callable[[Model], list[Record]]
+    make: Callable[[Model, Appending], list[Record]]
     alone: bool = False
     answer: Future = field(default_factory=Future)
 
@@ -46,9 +46,14 @@ class Outcome:
 
 @dataclass
 class Swap:
-    """A model that takes the place of the present one."""
+    """A model that takes the place of the present one.
+
+    Attributes:
+      at_snapshot: the number of the last record that a snapshot holds.
+    """
 
     model: Model
+    at_snapshot: int
     answer: Future = field(default_factory=Future)
 
 
@@ -60,9 +65,10 @@ class Jobs:
 
     def __init__(self) -> None:
         self._queue: queue.Queue[Job | Swap | object] = queue.Queue(WAITING)
+        self._held: Job | None = None  # taken, and not given out yet
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return self._queue.qsize() + (self._held is not None)
 
     def add(self, job: Job) -> Future:
         """Queues a job; raises `LogUnavailable` if too many wait."""
@@ -77,16 +83,25 @@ class Jobs:
         self._queue.put(what)
 
     def take(self, seconds: float) -> tuple[list[Job], Swap | object | None]:
-        """Jobs for one transaction, and what comes after them: a swap, `END`, or None. It waits for so many seconds."""
+        """Jobs for one transaction, and what comes after them: a swap, `END`, or None. It waits for so many seconds.
+
+        What nobody waits for any more is left out; what is given out can no longer be cancelled.
+        """
         group: list[Job] = []
         try:
-            taken = self._queue.get(timeout=seconds)
+            taken = self._held or self._queue.get(timeout=seconds)
+            self._held = None
             while isinstance(taken, Job):
-                group.append(taken)
-                waiting = self._queue.queue
-                if taken.alone or len(group) >= GROUP or (waiting and getattr(waiting[0], "alone", False)):
+                if taken.alone and group:
+                    self._held = taken
                     return group, None
+                if taken.answer.set_running_or_notify_cancel():
+                    group.append(taken)
+                    if taken.alone or len(group) >= GROUP:
+                        return group, None
                 taken = self._queue.get_nowait()
+            if isinstance(taken, Swap) and not taken.answer.set_running_or_notify_cancel():
+                return group, None
             return group, taken
         except queue.Empty:
             return group, None

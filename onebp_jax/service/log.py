@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from onebp_jax.errors import UserError
-from onebp_jax.service.database import engine, shown, words
+from onebp_jax.service.database import engine, files_of, shown, words
 
 EVENT, FORGET, ERASED = "event", "forget", "erased"
 # The version of the tables.
@@ -102,6 +102,11 @@ class Appending:
             found |= {record.id: record for record in _made(self._connection.execute(query))}
         return found
 
+    def events_of(self, user: str) -> list[Record]:
+        """The events of a user, in order."""
+        of_user = (_records.c.user == user) & (_records.c.kind == EVENT)
+        return _made(self._connection.execute(_QUERY.where(of_user).order_by(_records.c.seq)))
+
     def append(self, records: Iterable[Record]) -> list[Record]:
         """Writes records, and returns them with their numbers. Events of a user who is forgotten lose their content."""
         written = [record._replace(seq=self.seq + place) for place, record in enumerate(records, 1)]
@@ -167,6 +172,7 @@ class EventLog:
                 if bad != "ok":
                     raise UserError(f"events={shown(url)}: the database is damaged ({bad}): restore a copy of it")
             self.name = self._begun()
+            self._files = files_of(self._engine)
         except (DBAPIError, UserError) as error:
             self.close()
             if isinstance(error, UserError):
@@ -192,6 +198,11 @@ class EventLog:
     def _is_sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"
 
+    def _check_files(self) -> None:
+        """SQLite goes on without a word when its file is deleted; what it writes then would be lost."""
+        if files_of(self._engine) != self._files:
+            raise LogUnavailable("its file was removed or replaced: put it back, or restart the service")
+
     def seq(self) -> int:
         """The number of the last record."""
         with self._reading() as connection:
@@ -207,8 +218,11 @@ class EventLog:
         """A transaction that has the log for itself. When it ends without an exception, its records are on disk."""
         try:
             with self._engine.begin() as connection:
-                seq = connection.execute(sa.select(_head.c.seq).with_for_update()).scalar_one()
+                seq, name = connection.execute(sa.select(_head.c.seq, _head.c.log).with_for_update()).one()
+                if name != self.name:
+                    raise LogUnavailable("another log took its place: restart the service")
                 yield Appending(seq, connection)
+                self._check_files()
         except SQLAlchemyError as error:
             raise LogUnavailable(words(error)) from error
 
@@ -216,6 +230,7 @@ class EventLog:
     def _reading(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT", reads=True) as connection:
+                self._check_files()
                 yield connection
         except SQLAlchemyError as error:
             raise LogUnavailable(words(error)) from error

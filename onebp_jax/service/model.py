@@ -70,7 +70,12 @@ class Model:
 
     def apply(self, record: Record) -> str:
         """Does what a record says; the same records make the same users, bit for bit."""
-        self.seq = record.seq
+        try:
+            return self._apply(record)
+        finally:
+            self.seq = record.seq  # last: whoever reads it and then a user finds the record there
+
+    def _apply(self, record: Record) -> str:
         if record.kind == FORGET:
             row = self.user_row(record.user)
             return CHANGED if row is not None and self.live.forget(row) else KNOWN

@@ -42,25 +42,25 @@ class Replica:
         self.error: str | None = None
         self.broken: str | None = None
         self.applied: Counter[str] = Counter()
-        self._snapshot, self._poll, self._at_snapshot = snapshot, poll, 0
+        self._snapshot, self._poll = snapshot, poll
         self._jobs = Jobs()
-        self._erased = 0
+        self._erased, self._writing = 0, threading.Lock()
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
-        self.replay(model)
+        self._at_snapshot = self.replay(model)
 
-    def replay(self, model: Model) -> None:
-        """Brings a model to the end of the log. The log may grow meanwhile."""
+    def replay(self, model: Model) -> int:
+        """Brings a model to the end of the log, which may grow meanwhile; the number of the last record that a snapshot gave."""
         last, began = self.log.seq(), time.perf_counter()
         if self._snapshot and snapshots.restore(self._snapshot, model, self.log.name, last):
             logging.info("%s: the users as they were after record %d", self._snapshot, model.seq)
         first, skipped = model.seq, 0
         for records in self.log.after(model.seq):
-            skipped += sum(self._apply(model, record) == UNKNOWN for record in records)
+            skipped += sum(self._apply(model, record, model is self.model) == UNKNOWN for record in records)
         if model.seq > first:
             seconds = time.perf_counter() - began
             logging.info("%d records of the log replayed in %.1f s, %d of them erased or of items that the run does not know",
                          model.seq - first, seconds, skipped)  # fmt: skip
-        self._at_snapshot = first
+        return first
 
     def start(self) -> None:
         """Begins to take jobs."""
@@ -68,14 +68,11 @@ class Replica:
 
     def submit(self, job: Job) -> Future:
         """Queues a job; raises `LogUnavailable` if too many wait."""
-        if self.broken:
-            raise LogUnavailable(self.broken)
         return self._jobs.add(job)
 
     def swap(self, model: Model) -> Future:
         """Puts a model in place of the present one. It is replayed here, by the caller, and catches up in the thread."""
-        self.replay(model)
-        swap = Swap(model)
+        swap = Swap(model, self.replay(model))
         self._jobs.add_last(swap)
         return swap.answer
 
@@ -84,7 +81,7 @@ class Replica:
         self._jobs.add_last(END)
         self._thread.join()
         if self._snapshot and not self.broken and self.model.seq > self._at_snapshot:
-            self._write_snapshot(snapshots.take(self.model, self.log.name))
+            self._write_snapshot(snapshots.take(self.model, self.log.name), self._erased)
         self.log.close()
 
     @property
@@ -95,7 +92,10 @@ class Replica:
     def _work(self) -> None:
         while True:
             group, after = self._jobs.take(self._poll)
+            answers = [job.answer for job in group] + ([after.answer] if isinstance(after, Swap) else [])
             try:
+                if self.broken:
+                    raise LogUnavailable(self.broken)
                 if group:
                     self._write(group)
                 elif after is None:
@@ -103,17 +103,16 @@ class Replica:
                 if isinstance(after, Swap):
                     self._swap_in(after)
             except LogUnavailable as error:
-                self._failed(error, [job.answer for job in group] + ([after.answer] if isinstance(after, Swap) else []))
-            except Exception as error:  # the model may be half changed: only a new start makes it whole
-                logging.exception("the thread of the log stops")
-                self.broken = f"an error in the service, see its log: {error}"
-                self._failed(LogUnavailable(self.broken), [job.answer for job in group])
-                return
+                self._failed(error, answers)
+            except Exception:  # the model may be half changed: only a new start makes it whole
+                logging.exception("the thread of the log does no more")
+                self.broken = "an error in the service, see its log; restart it"
+                self._failed(LogUnavailable(self.broken), answers)
             if after is END:
                 return
-            if self._snapshot and self.model.seq - self._at_snapshot >= SNAPSHOT_EVERY:
+            if self._snapshot and not self.broken and self.model.seq - self._at_snapshot >= SNAPSHOT_EVERY:
                 taken, self._at_snapshot = snapshots.take(self.model, self.log.name), self.model.seq
-                threading.Thread(target=self._write_snapshot, args=(taken,), name="snapshot").start()
+                threading.Thread(target=self._write_snapshot, args=(taken, self._erased), name="snapshot").start()
 
     def _write(self, group: list[Job]) -> None:
         done: list[tuple[Job, Outcome]] = []
@@ -121,7 +120,7 @@ class Replica:
             self._catch_up(log)
             for job in group:
                 try:
-                    done.append((job, self._outcome(log, job.make(self.model))))
+                    done.append((job, self._outcome(log, job.make(self.model, log))))
                 except (UserError, IdTaken) as error:
                     job.answer.set_exception(error)
         self.error = None
@@ -172,34 +171,37 @@ class Replica:
             if not answer.done():
                 answer.set_exception(error)
 
-    def _apply(self, model: Model, record: Record) -> str:
+    def _apply(self, model: Model, record: Record, first: bool = True) -> str:
+        """Applies a record; `first`: no other model of this process had it before."""
         try:
             became = model.apply(record)
         except UserError as error:  # an id that this run cannot have, of a process that serves another run
             logging.warning("record %d of the log is left out: %s", record.seq, error)
             became = UNKNOWN
-        self.applied[became] += 1
-        if record.kind == FORGET and self._snapshot:
+        self.applied[became] += first
+        if first and record.kind == FORGET and self._snapshot:
             self._erased += 1
             self._remove_snapshot()
         return became
 
     def _swap_in(self, swap: Swap) -> None:
+        self._follow()
         for records in self.log.after(swap.model.seq):
             for record in records:
-                self._apply(swap.model, record)
-        self.model = swap.model
+                self._apply(swap.model, record, record.seq > self.model.seq)
+        self.model, self._at_snapshot = swap.model, swap.at_snapshot
         swap.answer.set_result(swap.model)
 
-    def _write_snapshot(self, taken: snapshots.Snapshot) -> None:
+    def _write_snapshot(self, taken: snapshots.Snapshot, erased: int) -> None:
+        """Writes a snapshot that was taken when so many users had been forgotten."""
         assert self._snapshot
-        erased = self._erased
-        try:
-            snapshots.write(self._snapshot, taken)
-        except OSError as error:
-            logging.warning("no snapshot: %s", error)
-        if self._erased != erased:
-            self._remove_snapshot()
+        with self._writing:
+            try:
+                snapshots.write(self._snapshot, taken)
+            except OSError as error:
+                logging.warning("no snapshot: %s", error)
+            if self._erased != erased:
+                self._remove_snapshot()
 
     def _remove_snapshot(self) -> None:
         """It still holds what a user did who is forgotten now."""

@@ -14,10 +14,11 @@ from onebp_jax.errors import UserError
 from onebp_jax.service import schemas
 from onebp_jax.service.jobs import Job, Outcome
 from onebp_jax.service.lists import Lists
-from onebp_jax.service.log import EVENT, FORGET, Record
+from onebp_jax.service.log import EVENT, FORGET, Appending, Record
 from onebp_jax.service.model import CHANGED, KNOWN, UNKNOWN, Model
 from onebp_jax.service.replica import Replica
 from onebp_jax.service.telemetry import Telemetry
+from onebp_jax.serving.histories import History
 
 Number = Annotated[int, Query(ge=1, le=schemas.MOST_ITEMS)]
 Search = Annotated[str, Query(max_length=200)]
@@ -39,7 +40,7 @@ def add_writes(app: FastAPI, replica: Replica, telemetry: Telemetry) -> None:
         records = [
             Record(EVENT, str(one.user), str(one.item), one.id, one.time, one.weight, one.type) for one in events
         ]
-        outcome = await _do(replica, Job(lambda _: records))
+        outcome = await _do(replica, Job(lambda *_: records))
         telemetry.events({**outcome.became, "duplicate": outcome.duplicates})
         return JSONResponse(
             {
@@ -53,10 +54,10 @@ def add_writes(app: FastAPI, replica: Replica, telemetry: Telemetry) -> None:
         )
 
     @app.delete("/users/{user:path}", response_model=schemas.Forgotten)
-    async def forget(user: str) -> Response:
+    async def forget(user: schemas.UserId) -> Response:
         """Forgets a user, those events of training and those in the log."""
         replica.model.user_id(user)
-        outcome = await _do(replica, Job(lambda _: [Record(FORGET, user)]))
+        outcome = await _do(replica, Job(lambda *_: [Record(FORGET, user)]))
         return JSONResponse(
             {"user": replica.model.user_id(user), "forgotten": bool(outcome.became[CHANGED]), "seq": outcome.seq}
         )
@@ -69,22 +70,26 @@ def add_writes(app: FastAPI, replica: Replica, telemetry: Telemetry) -> None:
             raise UserError("from and into are the same user")
         replica.model.user_id(source)
         replica.model.user_id(into)
-        outcome = await _do(replica, Job(lambda model: _moved(model, source, into), alone=True))
+        outcome = await _do(replica, Job(lambda model, log: _moved(model, log, source, into), alone=True))
         moved = outcome.became[CHANGED] - 1
         return JSONResponse({"from": body.source, "into": body.into, "moved": max(moved, 0), "seq": outcome.seq})
 
 
-def _moved(model: Model, source: str, into: str) -> list[Record]:
-    """The events of a user as those of another. Those without a time come last, in their order."""
-    history = model.history(source)
-    if history is None or not history.items:
-        return [Record(FORGET, source)]
-    events = zip(history.items, history.weights, history.times, strict=True)
+def _moved(model: Model, log: Appending, source: str, into: str) -> list[Record]:
+    """The events of a user as those of another. Those without a time come last, in their order.
+
+    Those of items that the run does not know come after the others: they count once a run knows the items.
+    """
+    history, logged = model.history(source) or History(np.zeros(0)), log.events_of(source)
+    types = {record.item: record.type for record in logged}
     moved = [
-        Record(EVENT, into, str(model.item_ids[item]), None, time if time > -np.inf else None, weight)
-        for item, weight, time in events
+        Record(EVENT, into, item, None, time if time > -np.inf else None, weight, types.get(item))
+        for item, weight, time in zip(
+            [str(model.item_ids[row]) for row in history.items], history.weights, history.times, strict=True
+        )
     ]
-    return [*moved, Record(FORGET, source)]
+    waiting = [record._replace(user=into, id=None) for record in logged if model.item_row(record.item) is None]
+    return [*moved, *waiting, Record(FORGET, source)]
 
 
 async def _do(replica: Replica, job: Job) -> Outcome:
@@ -96,7 +101,7 @@ def add_reads(app: FastAPI, replica: Replica, lists: Lists) -> None:
 
     @app.get("/recommend/{user:path}", response_model=schemas.ListedFor)
     async def recommend(
-        user: str,
+        user: schemas.UserId,
         n: schemas.Length = 10,
         offset: schemas.Offset = 0,
         exclude: schemas.Exclude = "all",
@@ -122,7 +127,7 @@ def add_reads(app: FastAPI, replica: Replica, lists: Lists) -> None:
         return JSONResponse(await asyncio.to_thread(lists.find_users, search, n))
 
     @app.get("/users/{user:path}", response_model=schemas.User)
-    async def user(user: str) -> Response:
+    async def user(user: schemas.UserId) -> Response:
         """What is known of a user."""
         return JSONResponse(lists.user(user))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from onebp_jax.serving.events import MOST_WEIGHT
@@ -12,7 +13,11 @@ from onebp_jax.serving.events import MOST_WEIGHT
 MOST_EVENTS, MOST_ITEMS, MOST_LISTED = 1000, 1000, 10_000
 _TEXT = r"^[^\x00-\x1f\x7f\x85\u2028\u2029]+$"
 
-Id = Annotated[int, Field(ge=-(2**62), le=2**62)] | Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+Id = (
+    Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[str, Field(min_length=1, max_length=200, pattern=_TEXT)]
+)
+UserId = Annotated[str, Path(min_length=1, max_length=200, pattern=_TEXT)]
 Length = Annotated[int, Field(ge=1, le=MOST_ITEMS, description="The length of the list.")]
 Offset = Annotated[int, Field(ge=0, le=MOST_LISTED, description="So many items come before the list.")]
 Exclude = Annotated[

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 from absl import logging
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from onebp_jax.errors import Interrupted, UserError
@@ -146,7 +146,7 @@ def _reload(app) -> None:
     async def reload() -> None:
         try:
             await app.state.reload()
-        except (HTTPException, LogUnavailable) as error:
+        except Exception as error:  # whatever a damaged run folder raises: the present run stays
             logging.error("no reload: %s", getattr(error, "detail", error))
 
     task = asyncio.get_running_loop().create_task(reload())

@@ -69,12 +69,27 @@ def restore(path: Path, model: Model, log_name: str, last: int) -> bool:
             logging.info("%s: of another run or log, so all events are read again", path)
             return False
         histories = _histories(arrays)
+        _check(model, head["new_ids"], histories)
     except (UserError, ValueError, KeyError, TypeError, IndexError) as error:
         logging.warning("%s: cannot be used (%s), so all events are read again", path, error)
         return False
     model.live.restore(head["new_ids"], histories)
     model.seq = head["seq"]
     return True
+
+
+def _check(model: Model, new_ids: list, histories: dict[int, History]) -> None:
+    """Raises ValueError, or `UserError`, for what this run cannot have."""
+    users, items = len(model.user_ids) + len(new_ids), len(model.item_ids)
+    shape = model.live.of_events([]).sums.shape
+    if any(user is not None and model.user_id(str(user)) != user for user in new_ids):
+        raise ValueError("an id is not one of a new user")
+    for row, one in histories.items():
+        known = [*one.items, *one.others]
+        fits = 0 <= row < users and one.sums.shape == shape and len(one.have) == len(one.items)
+        finite = np.isfinite(one.sums).all() and np.isfinite(one.weights).all() and not np.isnan(one.times).any()
+        if not (fits and finite and all(0 <= item < items for item in known)):
+            raise ValueError(f"row {row} is no user of the run")
 
 
 def _histories(arrays: dict[str, np.ndarray]) -> dict[int, History]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -59,7 +60,8 @@ class Telemetry:
 
     def line(self, event: str, **values: object) -> None:
         """Writes one line of JSON to standard error."""
-        sys.stderr.write(json.dumps({"time": round(time.time(), 3), "event": event} | values) + "\n")
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            sys.stderr.write(json.dumps({"time": round(time.time(), 3), "event": event} | values) + "\n")
 
     def numbers(self) -> dict:
         """Events a second in the last ten seconds, milliseconds of the last 2,000 requests, seconds since the start."""

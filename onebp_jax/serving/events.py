@@ -69,7 +69,7 @@ def new_user(user: Any, known: np.ndarray) -> int | str:
     if isinstance(user, float | np.floating) and float(user).is_integer():
         user = int(user)
     if known.dtype.kind == "i":
-        if not re.fullmatch(r"0|-?[1-9]\d{0,17}", str(user)):
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(user)) or not -(2**63) <= int(user) < 2**63:
             raise UserError(f"user={user!r}: expected an integer, as the ids of the run are")
         return int(str(user))
     text = str(user) if isinstance(user, int | np.integer) and not isinstance(user, bool) else user

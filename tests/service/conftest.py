@@ -86,12 +86,14 @@ def running(log: str, folder: Path, limits: Limits = NO_LIMITS, snapshot: Path |
     replica.start()
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
-    with httpx.Client(base_url=url, timeout=30) as client:
-        yield Service(url, client, replica, log)
-    server.should_exit = True
-    thread.join()
-    ranker.stop()
-    replica.stop()
+    try:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            yield Service(url, client, replica, log)
+    finally:
+        server.should_exit = True
+        thread.join()
+        ranker.stop()
+        replica.stop()
 
 
 @pytest.fixture

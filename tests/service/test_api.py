@@ -150,6 +150,13 @@ REFUSED = {
     "twice": (("POST", "/recommend", '{"positive": ["i1", "i1"]}'), 422, "items: 'i1' is given twice"),
     "session item": (("POST", "/recommend", '{"positive": ["nix"]}'), 422, "item 'nix': not an item of the run"),
     "itself": (("POST", "/users/merge", '{"from": 1, "into": 1}'), 422, "from and into are the same user"),
+    "digits of another script": (("POST", "/events", '[{"user": "1\\u0662", "item": "i1"}]'), 422, "user='1٢': expected an int"),
+    "large user": (("POST", "/events", '[{"user": "9223372036854775808", "item": "i1"}]'), 422, "expected an integer"),
+    "name with a break": (("POST", "/events", '[{"user": 1, "item": "i1", "a\\nb": 1}]'), 422, "0.a\\nb: Extra inputs"),
+    "no UTF-8": (("DELETE", "/users/%ff"), 400, "the path is not UTF-8"),
+    "zero byte in a path": (("DELETE", "/users/1%00"), 422, "user: String should match pattern"),
+    "long path": (("DELETE", "/users/" + "1" * 201), 422, "user: String should have at most 200 characters"),
+    "no path": (("DELETE", "/users/"), 422, "user: String should have at least 1 character"),
     "deep": (("POST", "/events", "[" * 100_000), 400, "error parsing the body"),
 }  # fmt: skip
 
@@ -160,7 +167,22 @@ def test_bad_requests_get_one_line(shared, request_, status, words):
     headers = {"content-type": "application/json"}
     answer = shared.client.request(method, path, content=body[0] if body else None, headers=headers)
     assert answer.status_code == status and words in answer.json()["detail"]
-    assert "\n" not in answer.json()["detail"] and shared.replica.model.seq == 0
+    assert "\n" not in answer.json()["detail"] and len(answer.text) < 1000 and shared.replica.model.seq == 0
+
+
+def test_other_methods_are_named(shared):
+    answers = {
+        path: shared.client.put(path) for path in ("/users/1", "/events", "/recommend", "/map", "/static/favicon.png")
+    }
+    assert {answer.status_code for answer in answers.values()} == {405}
+    allowed = [answer.headers["allow"] for answer in answers.values()]
+    assert allowed == ["DELETE, GET", "POST", "POST", "GET", "GET, HEAD"]
+
+
+def test_large_ids(service):
+    largest = 2**63 - 1
+    assert service.post("/events", [{"user": largest, "item": "i3"}])["accepted"] == 1
+    assert service.get(f"/users/{largest}")["known"] and service.get("/users", search="922")["users"] == [largest]
 
 
 GUARDED = {
@@ -168,6 +190,9 @@ GUARDED = {
     "wrong token": ({"authorization": "Bearer wrong"}, {}, 401),
     "token": ({"authorization": "Bearer secret"}, {}, 200),
     "key": ({"x-api-key": "secret"}, {}, 200),
+    "host in capitals": ({"x-api-key": "secret", "host": "LOCALHOST:1"}, {}, 200),
+    "page of another site": ({"x-api-key": "secret", "origin": "http://evil.example"}, {}, 400),
+    "own page": ({"x-api-key": "secret", "origin": "http://127.0.0.1:1"}, {}, 200),
     "host": ({"x-api-key": "secret", "host": "evil.example"}, {}, 400),
     "large": ({"x-api-key": "secret", "content-type": "application/json"}, {"content": b"[" * 3000}, 413),
     "endless": ({"x-api-key": "secret"}, {"content": iter([b"[" * 1000] * 4)}, 413),
@@ -194,7 +219,7 @@ def shared(run_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(run_folder, tmp_path_factory):
-    limits = Limits("secret", frozenset({"127.0.0.1"}), max_body=2000)
+    limits = Limits("secret", frozenset({"127.0.0.1", "localhost"}), max_body=2000)
     with running(f"sqlite:///{tmp_path_factory.mktemp('log')}/events.db", run_folder, limits) as service:
         yield service
 
