@@ -100,8 +100,8 @@ def _add_operations(app: FastAPI, replica: Replica, telemetry: Telemetry, limits
     @app.get("/health/ready", response_model=schemas.Health)
     async def ready() -> Response:
         """Lists can be made and events written; 503 if the log cannot be used."""
-        if replica.error:
-            raise LogUnavailable(replica.error)
+        if trouble := replica.trouble:
+            raise LogUnavailable(trouble)
         return JSONResponse({"status": "ok"})
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

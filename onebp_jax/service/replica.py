@@ -23,6 +23,8 @@ from onebp_jax.service.model import UNKNOWN, Model
 
 # Seconds between looks at the log for records of other processes.
 POLL = 0.2
+# Seconds after which the log is said to be stuck: longer than a lock is waited for.
+STUCK = 15.0
 # Records between two snapshots.
 SNAPSHOT_EVERY = 100_000
 
@@ -44,6 +46,7 @@ class Replica:
         self.applied: Counter[str] = Counter()
         self._snapshot, self._poll = snapshot, poll
         self._jobs = Jobs()
+        self._began: float | None = None  # when the thread began what it does now
         self._erased, self._writing = 0, threading.Lock()
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._at_snapshot = self.replay(model)
@@ -67,7 +70,9 @@ class Replica:
         self._thread.start()
 
     def submit(self, job: Job) -> Future:
-        """Queues a job; raises `LogUnavailable` if too many wait."""
+        """Queues a job; raises `LogUnavailable` if too many wait, or the log is stuck."""
+        if stuck := self._stuck():
+            raise LogUnavailable(stuck)
         return self._jobs.add(job)
 
     def swap(self, model: Model) -> Future:
@@ -85,6 +90,16 @@ class Replica:
         self.log.close()
 
     @property
+    def trouble(self) -> str | None:
+        """Why the log cannot be used now; None if it can."""
+        return self._stuck() or self.error
+
+    def _stuck(self) -> str | None:
+        began = self._began
+        lasts = 0.0 if began is None else time.monotonic() - began
+        return f"it has not answered for {lasts:.0f} seconds" if lasts > STUCK else None
+
+    @property
     def waiting(self) -> int:
         """How many jobs wait."""
         return len(self._jobs)
@@ -93,6 +108,7 @@ class Replica:
         while True:
             group, after = self._jobs.take(self._poll)
             answers = [job.answer for job in group] + ([after.answer] if isinstance(after, Swap) else [])
+            self._began = time.monotonic()
             try:
                 if self.broken:
                     raise LogUnavailable(self.broken)
@@ -108,6 +124,7 @@ class Replica:
                 logging.exception("the thread of the log does no more")
                 self.broken = "an error in the service, see its log; restart it"
                 self._failed(LogUnavailable(self.broken), answers)
+            self._began = None
             if after is END:
                 return
             if self._snapshot and not self.broken and self.model.seq - self._at_snapshot >= SNAPSHOT_EVERY:

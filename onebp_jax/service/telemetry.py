@@ -34,7 +34,7 @@ class Telemetry:
         now = {
             "onebp_seq": ("Records of the log that the model has.", lambda: replica.model.seq),
             "onebp_live_users": ("Users with events since training.", lambda: len(replica.model.live)),
-            "onebp_log_ready": ("1 if the log can be used.", lambda: float(replica.error is None)),
+            "onebp_log_ready": ("1 if the log can be used.", lambda: float(replica.trouble is None)),
             "onebp_log_waiting": ("Requests that wait for the log.", lambda: replica.waiting),
             "onebp_ranker_waiting": ("Lists that wait for a product.", lambda: ranker.waiting),
             "onebp_ranker_lists": ("Lists since the start.", lambda: ranker.lists),

@@ -66,6 +66,20 @@ def test_what_nobody_waits_for_is_left_out_and_what_has_begun_goes_on(service):
     assert answer.result(10).seq == 1 and service.post("/events", [{"user": 7, "item": "i4"}])["seq"] == 2
 
 
+def test_a_log_that_does_not_answer_is_said(service, monkeypatch):
+    """A server that stands still: requests do not pile up behind it, and all is well when it goes on."""
+    monkeypatch.setattr("onebp_jax.service.replica.STUCK", 0.2)
+    go_on = threading.Event()
+    answer = service.replica.submit(Job(lambda *_: [Record(EVENT, "7", "i3")] if go_on.wait(20) else []))
+    wait(lambda: service.client.get("/health/ready").status_code == 503)
+    refused = service.client.post("/events", json=[{"user": 7, "item": "i4"}])
+    assert refused.status_code == 503 and "it has not answered for" in refused.json()["detail"]
+    assert service.get("/recommend/100")["items"]
+    go_on.set()
+    assert answer.result(10).seq == 1
+    wait(lambda: service.client.get("/health/ready").status_code == 200)
+
+
 def test_an_error_of_the_service_leaves_nobody_waiting(service, monkeypatch):
     """Jobs, those that wait, a reload, and all that come later are answered."""
 
