@@ -3,7 +3,8 @@
 Command:  onebp train --config=best_gowalla_paper --workdir=runs/best_gowalla_paper
 Hardware: 2 shared CPU cores.
 Time:     11 to 23 s per epoch, with much other work on the machine.
-Score:    test NDCG@20 .1824 +-.0003, R@20 .2405, trained on validation pairs too (3 seeds; the paper .1536); honest .1743; results/FRONTIER.md.
+Score:    test NDCG@20 .1824 +-.0003, R@20 .2405, trained on validation pairs too (3 seeds; the paper .1536); honest .1743;
+          results/FRONTIER.md.
 """
 
 from onebp_jax.config import default_config

@@ -3,7 +3,8 @@
 Command:  onebp train --config=best_yelp2018_paper --workdir=runs/best_yelp2018_paper
 Hardware: 2 shared CPU cores.
 Time:     12 to 15 s per epoch, with much other work on the machine.
-Score:    test NDCG@20 .0989 +-.0001, R@20 .1178, trained on validation pairs too (3 seeds; the paper .0827); honest .0943; results/FRONTIER.md.
+Score:    test NDCG@20 .0989 +-.0001, R@20 .1178, trained on validation pairs too (3 seeds; the paper .0827); honest .0943;
+          results/FRONTIER.md.
 """
 
 from onebp_jax.config import default_config

@@ -59,6 +59,8 @@ devices.define_layout()
 
 def main() -> None:
     program.check_out(_OUT.value)
+    if _MODE.value != "split" and flags.FLAGS["split"].present:
+        raise UserError(f"--split={_SPLIT.value} has no effect on --mode={_MODE.value}: leave it out")
     if _ARMS.value and _MODE.value != "streaming":
         raise UserError(f"--arms={_ARMS.value[0]} is for --mode=streaming, and the mode is {_MODE.value}")
     layout = devices.layout()

@@ -19,24 +19,36 @@ from onebp_jax.serving.ids import row_index, rows_of
 # A sum of heavier events would leave the range of float32.
 MOST_WEIGHT = 1e6
 # Columns that tell more of an event than is asked for.
-_TELLING = ("time", "timestamp", "weight", "rating")
+_TELLING = {"time": "time", "timestamp": "time", "weight": "weight", "rating": "weight"}
 
 
-def time_of(time: Any) -> float | None:
+def time_of(time: Any, known: np.ndarray | None = None) -> float | None:
     """A time as a number: as it is given, or, of a date, the seconds since 1970 (UTC); None stays None.
 
+    Args:
+      known: times of the data.
+
     Raises:
-      UserError: neither.
+      UserError: neither; or it is a date, and the times of the data are numbers that are no seconds since 1970.
     """
     if time is None:
         return None
-    if isinstance(time, datetime.datetime | np.datetime64) and not pd.isna(time):
+    if isinstance(time, datetime.date | np.datetime64) and known is not None and not _seconds(known):
+        raise UserError(
+            f"time={time!r}: the times of the data are numbers, such as {known[0]}: give a number like these"
+        )
+    if isinstance(time, datetime.date | np.datetime64) and not pd.isna(time):
         date = pd.Timestamp(time)
         return (date.tz_localize(None) if date.tz is None else date.tz_convert(None)).value / 1e9
     number = _number(time)
     if number is None:
         raise UserError(f"time={time!r}: expected a number, such as seconds since 1970, or a date")
     return number
+
+
+def _seconds(known: np.ndarray) -> bool:
+    """Whether times are dates, or numbers that are seconds since 1970: of the years 1973 to 2286."""
+    return known.dtype.kind == "M" or not len(known) or bool((known > 1e8).all() and (known < 1e10).all())
 
 
 def weight_of(weight: Any, dislikes: bool = False) -> float:
@@ -93,11 +105,11 @@ def weights_of(disliked: int, liked: int, weights: Iterable[float] | None) -> li
     return [-1.0] * disliked + [weight_of(value) for value in given]
 
 
-def times_of(count: int, times: Iterable | None) -> list[float] | None:
+def times_of(count: int, times: Iterable | None, known: np.ndarray | None = None) -> list[float] | None:
     """Times as numbers; None for none. Raises `UserError` if they do not fit."""
     if times is None:
         return None
-    made = [time_of(value) for value in _listed("times", times, count)]
+    made = [time_of(value, known) for value in _listed("times", times, count)]
     if None in made:
         raise UserError("times: one is None; give a time for each item, or none at all")
     return [value for value in made if value is not None]
@@ -111,11 +123,20 @@ def _listed(name: str, values: Any, count: int) -> list:
     return values
 
 
-def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | None) -> tuple[list, list, list]:
-    """Users, items and times (None each without a column) of a frame of events, oldest first; raises `UserError`."""
+def columns_of_events(
+    events: pd.DataFrame, user: str, item: str, time: str | None, weight: str | None, known: np.ndarray | None = None
+) -> tuple[list, list, list, list]:
+    """Users, items, times (None each without a column) and weights (1) of a frame of events, oldest first.
+
+    Args:
+      known: times of the data.
+
+    Raises:
+      UserError: a column is missing, or has a value that is none.
+    """
     if not isinstance(events, pd.DataFrame):
         raise UserError(f"events: of type {type(events).__name__}, expected a DataFrame with a row for each event")
-    names, used = events.columns.tolist(), [column for column in (user, item, time) if column]
+    names, used = events.columns.tolist(), [column for column in (user, item, time, weight) if column]
     for column in used:
         if names.count(column) != 1:
             found = "2 columns" if column in names else "no column"
@@ -123,17 +144,23 @@ def columns_of_events(events: pd.DataFrame, user: str, item: str, time: str | No
         if missing := int(np.sum(pd.isna(np.asarray(events[column])))):
             raise UserError(f"column {column}: missing values in {missing} row(s); remove or fill them")
     if len(set(used)) < len(used):
-        raise UserError(f"user={user!r}, item={item!r}, time={time!r}: expected different columns")
-    if left := [name for name in names if name in _TELLING and name not in used]:
-        logging.warning(
-            "events: the column %s is not used%s", left[0], "" if time else '; give time="time" for their order'
-        )
-    if time is None:
-        return events[user].tolist(), events[item].tolist(), [None] * len(events)
-    events = events.assign(**{time: [time_of(value) for value in events[time].tolist()]}).sort_values(
-        time, kind="stable"
+        raise UserError(f"user={user!r}, item={item!r}, time={time!r}, weight={weight!r}: expected different columns")
+    for name in names:
+        if (role := _TELLING.get(str(name).lower())) and name not in used:
+            says = (
+                f"; give {role}={name!r} if it is the {role} of events"
+                if (time, weight)[role == "weight"] is None
+                else ""
+            )
+            logging.warning("events: the column %s is not used%s", name, says)
+    times: list = [None] * len(events) if time is None else [time_of(value, known) for value in events[time].tolist()]
+    weights = (
+        [1.0] * len(events) if weight is None else [weight_of(one, dislikes=True) for one in events[weight].tolist()]
     )
-    return events[user].tolist(), events[item].tolist(), events[time].tolist()
+    order = range(len(events)) if time is None else np.argsort(times, kind="stable").tolist()
+    columns = (events[user].tolist(), events[item].tolist(), times, weights)
+    users, items, times, weights = ([column[place] for place in order] for column in columns)
+    return users, items, times, weights
 
 
 def events_of(

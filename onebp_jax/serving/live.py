@@ -1,7 +1,7 @@
 """Users as they are now: sums over the histories that training knew, and over every event since. No training, no gradient.
 
-A new event costs one row (`onebp_jax.ops.fold`), whatever the length of the history, and the next list sees it. A user who was
-built event by event is the user that the same events would have had in training, with the items as they are.
+A new event costs one row (`onebp_jax.ops.fold`), and the next list sees it. A user who was built event by event is the user that
+the same events would have had in training, with the items as they are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from onebp_jax.training.run_folder import Trained
 class LiveUsers:
     """The histories of a run and of the events since, by user row. All methods may be called by several threads at once.
 
-    Users whom training did not know have rows after those of the run.
+    Attributes:
+      run: with the items as they are now; users whom training did not know have rows after those of the run. times: `[P]`, of training; None if they are not known.
     """
 
     def __init__(self, run: Trained, fold: Fold, dataset: Dataset):
@@ -41,6 +42,7 @@ class LiveUsers:
         of_pairs = ages(run.config, dataset, dataset.train)
         order = None if of_pairs is None else -of_pairs
         self._trained = ByUser(dataset.train, dataset.num_users, order, dataset.train_times)
+        self.times = dataset.train_times
         self._held_out = ByUser(dataset.test, dataset.num_users)
         self._live: dict[int, History] = {}
         # The row of each new user, by the text of the id, and the id itself; None for one who is forgotten.

@@ -23,7 +23,7 @@ from onebp_jax.serving.inputs import FilePath, Id, Ids, in_memory
 from onebp_jax.serving.items import Items, known_titles, with_titles
 from onebp_jax.serving.live import LiveUsers, live_users
 from onebp_jax.serving.new_items import new_items, titles_with_new
-from onebp_jax.serving.recommend import check_length, check_switch, recommend
+from onebp_jax.serving.recommend import check_length, check_switch, recommend, say_unknown
 from onebp_jax.training.fold_file import read_fold
 from onebp_jax.training.run_folder import Trained
 
@@ -53,23 +53,28 @@ class LiveRecommender:
         Raises:
           UserError: an unknown item, a weight of 0, or a method whose users are not made of their histories.
         """
-        at, heavy = time_of(time), weight_of(weight, dislikes=True)
+        at, heavy = time_of(time, self._live.times), weight_of(weight, dislikes=True)
         row = self._index["items"].get(str(item))
         if row is None:
             row = one(self._rows("items", item).tolist(), "item")
         return self._live.observe(self._row_of_any(one(listed(user, "user"), "user")), row, at, heavy)
 
     def observe_many(
-        self, events: pd.DataFrame, user: str = "user", item: str = "item", time: str | None = None
+        self,
+        events: pd.DataFrame,
+        user: str = "user",
+        item: str = "item",
+        time: str | None = None,
+        weight: str | None = None,
     ) -> int:
         """`observe` of each row of a frame, in its order, or in that of its column `time`; returns how many were new.
 
-        Nothing is changed if one of them is refused.
+        Without a column `weight` each event counts 1. Nothing is changed if one of them is refused.
         """
-        users, items, times = columns_of_events(events, user, item, time)
+        users, items, times, weights = columns_of_events(events, user, item, time, weight, self._live.times)
         rows = self._rows("items", items).tolist()
         checked = [self._checked(user) for user in users]  # before anything is changed
-        return sum(map(self._live.observe, map(self._row_of_any, checked), rows, times))
+        return sum(map(self._live.observe, map(self._row_of_any, checked), rows, times, weights))
 
     def forget(self, user: Id) -> bool:
         """Forgets all events of a user, those of training too: then the user is as if new. False if there were none."""
@@ -99,6 +104,7 @@ class LiveRecommender:
         """
         check_switch("exclude_seen", exclude_seen)
         run, seen = self._live.session(self._history(positive, weights, None, negative))
+        say_unknown(run)
         items = None if items is None else self._rows("items", items)
         lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
         return with_titles(lists.drop(columns="user"), self._titles, self.item_ids)
@@ -171,7 +177,7 @@ class LiveRecommender:
         if self._is_live():
             new = len(self._live.run.item) - len(self.run.item)
             logging.warning(
-                "%s without what came after training: events of %d user(s), %d new item(s): keep them, and give them as data",
+                "%s without what came after training: events of %d user(s), %d new item(s); users who were forgotten come back",
                 *(what, len(self._live), new),
             )
 
@@ -185,13 +191,16 @@ class LiveRecommender:
         found = self._index["users"].get(text)
         if found is None:
             found = self._live.new_rows.get(text)
-        return self._live.row_of_new(self._checked(user)) if found is None else found
+        if found is None:  # 1.0 is the user 1
+            user = self._checked(user)
+            found = self._index["users"].get(str(user))
+        return self._live.row_of_new(user) if found is None else found
 
     def _history(self, items: Ids, weights, times, negative: Ids = ()) -> History:
         """Disliked items come first, as the oldest."""
         rows = self._rows("items", [*(disliked := listed(negative, "negative")), *(liked := listed(items, "items"))])
         weights = weights_of(len(disliked), len(liked), weights)
-        return self._live.of_events(rows.tolist(), weights, times_of(len(rows), times))
+        return self._live.of_events(rows.tolist(), weights, times_of(len(rows), times, self._live.times))
 
     @cached_property
     def _titles(self) -> Items | None:

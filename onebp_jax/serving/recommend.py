@@ -93,6 +93,12 @@ def recommend(
     )
 
 
+def say_unknown(run: Trained) -> None:
+    """Warns of users of whom nothing is known: all scores of such a user are 0."""
+    if nothing := int((~run.user.any(1)).sum()):
+        logging.warning("nothing is known of %d user(s): their lists are in the order of the items", nothing)
+
+
 def _among(seen: np.ndarray, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
     """The pairs of these users and (ascending) items, sorted by user, with places in `items` as items."""
     seen = seen[np.isin(seen[:, 0], rows) & in_sorted(seen[:, 1], items)]

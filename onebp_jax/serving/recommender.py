@@ -15,10 +15,11 @@ from onebp_jax.errors import NotFitted, UserError
 from onebp_jax.parallel import Layout
 from onebp_jax.serving.export import export
 from onebp_jax.serving.fitting import Folder, fit_in, grown_by, load_more
+from onebp_jax.serving.ids import listed, row_index, rows_of
 from onebp_jax.serving.inputs import Data, FilePath, Ids, asked_config, in_memory, load_to_fit, set_fields
 from onebp_jax.serving.items import ITEMS_FILE, with_titles
 from onebp_jax.serving.live_recommender import LiveRecommender
-from onebp_jax.serving.recommend import check_switch, evaluate, recommend, seen_pairs
+from onebp_jax.serving.recommend import check_switch, evaluate, recommend, say_unknown, seen_pairs
 from onebp_jax.serving.similar import similar_items, similar_users
 from onebp_jax.training.run_data import with_pairs_of
 from onebp_jax.training.run_folder import Trained, read_run
@@ -157,6 +158,7 @@ class Recommender(LiveRecommender):
         items = None if items is None else self._rows("items", items)
         if self._is_live():
             run, seen = self._live.as_run(rows)
+            say_unknown(run)
             lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
         else:
             seen = seen_pairs(self.dataset, "all", rows) if exclude_seen else None
@@ -170,7 +172,8 @@ class Recommender(LiveRecommender):
 
     def similar_users(self, users: Ids, k: int = 10) -> pd.DataFrame:
         """The nearest users of a user or of several, by the cosine of their vectors: user, rank, similar, score."""
-        return similar_users(self._now(), self._rows("users", users), k, self._layout)
+        run = self._now()
+        return similar_users(run, rows_of(listed(users, "users"), row_index(run.user_ids), "users"), k, self._layout)
 
     def evaluate(self, test: Data | None = None, data_dir: FilePath | None = None) -> dict[str, float]:
         """The metrics on the test part that `fit` held out, or on other interactions.

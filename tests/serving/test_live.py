@@ -177,6 +177,43 @@ def test_a_dislike_counts_against_and_the_last_word_counts(model, events):
                                   model.recommend(138, k=ITEMS).drop(columns="user"))  # fmt: skip
 
 
+def test_an_id_is_the_same_user_however_it_is_written(model, events):
+    new = model.recommend(101, k=3).item.tolist()
+    for user, item in zip((101.0, np.float64(101), "101"), new, strict=True):
+        assert model.observe(user, item)
+    assert not set(new) & set(model.recommend(101, k=ITEMS).item) and len(model._live) == 1
+
+
+def test_users_after_one_who_is_forgotten(model, events):
+    for user in (5000, 5001, 5002):
+        model.observe_many(events[events.user == 101].assign(user=user))
+    model.forget(5000)
+    model.observe(5000, "i1")
+    assert 5002 in model.similar_users(5001, k=5).similar.tolist()
+    assert model.similar_users(5000, k=1).user.tolist() == [5000]
+    everybody = model.recommend(k=1).user.tolist()
+    assert sorted(everybody)[-3:] == [5000, 5001, 5002] and len(set(everybody)) == len(everybody)
+
+
+def test_weights_of_a_frame(model):
+    frame = pd.DataFrame({"user": [900] * 3, "item": ["i1", "i2", "i3"], "much": [1.0, -1.0, 2.5]})
+    assert model.observe_many(frame, weight="much") == 3
+    for item, weight in (("i1", 1), ("i2", -1), ("i3", 2.5)):
+        model.observe(901, item, weight=weight)
+    lists = [model.recommend(user).drop(columns="user") for user in (900, 901)]
+    pd.testing.assert_frame_equal(*lists)
+    with pytest.raises(UserError, match="weight=0.0: expected a number above 0, at most"):
+        model.observe_many(frame.assign(much=0.0), weight="much")
+
+
+def test_dates_beside_times_that_are_numbers(model):
+    if model._live.times is None:
+        model.observe(900, "i1", time=pd.Timestamp("2030-01-01"))
+    else:
+        with pytest.raises(UserError, match="the times of the data are numbers"):
+            model.observe(900, "i1", time=pd.Timestamp("2030-01-01"))
+
+
 def test_weights_count(model):
     once, heavy = (model.fold_in(["i1", "i2"], weights=[1, weight]) for weight in (1, 5))
     only = model.fold_in(["i2"])
@@ -198,6 +235,8 @@ def test_an_old_event_takes_its_place_among_those_of_training(events):
 
 
 def test_dates_are_times(model):
+    if model._live.times is not None:
+        return  # numbers that are no seconds, see above
     dates = pd.to_datetime(["2024-01-02", "2024-01-01"])
     by_number = model.fold_in(["i1", "i2"], times=[2, 1])
     np.testing.assert_array_equal(model.fold_in(["i1", "i2"], times=dates), by_number)
@@ -267,7 +306,7 @@ REFUSED = {
     ),
     "same column": (
         lambda model: model.observe_many(pd.DataFrame({"item": ["i1"]}), user="item"),
-        "user='item', item='item', time=None: expected different columns",
+        "user='item', item='item', time=None, weight=None: expected different columns",
     ),
     "unknown user": (lambda model: model.explain("nobody", "i1"), "users='nobody': not an id"),
     "twice": (lambda model: model.fold_in(["i1", "i1"]), "items: 'i1' is given twice"),
