@@ -8,6 +8,7 @@ Exit status: 2 bad flags, run folder or log; 128 + n stopped by signal n.
 """
 
 import os
+import sys
 
 # It must be set before NumPy is loaded: small products take longer on several threads, and requests share the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -46,11 +47,16 @@ def main() -> None:
     except ImportError as error:
         raise UserError(f"the service needs the extra serving ({error}): pip install 'onebp-jax[serving]'") from error
     token = _TOKEN.value or os.environ.get("ONEBP_TOKEN") or None
+    if _RATE.value != _RATE.value:
+        raise UserError("rate=nan: expected a number of requests a second, 0 for no limit")
     limits = guards.Limits(token, max_body=_MAX_BODY.value, rate=_RATE.value)
     snapshot = Path(_SNAPSHOT.value or Path(workdir) / "live_users.npz")
     index = _INDEX.value == "usearch"
     load = lambda: Model(workdir, _ITEMS.value, flags.FLAGS.data_dir, index)
-    server.serve(load, events, _HOST.value, _PORT.value, limits, snapshot, _LOG_REQUESTS.value)
+    if _SNAPSHOT.value and (not snapshot.parent.is_dir() or not os.access(snapshot.parent, os.W_OK)):
+        raise UserError(f"snapshot={snapshot}: {snapshot.parent} is not a folder that can be written to")
+    number = server.serve(load, events, _HOST.value, _PORT.value, limits, snapshot, _LOG_REQUESTS.value)
+    sys.exit(128 + number if number else 0)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,11 @@ async def _reload(replica: Replica, load: Callable[[], Model], telemetry: Teleme
             model = await asyncio.to_thread(load)
         except UserError as error:
             raise HTTPException(409, f"the present run stays: {error}") from error
+        now, then = ([run.user_ids.dtype.kind, run.item_ids.dtype.kind] for run in (model.run, replica.model.run))
+        if now != then:
+            raise HTTPException(
+                409, "the present run stays: the ids of the other one are of another kind, integers or text"
+            )
         model = await asyncio.wrap_future(await asyncio.to_thread(replica.swap, model))
     telemetry.line("reloaded", **_loaded(model))
     return model

@@ -30,7 +30,13 @@ def engine(url: str) -> sa.Engine:
     if backend == "postgresql":
         patience = {"connect_timeout": SECONDS, "tcp_user_timeout": 1000 * SECONDS}
         patience = {name: value for name, value in patience.items() if name not in parsed.query}
-        made = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=patience)
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        try:
+            made = sa.create_engine(parsed, pool_pre_ping=True, connect_args=patience)
+        except ImportError as error:
+            raise UserError(
+                f"events={shown(url)}: needs the extra postgresql: pip install 'onebp-jax[postgresql]'"
+            ) from error
         event.listen(made, "connect", _durable_postgresql)
         return made
     made = sa.create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": SECONDS})

@@ -5,6 +5,8 @@ It is a graph (HNSW: Malkov, Yashunin 2018) of the package usearch, searched by 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from absl import logging
 
@@ -45,7 +47,7 @@ class ItemIndex:
     def find(self, vectors: np.ndarray, n: int) -> np.ndarray:
         """`int[b, m]`: rows of about the `n` largest products of each of `f32[b, e]`, in no order; -1 where there are fewer."""
         n = min(n, len(self._item))
-        found = self._index.search(vectors, n)
+        found: Any = self._index.search(vectors, n)
         rows = np.asarray(found.keys).reshape(len(vectors), -1).astype(np.int64)
         if len(vectors) > 1:
             rows[np.arange(rows.shape[1]) >= np.asarray(found.counts)[:, None]] = -1

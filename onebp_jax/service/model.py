@@ -156,7 +156,7 @@ def _positions(units: np.ndarray) -> np.ndarray:
 def _identity(run: Trained, fold: bytes, dataset: Dataset) -> str:
     made = hashlib.blake2b(fold, digest_size=16)
     for part in (run.item, run.user, dataset.train, dataset.test):
-        made.update(memoryview(np.ascontiguousarray(part)))
+        made.update(np.ascontiguousarray(part).tobytes())
     for ids in (run.user_ids, run.item_ids):
         made.update(repr(ids.tolist()).encode())
     return made.hexdigest()

@@ -15,7 +15,7 @@ from absl import logging
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from onebp_jax.errors import Interrupted, UserError
+from onebp_jax.errors import UserError
 from onebp_jax.service.app import make_app
 from onebp_jax.service.guards import Limits
 from onebp_jax.service.log import EventLog, LogUnavailable
@@ -23,22 +23,39 @@ from onebp_jax.service.model import Model
 from onebp_jax.service.ranker import Ranker
 from onebp_jax.service.replica import Replica
 
-# Seconds within which the head of a first request must be here; and within which requests may end at a stop.
-_HEAD, _GRACE = 10, 10
+# Seconds within which the head of a request must be here, and its bytes; seconds within which requests may end at a stop.
+_HEAD, _MOST_HEAD, _GRACE = 10, 2**16, 10
 # Connections that may wait to be taken.
 _WAITING = 2048
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class _Protocol(HttpToolsProtocol):
-    """Connections that send nothing, or a head without end, are closed."""
+    """Connections that send nothing, or a head that is slow or large, are closed."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(_HEAD, self._close_if_silent)
+        self._heads, self._head = 0, 0  # how many have begun; bytes of the present one, -1 when it is complete
+        self.loop.call_later(_HEAD, self._close_if_in_head, 0)
 
-    def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head >= 0:
+            self._head += len(data)
+            if self._head > _MOST_HEAD:
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._heads, self._head = self._heads + 1, 0
+        self.loop.call_later(_HEAD, self._close_if_in_head, self._heads)
+
+    def on_headers_complete(self) -> None:
+        self._head = -1
+        super().on_headers_complete()
+
+    def _close_if_in_head(self, number: int) -> None:
+        if self._heads == number and self._head >= 0 and not self.transport.is_closing():
             self.transport.close()
 
 
@@ -82,14 +99,14 @@ def serve(
     limits: Limits,
     snapshot: Path | None,
     log_requests: bool,
-) -> None:
-    """Serves until a signal comes.
+) -> int | None:
+    """Serves until a signal comes, and returns its number.
 
     Args:
       load: reads the run. events: the URL of the log. snapshot: see `onebp_jax.service.snapshots`.
 
     Raises:
-      UserError: the run, the log or the address cannot be used. Interrupted: the signal.
+      UserError: the run, the log or the address cannot be used.
     """
     check_address(host, limits.token)
     listening = _listen(host, port)
@@ -111,9 +128,8 @@ def serve(
     asyncio.run(_run(server, app, listening))
     ranker.stop()
     replica.stop()
-    logging.info("stopped at record %d", replica.model.seq)
-    if server.signal is not None:
-        raise Interrupted(server.signal, "stopped; nothing is lost")
+    logging.info("stopped at record %d; nothing is lost", replica.model.seq)
+    return server.signal
 
 
 def configured(app: FastAPI) -> uvicorn.Config:

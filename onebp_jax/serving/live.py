@@ -1,7 +1,6 @@
 """Users as they are now: sums over the histories that training knew, and over every event since. No training, no gradient.
 
-A new event costs one row (`onebp_jax.ops.fold`), and the next list sees it. A user who was built event by event is the user that
-the same events would have had in training, with the items as they are.
+A new event costs one row (`onebp_jax.ops.fold`). A user built event by event is the one that training would have made of them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ class LiveUsers:
     """The histories of a run and of the events since, by user row. All methods may be called by several threads at once.
 
     Attributes:
-      run: with the items as they are now; users whom training did not know have rows after those of the run. times: `[P]`, of training; None if they are not known.
+      run: with the items as they are now; users whom training did not know have rows after those of the run.
+      times: `[P]`, of training; None if they are not known.
     """
 
     def __init__(self, run: Trained, fold: Fold, dataset: Dataset):

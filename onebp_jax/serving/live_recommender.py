@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,8 @@ class LiveRecommender:
     """The part of `Recommender` that follows events; see `onebp_jax.serving.live`."""
 
     run: Trained
+    config: Any
+    item_ids: np.ndarray
     workdir: Path
     _layout: Layout | None
     _folder: Folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -136,12 +137,19 @@ def test_slow_clients_are_let_go(run_folder, log, monkeypatch):
 
     with running(log, run_folder) as service:
         port = int(service.url.rpartition(":")[2])
-        silent, slow = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+        silent, slow, second, large = (socket.create_connection(("127.0.0.1", port)) for _ in range(4))
+        large.sendall(b"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1\r\n" + b"x: y\r\n" * 20_000)
+        second.sendall(b"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        answer = b""
+        while b'{"status":"ok"}' not in answer:
+            answer += second.recv(1000)
+        second.sendall(b"GET /health/live HTTP/1.1\r\nx: ")
         slow.sendall(b"GET /health/live HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ")
         assert service.get("/health/live") == {"status": "ok"}
-        for connection in (silent, slow):
+        for connection in (silent, slow, second, large):
             connection.settimeout(5)
-            assert connection.recv(100) == b""
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1000) == b""
             connection.close()
 
 
@@ -150,6 +158,8 @@ FAILING = {
     "log": (["--events=mysql://a/b"], "--events=mysql://a/b: expected sqlite:///PATH"),
     "open to others": (["--host=0.0.0.0"], "--host=0.0.0.0: others can reach this address: give a token"),
     "port": (["--port=70000"], "port"),
+    "snapshot": (["--snapshot=nowhere/x.npz"], "--snapshot=nowhere/x.npz: nowhere is not a folder"),
+    "rate": (["--rate=nan"], "--rate=nan: expected a number"),
     "items": (["--items=nowhere.csv"], "--items=nowhere.csv: no such file"),
 }
 
