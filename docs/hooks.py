@@ -168,7 +168,7 @@ def on_files(files, config):
     for path in sorted((ROOT / "results").glob("*.md")):
         add(f"results/{path.name}", content=with_site_links(path.read_text(), "results"))
         measured.append(f"results/{path.name}")
-    for path in sorted((ROOT / "results").glob("*.png")):
+    for path in sorted([*(ROOT / "results").glob("*.png"), *(ROOT / "results").glob("*.svg")]):
         add(f"results/{path.name}", abs_src_path=str(path))
     api = []
     for room, modules in rooms().items():

@@ -27,7 +27,9 @@ FLOORS = (
     ("config", "updaters", "encoders", "samplers", "losses", "engine", "evaluation", "preparation"),
     ("methods", "parallel"),
     ("training",),
-    ("serving", "experiments", "benchmarks", "cli"),
+    ("experiments",),
+    ("analysis",),
+    ("serving", "benchmarks", "cli"),
     ("service",),
 )
 

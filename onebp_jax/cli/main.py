@@ -19,6 +19,7 @@ PROGRAMS = {
     "evaluate": "measure a finished run again, on any part of its data",
     "export": "vectors of users and items with their original ids",
     "sweep": "search settings of several methods on validation",
+    "analyse": "finished runs as the paper looks at them: genres, latent types, pictures",
     "prepare": "filter, split and number a log larger than memory, for training from files",
     "reproduce": "a table of the paper, each row tuned with the same budget",
     "doctor": "what is installed: versions, devices, data folders, extras",

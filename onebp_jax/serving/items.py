@@ -34,11 +34,13 @@ class Items(NamedTuple):
       rows: `int[c]`, their rows in the item table, in the order of the file.
       titles: `[c]`, the title of each; None if the file has no titles.
       groups: `[c]`, the group of each, such as a genre, "" if there is none; None if the file has no groups.
+      cells: `[c]`, all groups of each as the file writes them, `Comedy|Romance`; None if the file has no groups.
     """
 
     rows: np.ndarray
     titles: np.ndarray | None
     groups: np.ndarray | None = None
+    cells: np.ndarray | None = None
 
 
 def read_items(source: str | os.PathLike | pd.DataFrame, run: Trained) -> Items:
@@ -84,7 +86,7 @@ def items_of(source: str | os.PathLike | pd.DataFrame, config, item_ids: np.ndar
     if titles is None:
         logging.info("%s: it has no column title or name, so lists have no titles", name)
     first = None if groups is None else np.array([re.split(r"[|,;]", text)[0].strip() for text in groups], object)
-    return Items(rows[known], titles, first)
+    return Items(rows[known], titles, first, groups)
 
 
 def _texts(frame: pd.DataFrame, names: tuple[str, ...], known: np.ndarray) -> np.ndarray | None:
