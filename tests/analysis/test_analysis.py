@@ -1,16 +1,22 @@
 """The analyses on small examples whose answers are known, and the program as a user starts it."""
 
+import json
 import re
+import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from support.programs import SMALL, assert_one_line, run
 
-from onebp_jax.analysis import latent_types, published, shares
+from onebp_jax.analysis import latent_types, page, pictures, published, shares
+from onebp_jax.analysis import models as models_module
 from onebp_jax.analysis.frames import rows_of
 from onebp_jax.analysis.genres import CLOSENESS, KS, genres_of, probe
-from onebp_jax.analysis.models import Model
+from onebp_jax.analysis.models import START, Model, read_models
+from onebp_jax.analysis.study import study
+from onebp_jax.data import Dataset
 from onebp_jax.errors import UserError
 
 
@@ -162,11 +168,44 @@ def test_majority_and_minority_of_all_lists():
         assert sum(value[k, f"share_{rank}"] for rank in (1, 2, 3)) == pytest.approx(1)
 
 
+def of_ml_100k(name="ml-100k"):
+    """Data and models that stand in for those of ML-100K, with its genres."""
+    random = np.random.default_rng(0)
+    train, test = (np.stack(np.divmod(random.choice(200, 80, replace=False), 20), 1) for _ in range(2))
+    dataset = Dataset(name, train, test, np.arange(10), np.arange(20), "given")
+    vectors = lambda count: random.standard_normal((count, 4)).astype(np.float32)
+    lists = np.argsort(random.random((10, 20)), axis=1)
+    models = [Model(one, 0, "", vectors(10), vectors(20), False, lists) for one in ("start", "onebp", "twobp")]
+    names = [genre for genre in published.genres() if genre != published.OVERALL]
+    return dataset, models, genres_of(np.resize(names, 20), np.arange(20), 20)
+
+
+def test_the_page_has_the_published_numbers_where_there_are_some():
+    dataset, models, genres = of_ml_100k()
+    text = page.markdown(study(dataset, models, genres, types=3), "onebp analyse")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.split("\n") if line.startswith("|")]
+    rows = {line[0]: line[1:] for line in cells}
+    assert rows["TwoBP, the paper"][:5] == ["0.568", "0.484", "0.461", "0.351", "0.019"]
+    assert rows["Romance"][0] == "1" and rows["Romance"][5].endswith("(0.80)") and rows["Romance"][4].endswith("(0.18)")
+    other = page.markdown(study(*of_ml_100k("other"), types=3), "onebp analyse")
+    assert "TwoBP, the paper" not in other and "Romance" not in other
+
+
+def test_without_the_extra_one_line_says_so(monkeypatch):
+    for package, function in (
+        ("matplotlib", pictures.plotting),
+        ("sklearn.cluster", lambda: latent_types.clusters(np.eye(4), 2, 0)),
+    ):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UserError, match=r"onebp-jax\[analysis\]"):
+            function()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Runs of two methods and two seeds, as `onebp compare` makes them, and the genres of their items."""
     folder = tmp_path_factory.mktemp("analysis")
-    rows = "--methods=onebp,twobp", "--seeds=0,1", "--config.epochs=2", "--config.eval_every=1"
+    rows = "--methods=onebp,twobp", "--seeds=0,1", "--config.epochs=1", "--config.eval_every=1"
     process = run("compare", *SMALL, *rows, f"--workdir={folder / 'runs'}")
     assert process.returncode == 0, process.stderr
     items = pd.DataFrame({"item": range(90)})
@@ -196,8 +235,6 @@ def test_the_program_writes_a_page_its_numbers_and_its_pictures(folder):
 
 
 def test_first_vectors_are_those_before_the_first_step(folder):
-    from onebp_jax.analysis.models import START, read_models
-
     one = next((folder / "runs").glob("onebp-*0"))
     dataset, models = read_models([str(one)], 10)
     start, trained = models
@@ -219,13 +256,59 @@ def test_what_a_run_lacks_is_said_in_one_line(folder, tmp_path):
     assert_one_line(run("analyse", f"--runs={runs}/nowhere", with_items, out), 2, "no such folder")
     one = next(runs.glob("onebp-*0"))
     assert_one_line(run("analyse", f"--runs={one},{one}", with_items, out), 2, "another run of onebp with seed 0")
-    process = run("train", *SMALL, f"--workdir={tmp_path / 'popularity'}", "--config.method=popularity")
-    assert process.returncode == 0, process.stderr
-    untrained = f"--runs={tmp_path / 'popularity'}"
-    assert_one_line(run("analyse", untrained, with_items, out), 2, "popularity is not trained", "no first vectors")
-    other = run(
-        "train", *SMALL, f"--workdir={tmp_path / 'other'}", "--config.synthetic.num_users=100", "--config.epochs=1"
-    )
-    assert other.returncode == 0, other.stderr
-    assert_one_line(run("analyse", f"--runs={one},{tmp_path / 'other'}", with_items, out), 2, "it is on other data")
     assert not (tmp_path / "out").exists()
+
+
+def edited(one, folder, name, edit):
+    """A copy of a run folder in which a file is another."""
+    shutil.copytree(one, folder)
+    path = folder / name
+    if name.endswith(".npz"):
+        with np.load(path) as arrays:
+            np.savez(path, **edit(dict(arrays)))
+    else:
+        path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    return folder
+
+
+# What is another in a run folder, and the words that say so.
+LACKING = {
+    "untrained": ("config.json", {"config": {"method": "popularity"}}, "is not trained, so it has no first vectors"),
+    "warm": ("config.json", {"data": {"init": {"crc32": 1}}}, "it began with the vectors of another run"),
+    "refit": ("result.json", {"refit": {"says": "so", "pairs": 1, "epochs": 1}}, "were refitted and have seen the test part"),
+}
+
+
+def merged(value, change):
+    """A JSON object with some of its values changed, at any depth."""
+    if not isinstance(change, dict):
+        return change
+    return value | {key: merged(value[key], new) if key in value else new for key, new in change.items()}
+
+
+@pytest.mark.parametrize("lack", LACKING)
+def test_runs_without_what_is_needed_are_refused(folder, tmp_path, lack):
+    name, change, words = LACKING[lack]
+    one = next((folder / "runs").glob("onebp-*0"))
+    run_folder = edited(one, tmp_path / lack, name, lambda value: merged(value, change))
+    with pytest.raises(UserError, match=f"runs=.*{lack}: .*{words}"):
+        read_models([str(run_folder)], 5)
+
+
+def test_runs_that_do_not_belong_together_are_refused(folder, tmp_path):
+    one = next((folder / "runs").glob("onebp-*0"))
+    beta = edited(one, tmp_path / "beta", "config.json", lambda value: merged(value, {"config": {"beta": 0.5}}))
+    with pytest.raises(UserError, match="beta: onebp has other settings there than in .*onebp"):
+        read_models([str(one), str(beta)], 5)
+
+    def swapped(arrays):
+        arrays["train"][[0, 1]] = arrays["train"][[1, 0]]
+        return arrays
+
+    other = edited(one, tmp_path / "other", "interactions.npz", swapped)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="other: it is on other data"):
+        patch.setattr(models_module.run_folder, "check_pairs", lambda *_: None)  # which finds the damage before
+        read_models([str(one), str(other)], 5)
+    (tmp_path / "beta" / "interactions.npz").unlink()
+    with pytest.raises(UserError, match="beta: it holds no interactions"):
+        read_models([str(beta)], 5)
