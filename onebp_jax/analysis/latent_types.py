@@ -82,6 +82,7 @@ def numbers(model: Model, form: str, of_item: np.ndarray, train: np.ndarray, see
 
     Returns:
       silhouette: of the clusters, 1 is best. largest: the share of items in the largest type.
+      popularity: how much of the variance of items' popularity, log(1 + training pairs), their types explain, 1 is all.
       majority: the share of a user's training items in their largest type, mean over users; majority_by_chance: the same after
         the items of all pairs were shuffled, which keeps histories' lengths and items' popularity.
       entropy, entropy_by_chance: of a user's types, 1 if all are equally often; mean over users.
@@ -106,12 +107,20 @@ def numbers(model: Model, form: str, of_item: np.ndarray, train: np.ndarray, see
     return {
         "silhouette": float(silhouette_score(vectors, of_item, sample_size=sample, random_state=seed)),
         "largest": float(np.bincount(of_item).max() / len(item)),
+        "popularity": _explained(np.log1p(np.bincount(train[:, 1], minlength=len(item))), of_item),
         "majority": majority,
         "majority_by_chance": float(np.mean([one for one, _ in by_chance])),
         "entropy": entropy,
         "entropy_by_chance": float(np.mean([one for _, one in by_chance])),
         **_nearness(model, of_item, train, counts),
     }
+
+
+def _explained(values: np.ndarray, of_item: np.ndarray) -> float:
+    """The share of the variance of values that lies between types; 0 if all are equal."""
+    counts = np.bincount(of_item)
+    means = np.bincount(of_item, values) / np.maximum(1, counts)
+    return float(means[of_item].var() / variance) if (variance := values.var()) else 0.0
 
 
 def _spread(counts: np.ndarray) -> tuple[float, float]:

@@ -18,7 +18,7 @@ _OWN = {
     False: "Without: an item is compared with the mean of the others",
 }
 _NUMBERS = {
-    "Clusters": ("silhouette", "largest"),
+    "Clusters": ("silhouette", "largest", "popularity"),
     "Spread of a user's training items over the types": (
         "majority",
         "majority_by_chance",
@@ -110,7 +110,8 @@ def _latent_types(found: Study) -> list[str]:
         "Types are clusters: of a model's own item vectors, as they are (own) or with length 1 (own, unit); or the same for all "
         "models, those of one method and of the genres. Chance: items shuffled over all pairs, mean of 20 shuffles. Cosine, "
         "distance (relative to the mean distance to all items) and place (in the ranking of all items, 0 the first) are of a "
-        "user and their training items. Centre is the rank of a type by the cosine of its centre.",
+        "user and their training items. Centre is the rank of a type by the cosine of its centre. "
+        "Popularity is the share of the variance of items' log popularity that lies between types.",
     ]
     pictures = {kind: f"![Fig. 4, {form}](fig4_{form}.svg)" for form, kind in OWN.items()}
     for kind in dict.fromkeys(found.fig4["types"]):

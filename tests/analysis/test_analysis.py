@@ -111,6 +111,9 @@ def test_numbers_of_users_who_lie_on_their_majority_type():
     assert (found["centre_majority"], found["centre_minority"]) == (1, 2)
     assert found["distance_majority"] < 1 < found["distance_minority"]
     assert found["silhouette"] > 0.3
+    logs, types = np.log([2, 2, 2, 1, 3, 2, 1, 1]), np.repeat([0, 1], 4)
+    between = np.repeat([logs[:4].mean(), logs[4:].mean()], 4).var()
+    assert found["popularity"] == pytest.approx(between / logs.var()) and (types == of_item).all()
 
 
 def test_places_follow_the_distance_where_the_model_does():
@@ -275,7 +278,11 @@ def edited(one, folder, name, edit):
 LACKING = {
     "untrained": ("config.json", {"config": {"method": "popularity"}}, "is not trained, so it has no first vectors"),
     "warm": ("config.json", {"data": {"init": {"crc32": 1}}}, "it began with the vectors of another run"),
-    "refit": ("result.json", {"refit": {"says": "so", "pairs": 1, "epochs": 1}}, "were refitted and have seen the test part"),
+    "refit": (
+        "result.json",
+        {"refit": {"says": "so", "pairs": 1, "epochs": 1}},
+        "were refitted and have seen the test part",
+    ),
 }
 
 
