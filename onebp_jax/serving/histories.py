@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from onebp_jax.ops.fold import Fold
+
 
 @dataclass(slots=True)
 class History:
@@ -17,6 +19,7 @@ class History:
         item; -inf for an event of training whose time is not known.
       others: further items that the user is known to have, such as those of a test part, which are no part of the sums.
       have: the items as a set.
+      vector: `f32[e]`, of a user as training left it, in place of the sums; None otherwise.
     """
 
     sums: np.ndarray
@@ -25,6 +28,7 @@ class History:
     times: list[float] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
     have: set[int] = field(init=False)
+    vector: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.have = set(self.items)
@@ -46,6 +50,29 @@ class History:
         for values in (self.items, self.weights, self.times):
             del values[place]
         self.have.remove(item)
+
+
+class Messages:
+    """What an event with each item adds to the sums of a user, as `onebp_jax.ops.fold.messages`, for a few items at a time."""
+
+    def __init__(self, fold: Fold, item: np.ndarray):
+        """
+        Args:
+          item: `f32[N, e]`.
+        """
+        self._item, widths = item, [len(part.column_weight) for part in fold.parts]
+        self._part = np.repeat(np.arange(len(widths)), widths)
+        self._column = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
+        self._weight = np.stack([np.asarray(part.item_weight) for part in fold.parts], 1)
+
+    def one(self, item: int) -> np.ndarray:
+        """`f32[e]`, of the item in a row."""
+        return self._item[item] * self._weight[item][self._part] * self._column
+
+    def many(self, items: list[int]) -> np.ndarray:
+        """`f32[n, e]`."""
+        rows = np.array(items, np.int64)
+        return self._item[rows] * self._weight[rows][:, self._part] * self._column
 
 
 class ByUser:

@@ -14,7 +14,7 @@ from onebp_jax.data.ages import ages
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.ops.fold import Fold, user_vectors
-from onebp_jax.serving.histories import ByUser, History, as_ids
+from onebp_jax.serving.histories import ByUser, History, Messages, as_ids
 from onebp_jax.serving.new_items import with_new_items
 from onebp_jax.training.run_folder import Trained
 
@@ -34,9 +34,7 @@ class LiveUsers:
           dataset: the interactions of the run; its train part makes the vectors.
         """
         self.run, self._fold, self._dataset, self._lock = run, fold, dataset, threading.RLock()
-        self._column_part = np.repeat(np.arange(len(fold.parts)), [len(part.column_weight) for part in fold.parts])
-        self._column_weight = np.concatenate([np.asarray(part.column_weight) for part in fold.parts])
-        self._item_weight = np.stack([np.asarray(part.item_weight) for part in fold.parts], 1)
+        self._messages = Messages(fold, run.item)
         self._vectors = user_vectors(fold, run.item[: dataset.num_items])
         self._shares, self._keeps = fold.recency.rates.T
         of_pairs = ages(run.config, dataset, dataset.train)
@@ -76,9 +74,13 @@ class LiveUsers:
             return made
 
     def snapshot(self, user: int) -> History:
-        """What is known of a user now; later events do not change it."""
+        """What is known of a user now; later events do not change it. Users without events have no sums, but a vector."""
         with self._lock:
-            return self.history(user).copy()
+            if user in self._live:
+                return self._live[user].copy()
+        items, times = self._trained.items_of(user), self._trained.times_of(user)
+        vector = self.run.user[user] if user < self._trained.count else None
+        return History(np.zeros(0), items, [1.0] * len(items), times, self._held_out.items_of(user), vector)
 
     def events_since(self) -> tuple[list[object | None], dict[int, History]]:
         """The users whom training did not know, by row, None for the forgotten; and all histories that changed since."""
@@ -189,7 +191,12 @@ class LiveUsers:
 
     def vectors(self, histories: list[History]) -> np.ndarray:
         """`f32[n, e]`: users with these histories, to be ranked against the items of the run. Each row is computed alone."""
-        rows = [self._vectors(np.einsum("s,sd->d", self._shares, history.sums)[None]) for history in histories]
+        rows = [
+            self._vectors(np.einsum("s,sd->d", self._shares, one.sums)[None])
+            if one.vector is None
+            else one.vector[None]
+            for one in histories
+        ]
         return np.concatenate(rows) if rows else np.zeros((0, self.run.item.shape[1]), np.float32)
 
     def session(self, history: History) -> tuple[Trained, np.ndarray]:
@@ -198,12 +205,9 @@ class LiveUsers:
         return self.run._replace(user=self.vectors([history]), user_ids=np.array([""], object)), pairs
 
     def shares(self, user: int, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The items of a user's history `int[n]`, and what each of them adds to the user's scores of other items `f32[n, m]`.
+        """The items of a user's history `int[n]`, and what each adds to the user's scores of other items `int[m]`: `f32[n, m]`.
 
         Those of one item sum to its score.
-
-        Args:
-          items: `int[m]`, rows.
         """
         with self._lock:
             history = self.history(user)
@@ -211,7 +215,7 @@ class LiveUsers:
 
     def shares_of(self, history: History, items: np.ndarray) -> np.ndarray:
         """`f32[n, m]`: as `shares`, of somebody with a history."""
-        rows = self._message(np.array(history.items, np.int64)) * self.counts_of(history)[:, None]
+        rows = self._messages.many(history.items) * self.counts_of(history)[:, None]
         total = rows.sum(0)
         vector = self._vectors(total[None].astype(np.float32))[0]
         # Each part of the vector is its sum times a number.
@@ -225,19 +229,15 @@ class LiveUsers:
 
     def _summed(self, history: History) -> np.ndarray:
         """`f32[s, e]`: the sums of a history, added up in its order as `observe` would."""
-        sums = np.zeros((len(self._keeps), len(self._column_weight)), np.float32)
+        sums = np.zeros((len(self._keeps), self.run.item.shape[1]), np.float32)
         for item, weight in zip(history.items, history.weights, strict=True):
             sums = self._with_event(sums, item, weight)
         return sums
 
     def _with_event(self, sums: np.ndarray, item: int, weight: float) -> np.ndarray:
         """Sums after one more event."""
-        message = self.run.item[item] * self._item_weight[item][self._column_part] * self._column_weight
+        message = self._messages.one(item)
         return self._keeps[:, None] * sums + (message if weight == 1 else weight * message)
-
-    def _message(self, items: np.ndarray) -> np.ndarray:
-        """`f32[n, e]`: what an event with each of these items adds."""
-        return self.run.item[items] * self._item_weight[items][:, self._column_part] * self._column_weight
 
 
 def live_users(run: Trained, fold: Fold | None, dataset: Dataset) -> LiveUsers:
