@@ -132,14 +132,9 @@ class Replica:
                 threading.Thread(target=self._write_snapshot, args=(taken, self._erased), name="snapshot").start()
 
     def _write(self, group: list[Job]) -> None:
-        done: list[tuple[Job, Outcome]] = []
         with self.log.appending() as log:
             self._catch_up(log)
-            for job in group:
-                try:
-                    done.append((job, self._outcome(log, job.make(self.model, log))))
-                except (UserError, IdTaken) as error:
-                    job.answer.set_exception(error)
+            done = self._outcomes(log, group)
         self.error = None
         for _, outcome in done:
             for record in outcome.written:
@@ -157,22 +152,29 @@ class Replica:
         for record in log.after(self.model.seq):
             self._apply(self.model, record)
 
-    def _outcome(self, log: Appending, made: list[Record]) -> Outcome:
-        """Writes the records whose ids are not in the log."""
-        before = log.with_ids(record.id for record in made if record.id is not None)
-        fresh, outcome = [], Outcome()
-        for record in made:
-            earlier = before.get(record.id) if record.id is not None else None
-            if earlier is None:
-                fresh.append(record)
-                if record.id is not None:
-                    before[record.id] = record
-            elif earlier.user is not None and earlier.content != record.content:
-                raise IdTaken(f"id={record.id!r} is that of another event: give each event its own id")
-            else:
-                outcome.duplicates += 1
-        outcome.written = log.append(fresh)
-        return outcome
+    def _outcomes(self, log: Appending, group: list[Job]) -> list[tuple[Job, Outcome]]:
+        """Writes the records of jobs whose ids are not in the log: of each job all or none."""
+        made: list[tuple[Job, list[Record]]] = []
+        for job in group:
+            try:
+                made.append((job, job.make(self.model, log)))
+            except UserError as error:
+                job.answer.set_exception(error)
+        known = log.with_ids(record.id for _, records in made for record in records if record.id is not None)
+        fresh: list[tuple[Job, list[Record], int]] = []
+        for job, records in made:
+            try:
+                new, own = _fresh(records, known)
+            except IdTaken as error:
+                job.answer.set_exception(error)
+                continue
+            known |= own
+            fresh.append((job, new, len(records) - len(new)))
+        written = iter(log.append(record for _, records, _ in fresh for record in records))
+        return [
+            (job, Outcome(duplicates=duplicates, written=[next(written) for _ in records]))
+            for job, records, duplicates in fresh
+        ]
 
     def _follow(self) -> None:
         if self.log.seq() != self.model.seq:
@@ -227,3 +229,17 @@ class Replica:
             self._snapshot.unlink(missing_ok=True)
         except OSError as error:
             logging.warning("%s holds a user who is forgotten, and cannot be removed: %s", self._snapshot, error)
+
+
+def _fresh(records: list[Record], known: dict[str, Record]) -> tuple[list[Record], dict[str, Record]]:
+    """The records that are no duplicates, and those of them that have an id; raises `IdTaken`."""
+    fresh, own = [], {}
+    for record in records:
+        earlier = None if record.id is None else own.get(record.id) or known.get(record.id)
+        if earlier is None:
+            fresh.append(record)
+            if record.id is not None:
+                own[record.id] = record
+        elif earlier.user is not None and earlier.content != record.content:
+            raise IdTaken(f"id={record.id!r} is that of another event: give each event its own id")
+    return fresh, own

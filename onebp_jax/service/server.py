@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import signal
 import socket
@@ -120,6 +121,8 @@ def serve(
     ranker = Ranker()
     app = make_app(replica, ranker, load, limits, log_requests)
     server = _Server(configured(app))
+    gc.collect()
+    gc.freeze()  # what is there now stays: a pass over it would make requests wait
     replica.start()
     listening.listen(_WAITING)
     logging.info("%s: %d users, %d items, record %d of the log", model.run.result["method"], len(model.user_ids),
