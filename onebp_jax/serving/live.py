@@ -121,10 +121,8 @@ class LiveUsers:
             known = [np.array(self._known(row), np.int64) for row in users.tolist()]
         ids = np.concatenate([self.run.user_ids, as_ids(self._new_ids)])[users]
         ids = ids.astype(self.run.user_ids.dtype) if self.run.user_ids.dtype.kind == "i" else ids
-        lengths = [len(one) for one in known]
-        pairs = np.stack(
-            [np.repeat(np.arange(len(users)), lengths), np.concatenate([*known, np.zeros(0, np.int64)])], 1
-        )
+        rows = np.repeat(np.arange(len(users)), [len(one) for one in known])
+        pairs = np.stack([rows, np.concatenate([*known, np.zeros(0, np.int64)])], 1)
         return self.run._replace(user=vectors, user_ids=ids), pairs
 
     def _known(self, user: int) -> list[int]:
@@ -143,7 +141,8 @@ class LiveUsers:
             twice = self.run.item_ids[next(one for place, one in enumerate(items) if one in items[:place])]
             raise UserError(f"items: {str(twice)!r} is given twice; give each item once")
         order = np.argsort(np.asarray(times, float), kind="stable")
-        made = History(np.zeros(0), *([values[place] for place in order] for values in (items, weights, times)))
+        items, weights, times = ([values[place] for place in order] for values in (items, weights, times))
+        made = History(np.zeros(0), items, weights, times)
         made.sums = self._summed(made)
         return made
 
