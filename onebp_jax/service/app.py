@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -16,7 +16,7 @@ from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 import onebp_jax
-from onebp_jax.errors import UserError
+from onebp_jax.errors import UserError, one_of
 from onebp_jax.service import schemas
 from onebp_jax.service.guards import Guards, Limits
 from onebp_jax.service.jobs import IdTaken
@@ -64,6 +64,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(_known_names)],
         responses=_PROBLEMS,
     )
     telemetry = Telemetry(replica, ranker, log_requests)
@@ -77,6 +78,15 @@ def make_app(
     _add_operations(app, replica, telemetry, limits)
     _add_token(app, limits)
     return app
+
+
+async def _known_names(request: Request) -> None:
+    """Refuses what the query asks for and the route does not know; pages take no notice of a query."""
+    route = request.scope["route"]
+    known = [field.alias for field in route.dependant.query_params]
+    for name in request.query_params if route.include_in_schema else ():
+        if name not in known:
+            raise UserError(f"{name}: not a parameter, expected {one_of(name, known) if known else 'none'}")
 
 
 def _add_token(app: FastAPI, limits: Limits) -> None:

@@ -105,7 +105,11 @@ class Lists:
         """Users whose id begins with a text, those of training first."""
         model = self._replica.model
         found = [user for user in [*map(str, model.user_ids), *list(model.live.new_rows)] if user.startswith(search)]
-        return {"users": [model.user_id(user) for user in found[:n]], "total": len(found)}
+        try:
+            new = None if search in found else model.user_id(search)
+        except UserError:
+            new = None
+        return {"users": [model.user_id(user) for user in found[:n]], "total": len(found), "new": new}
 
     def find_items(self, search: str, n: int) -> dict[str, Any]:
         """Items whose title or id contains a text, popular first."""
@@ -135,11 +139,8 @@ def _scored(model: Model, rows: np.ndarray, scores: np.ndarray) -> list[dict[str
 
 
 def _reasons(model: Model, history: History, shares: np.ndarray) -> list[dict[str, Any]]:
-    """The items of a history that speak most for an item, each with its share of all that speaks for it."""
-    best = np.argsort(-shares, kind="stable")[:REASONS]
+    """The liked items of a history that speak most for an item, each with its share of all that speaks for it."""
     total = shares[shares > 0].sum()
-    return [
-        model.item(history.items[place]) | {"share": float(shares[place] / total)}
-        for place in best
-        if shares[place] > 0
-    ]
+    liked = np.where(np.array(history.weights) > 0, shares, 0)
+    best = [place for place in np.argsort(-liked, kind="stable")[:REASONS] if liked[place] > 0]
+    return [model.item(history.items[place]) | {"share": float(liked[place] / total)} for place in best]

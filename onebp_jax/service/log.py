@@ -208,6 +208,11 @@ class EventLog:
         with self._reading() as connection:
             return connection.execute(sa.select(_head.c.seq)).scalar_one()
 
+    def received(self, seq: int) -> float | None:
+        """When a record was written, in seconds since 1970; None if there is no such record."""
+        with self._reading() as connection:
+            return connection.execute(sa.select(_records.c.received).where(_records.c.seq == seq)).scalar()
+
     def after(self, seq: int) -> Iterator[list[Record]]:
         """The records after number `seq`, in order, some thousand at a time."""
         with self._reading() as connection:

@@ -53,8 +53,8 @@ class Replica:
 
     def replay(self, model: Model) -> int:
         """Brings a model to the end of the log, which may grow meanwhile; the number of the last record that a snapshot gave."""
-        last, began = self.log.seq(), time.perf_counter()
-        if self._snapshot and snapshots.restore(self._snapshot, model, self.log.name, last):
+        began = time.perf_counter()
+        if self._snapshot and snapshots.restore(self._snapshot, model, self.log):
             logging.info("%s: the users as they were after record %d", self._snapshot, model.seq)
         first, skipped = model.seq, 0
         for records in self.log.after(model.seq):
@@ -86,7 +86,7 @@ class Replica:
         self._jobs.add_last(END)
         self._thread.join()
         if self._snapshot and not self.broken and self.model.seq > self._at_snapshot:
-            self._write_snapshot(snapshots.take(self.model, self.log.name), self._erased)
+            self._write_snapshot(snapshots.take(self.model), self._erased)
         self.log.close()
 
     @property
@@ -128,7 +128,7 @@ class Replica:
             if after is END:
                 return
             if self._snapshot and not self.broken and self.model.seq - self._at_snapshot >= SNAPSHOT_EVERY:
-                taken, self._at_snapshot = snapshots.take(self.model, self.log.name), self.model.seq
+                taken, self._at_snapshot = snapshots.take(self.model), self.model.seq
                 threading.Thread(target=self._write_snapshot, args=(taken, self._erased), name="snapshot").start()
 
     def _write(self, group: list[Job]) -> None:
@@ -216,8 +216,8 @@ class Replica:
         assert self._snapshot
         with self._writing:
             try:
-                snapshots.write(self._snapshot, taken)
-            except OSError as error:
+                snapshots.write(self._snapshot, taken, self.log)
+            except (OSError, LogUnavailable) as error:
                 logging.warning("no snapshot: %s", error)
             if self._erased != erased:
                 self._remove_snapshot()

@@ -78,7 +78,8 @@ def add_writes(app: FastAPI, replica: Replica, telemetry: Telemetry) -> None:
 def _moved(model: Model, log: Appending, source: str, into: str) -> list[Record]:
     """The events of a user as those of another. Those without a time come last, in their order.
 
-    Those of items that the run does not know come after the others: they count once a run knows the items.
+    Items that the user is known to have from a test part become events after these. Events of items that the run does not know
+    come last: they count once a run knows the items.
     """
     history, logged = model.history(source) or History(np.zeros(0)), log.events_of(source)
     types = {record.item: record.type for record in logged}
@@ -88,6 +89,7 @@ def _moved(model: Model, log: Appending, source: str, into: str) -> list[Record]
             [str(model.item_ids[row]) for row in history.items], history.weights, history.times, strict=True
         )
     ]
+    moved += [Record(EVENT, into, str(model.item_ids[row])) for row in history.others]
     waiting = [record._replace(user=into, id=None) for record in logged if model.item_row(record.item) is None]
     return [*moved, *waiting, Record(FORGET, source)]
 

@@ -92,7 +92,7 @@ class Item(BaseModel):
 
 
 class Reason(Item):
-    """An item of the history."""
+    """An item of the history that the user likes."""
 
     share: float = Field(description="Its part, from 0 to 1, in all that speaks for the item.")
 
@@ -147,6 +147,9 @@ class FoundUsers(BaseModel):
 
     users: list[int | str]
     total: int
+    new: int | str | None = Field(
+        description="The text as the id of a new user; none if there is one, or cannot be one."
+    )
 
 
 class Done(Item):

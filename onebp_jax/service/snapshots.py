@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from onebp_jax.errors import UserError
+from onebp_jax.service.log import EventLog
 from onebp_jax.service.model import Model
 from onebp_jax.serving.histories import History
 from onebp_jax.training.files import read_npz, write_npz
@@ -30,16 +31,15 @@ class Snapshot(NamedTuple):
     histories: dict[int, History]
 
 
-def take(model: Model, log_name: str) -> Snapshot:
+def take(model: Model) -> Snapshot:
     """A copy of the users as they are now; quick, the work is in `write`."""
-    head = {"log": log_name, "seq": model.seq, "run": model.identity}
-    return Snapshot(head, *model.live.events_since())
+    return Snapshot({"seq": model.seq, "run": model.identity}, *model.live.events_since())
 
 
-def write(path: Path, snapshot: Snapshot) -> None:
-    """Writes it in place of an earlier one; raises OSError if it cannot."""
+def write(path: Path, snapshot: Snapshot, log: EventLog) -> None:
+    """Writes it in place of an earlier one; raises OSError or `LogUnavailable` if it cannot."""
     histories = list(snapshot.histories.values())
-    head = json.dumps(snapshot.head | {"new_ids": snapshot.new_ids})
+    head = json.dumps(snapshot.head | _place(log, snapshot.head["seq"]) | {"new_ids": snapshot.new_ids})
     columns = {
         name: np.array([value for one in histories for value in getattr(one, name)], kind)
         for name, kind in zip(_LISTS, (np.int64, np.float64, np.float64, np.int64), strict=True)
@@ -53,19 +53,20 @@ def write(path: Path, snapshot: Snapshot) -> None:
     write_npz(path, arrays | columns)
 
 
-def restore(path: Path, model: Model, log_name: str, last: int) -> bool:
-    """Gives a model the users of a snapshot; False, with a line that says why, if it does not fit.
+def _place(log: EventLog, seq: int) -> dict[str, object]:
+    """What tells a log up to a record from other logs, and from a copy of the log that went on in another way."""
+    return {"log": log.name, "received": log.received(seq)}
 
-    Args:
-      last: the number of the last record of the log.
-    """
+
+def restore(path: Path, model: Model, log: EventLog) -> bool:
+    """Gives a model the users of a snapshot; False, with a line that says why, if it does not fit."""
     if not path.exists():
         return False
     try:
         arrays = read_npz(path, _NAMES)
         head = json.loads(arrays["head"].tobytes())
-        expected = {"log": log_name, "run": model.identity}
-        if any(head[name] != value for name, value in expected.items()) or head["seq"] > last:
+        expected = {"run": model.identity} | _place(log, head["seq"])
+        if any(head[name] != value for name, value in expected.items()):
             logging.info("%s: of another run or log, so all events are read again", path)
             return False
         histories = _histories(arrays)

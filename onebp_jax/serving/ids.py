@@ -62,7 +62,7 @@ def rows_of(
     """The rows of ids. A whole float is the integer, as in data.
 
     Args:
-      ids: original ids. index: see `row_index`. name: what the message calls the argument, "users" or "items".
+      ids: original ids. index: see `row_index`. name: what the message calls the argument, such as "users".
       skip_unknown: leave unknown ids out, with a warning that counts them; None: the caller has no such option.
       write: how the message shows known ids.
       lines: the line of each id, for ids of a file; `name` is then `users_file=PATH`.

@@ -59,7 +59,7 @@ class LiveRecommender:
         at, heavy = time_of(time, self._live.times), weight_of(weight, dislikes=True)
         row = self._index["items"].get(str(item))
         if row is None:
-            row = one(self._rows("items", item).tolist(), "item")
+            row = self._row("items", item, "item")
         return self._live.observe(self._row_of_any(one(listed(user, "user"), "user")), row, at, heavy)
 
     def observe_many(
@@ -75,13 +75,13 @@ class LiveRecommender:
         Without a column `weight` each event counts 1. Nothing is changed if one of them is refused.
         """
         users, items, times, weights = columns_of_events(events, user, item, time, weight, self._live.times)
-        rows = self._rows("items", items).tolist()
+        rows = self._rows("items", items, said=f"column {item}").tolist()
         checked = [self._checked(user) for user in users]  # before anything is changed
         return sum(map(self._live.observe, map(self._row_of_any, checked), rows, times, weights))
 
     def forget(self, user: Id) -> bool:
         """Forgets all events of a user, those of training too: then the user is as if new. False if there were none."""
-        return self._live.forget(one(self._rows("users", user).tolist(), "user"))
+        return self._live.forget(self._row("users", user, "user"))
 
     def fold_in(
         self, items: Ids, weights: Sequence[float] | None = None, times: Sequence[float] | None = None
@@ -106,7 +106,7 @@ class LiveRecommender:
           k, exclude_seen, items: as in `recommend`.
         """
         check_switch("exclude_seen", exclude_seen)
-        run, seen = self._live.session(self._history(positive, weights, None, negative))
+        run, seen = self._live.session(self._history(positive, weights, None, negative, "positive"))
         say_unknown(run)
         items = None if items is None else self._rows("items", items)
         lists = recommend(run, None, k, seen if exclude_seen else None, self._layout, items)
@@ -141,7 +141,7 @@ class LiveRecommender:
 
         The scores of all items of the history sum to the user's score of the item.
         """
-        row, of = one(self._rows("users", user).tolist(), "user"), one(self._rows("items", item).tolist(), "item")
+        row, of = self._row("users", user, "user"), self._row("items", item, "item")
         check_length(k)
         items, shares = self._live.shares(row, np.array([of]))
         best = np.argsort(-shares[:, 0], kind="stable")[:k]
@@ -199,11 +199,12 @@ class LiveRecommender:
             found = self._index["users"].get(str(user))
         return self._live.row_of_new(user) if found is None else found
 
-    def _history(self, items: Ids, weights, times, negative: Ids = ()) -> History:
+    def _history(self, items: Ids, weights, times, negative: Ids = (), said: str = "items") -> History:
         """Disliked items come first, as the oldest."""
-        rows = self._rows("items", [*(disliked := listed(negative, "negative")), *(liked := listed(items, "items"))])
+        disliked, liked = self._rows("items", negative, said="negative"), self._rows("items", items, said=said)
         weights = weights_of(len(disliked), len(liked), weights)
-        return self._live.of_events(rows.tolist(), weights, times_of(len(rows), times, self._live.times))
+        rows = [*disliked.tolist(), *liked.tolist()]
+        return self._live.of_events(rows, weights, times_of(len(rows), times, self._live.times))
 
     @cached_property
     def _titles(self) -> Items | None:
@@ -213,9 +214,16 @@ class LiveRecommender:
     def _index(self) -> dict[str, dict[str, int]]:
         return {"users": row_index(self.run.user_ids), "items": row_index(self.run.item_ids)}
 
-    def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None) -> np.ndarray:
-        """The rows of one id or of several; live users have rows after those of the run."""
+    def _row(self, name: str, ids: Ids, said: str) -> int:
+        return one(self._rows(name, ids, said=said).tolist(), said)
+
+    def _rows(self, name: str, ids: Ids, skip_unknown: bool | None = None, said: str | None = None) -> np.ndarray:
+        """The rows of one id or of several; live users have rows after those of the run.
+
+        Args:
+          name: "users" or "items". said: what a message calls the ids; None: as `name`.
+        """
         index = self._index[name]
         if name == "users" and self._is_live():
             index = ChainMap(index, self._live.new_rows)
-        return rows_of(listed(ids, name), index, name, skip_unknown)
+        return rows_of(listed(ids, said or name), index, said or name, skip_unknown)

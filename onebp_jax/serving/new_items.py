@@ -58,6 +58,12 @@ def new_items(source: pd.DataFrame | str | os.PathLike, config, run: Trained) ->
         "%d new items, by %s: features explain %.0f %% of how known items differ (measured on a tenth, held out)",
         *(new.sum(), ", ".join(features.names), 100 * made.explained),
     )
+    if len(bare := ids[new & ~made.described].tolist()):
+        logging.warning(
+            "%d of the new items, such as %r, have no feature of a known item: they get the mean vector",
+            len(bare),
+            bare[0],
+        )
     return ids[new], made.vectors[new]
 
 
@@ -74,9 +80,15 @@ def titles_with_new(
 
 
 class Mapped(NamedTuple):
-    """Vectors of features `f32[N, e]`; the penalty; and the share of the variance of held-out items that the map explains."""
+    """What a map makes of `N` items.
+
+    Attributes:
+      vectors: `f32[N, e]`. described: `bool[N]`, whether the item has any of the features that the known items have.
+      penalty: the best one. explained: the share of the variance of held-out items that the map explains.
+    """
 
     vectors: np.ndarray
+    described: np.ndarray
     penalty: float
     explained: float
 
@@ -99,7 +111,8 @@ def map_features(features: Features, known: np.ndarray, vectors: np.ndarray) -> 
     best = int(np.argmin(errors))
     made = columns @ _ridge(given, wanted, PENALTIES[best]) + mean
     total = max(float(np.square(wanted[held_out]).sum()), 1e-30)
-    return Mapped(made.astype(np.float32), PENALTIES[best], 1 - float(errors[best]) / total)
+    described = abs(columns) @ (np.asarray(abs(given).sum(0)).ravel() > 0) > 0
+    return Mapped(made.astype(np.float32), described, PENALTIES[best], 1 - float(errors[best]) / total)
 
 
 def _columns(features: Features) -> csr_matrix:

@@ -79,6 +79,8 @@ def test_dislikes_and_late_events(service):
     place = lambda made: ids(made).index("i1")
     assert place(after) > place(before) and "i1" not in ids(service.get("/recommend/1", n=ITEMS))
     assert service.get("/users/1")["history"][-1]["weight"] == -1
+    reasons = [one for item in service.get("/recommend/1", n=ITEMS, explain=True)["items"] for one in item["because"]]
+    assert {one["item"] for one in reasons} == {"i2", "i3"}  # never the one that is disliked
 
 
 def test_forget_and_merge(run_folder, log):
@@ -96,6 +98,15 @@ def test_forget_and_merge(run_folder, log):
         assert b"i5" not in file.read()
 
 
+def test_items_of_a_test_part_are_merged_too(service):
+    live = service.replica.model.live
+    own = live.history(1)
+    own.others = [row for row in range(ITEMS) if row not in own.have][:2]
+    live.restore([], {1: own})
+    moved = service.post("/users/merge", {"from": 101, "into": 9})["moved"]
+    assert moved == 12 and live.snapshot(live.new_rows["9"]).items == own.items + own.others
+
+
 def test_items_and_users_are_found(service):
     assert service.get("/items/i0")["title"] == HOSTILE
     found = service.get("/items", search="title 1", n=3)
@@ -103,7 +114,9 @@ def test_items_and_users_are_found(service):
     popularity = [one["popularity"] for one in service.get("/items", n=ITEMS)["items"]]
     assert popularity == sorted(popularity, reverse=True) and sum(popularity) > 0
     service.post("/events", [{"user": 13, "item": "i1"}])
-    assert service.get("/users", search="13") == {"users": [*range(130, 140), 13], "total": 11}
+    assert service.get("/users", search="13") == {"users": [*range(130, 140), 13], "total": 11, "new": None}
+    assert service.get("/users", search="14") == {"users": [], "total": 0, "new": 14}
+    assert service.get("/users", search="ann")["new"] is None  # ids of the run are integers
     shown = service.get("/map", n=10)
     assert len(shown["items"]) == 10 and shown["total"] == ITEMS
     assert set(shown["groups"]) == {"Drama", "Comedy", "Science fiction"}
@@ -133,6 +146,8 @@ REFUSED = {
     "no route": (("GET", "/nowhere"), 404, "Not Found"),
     "no method": (("PUT", "/events"), 405, "Method Not Allowed"),
     "long list": (("GET", "/recommend/1?n=1001"), 422, "n: Input should be less than or equal to 1000"),
+    "query": (("GET", "/recommend/1?k=5"), 422, "k: not a parameter, expected one of n, offset, exclude, explain"),
+    "query of none": (("DELETE", "/users/1?sure=yes"), 422, "sure: not a parameter, expected none"),
     "exclude": (("GET", "/recommend/1?exclude=some"), 422, "exclude: Input should be 'all' or 'none'"),
     "no JSON": (("POST", "/events", "["), 422, "JSON decode error"),
     "no list": (("POST", "/events", '{"user": 1}'), 422, "Input should be a valid list"),

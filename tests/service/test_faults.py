@@ -211,14 +211,14 @@ def test_a_snapshot_that_cannot_be_is_not_used(run_folder, log, tmp_path):
         service.post("/events", [{"user": user, "item": f"i{user % 5}"} for user in (7, 8, 101, 102)])
         live = state(service.replica.model)
     good, opened, model = read_npz(path), EventLog(log), Model(run_folder)
-    opened.close()
-    assert snapshots.restore(path, Model(run_folder), opened.name, 4)
+    assert snapshots.restore(path, Model(run_folder), opened)
     for name, damage in DAMAGED.items():
         arrays = dict(good)
         damage(arrays)
         write_npz(path, arrays)
-        assert not snapshots.restore(path, model, opened.name, 4), name
+        assert not snapshots.restore(path, model, opened), name
         assert model.seq == 0 and not len(model.live)
+    opened.close()
     assert undisturbed(log, run_folder, path) == live
 
 

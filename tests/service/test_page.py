@@ -178,6 +178,9 @@ def test_text_of_the_service_is_text(open_page):
         assert HOSTILE in (opened.rows.first.locator(".why").text_content() or "")
         opened.page.fill("#user", HOSTILE)
         opened.page.press("#user", "Enter")
+        expect(opened.page.locator("#user-options")).to_contain_text("No user has this id, and no new one can have it")
+        expect(opened.page.locator("#user-title")).to_have_text(f"User {NEW}")
+        opened.page.evaluate("id => location.hash = '#user=' + encodeURIComponent(id)", HOSTILE)
         expect(opened.page.locator("#note")).to_contain_text(f"The list of user {HOSTILE} did not arrive: user=")
         assert opened.page.locator("img").count() == 0
         assert all("422" in error for error in opened.errors), "the id was refused, and nothing else happened"

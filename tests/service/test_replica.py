@@ -89,6 +89,20 @@ def test_a_snapshot_saves_the_replay_and_changes_nothing(run_folder, log, tmp_pa
     opened.close()
 
 
+def test_a_snapshot_of_a_log_that_went_on_in_another_way_is_not_used(run_folder, log, tmp_path):
+    """Somebody put an old copy of the log in place, which has grown since: numbers of the snapshot mean other events there."""
+    path = tmp_path / "snapshot.npz"
+    with running(log, run_folder) as service:
+        service.post("/events", some_events(1)[:5])
+    shutil.copy(tmp_path / "events.db", tmp_path / "copy.db")
+    with running(log, run_folder, snapshot=path) as service:
+        service.post("/events", some_events(2))
+    (tmp_path / "copy.db").replace(tmp_path / "events.db")
+    with running(log, run_folder) as service:
+        service.post("/events", some_events(3) + some_events(4))
+    assert undisturbed(log, run_folder, path) == undisturbed(log, run_folder)
+
+
 def test_a_snapshot_does_not_keep_who_is_forgotten(run_folder, log, tmp_path):
     path = tmp_path / "snapshot.npz"
     with running(log, run_folder, snapshot=path) as service:

@@ -127,7 +127,7 @@ def test_forgotten_users_are_as_new(model, events):
         if user == 101:  # of training
             assert not model.forget(user) and len(model.recommend(user, k=ITEMS)) == ITEMS
         else:
-            with pytest.raises(UserError, match="users='136': not an id of the run"):
+            with pytest.raises(UserError, match="user='136': not an id of the run"):
                 model.forget(user)
         model.observe_many(own.assign(user=user))
     first, second = (model.recommend(user).drop(columns="user") for user in (101, 136))
@@ -282,7 +282,7 @@ def test_threads_lose_nothing(model, events):
 
 
 REFUSED = {
-    "unknown item": (lambda model: model.observe(101, "nix"), "items='nix': not an id of the run"),
+    "unknown item": (lambda model: model.observe(101, "nix"), "item='nix': not an id of the run"),
     "weight": (lambda model: model.observe(101, "i1", weight=0), "weight=0: expected a number above 0"),
     "weight nan": (lambda model: model.observe(101, "i1", weight=np.nan), "weight=nan: expected a number above 0"),
     "time": (lambda model: model.observe(101, "i1", time="now"), "time='now': expected a number"),
@@ -308,7 +308,14 @@ REFUSED = {
         lambda model: model.observe_many(pd.DataFrame({"item": ["i1"]}), user="item"),
         "user='item', item='item', time=None, weight=None: expected different columns",
     ),
-    "unknown user": (lambda model: model.explain("nobody", "i1"), "users='nobody': not an id"),
+    "unknown user": (lambda model: model.explain("nobody", "i1"), "user='nobody': not an id"),
+    "unknown in a column": (
+        lambda model: model.observe_many(pd.DataFrame({"user": [1], "what": ["nix"]}), item="what"),
+        "column what='nix': not an id",
+    ),
+    "unknown positive": (lambda model: model.recommend_for(["nix"]), "positive='nix': not an id"),
+    "unknown negative": (lambda model: model.recommend_for(["i1"], ["nix"]), "negative='nix': not an id"),
+    "unknown in a history": (lambda model: model.fold_in(["nix"]), "items='nix': not an id"),
     "twice": (lambda model: model.fold_in(["i1", "i1"]), "items: 'i1' is given twice"),
     "times": (lambda model: model.fold_in(["i1", "i2"], times=[1]), "times: 1 for 2 items"),
     "weights": (lambda model: model.fold_in(["i1", "i2"], weights=[1]), "weights: 1 for 2 items"),

@@ -53,6 +53,15 @@ def test_new_items_go_to_those_who_like_their_kind(model):
     np.testing.assert_array_equal(model.run.item, before)  # the run itself stays
 
 
+def test_an_item_without_known_features_is_said(model, caplog):
+    """Nothing tells it from the others, so it gets their mean."""
+    new = pd.DataFrame({"item": ["new0", "new1"], "colour": ["red", "ultraviolet"]})
+    before = model.run.item.mean(0)
+    assert model.add_items(pd.concat([features(range(ITEMS))[["item", "colour"]], new])) == 2
+    assert "1 of the new items, such as 'new1', have no feature of a known item" in caplog.text
+    np.testing.assert_allclose(model._live.run.item[-1], before, atol=1e-6)
+
+
 def test_new_items_are_observed(model):
     model.observe(500, "i3")
     known = model.recommend(500, k=5, items=[f"i{number}" for number in range(ITEMS)])
