@@ -17,6 +17,7 @@ import numpy as np
 from onebp_jax.data.pairs import item_counts
 from onebp_jax.errors import UserError
 from onebp_jax.ops.checks import check_choice, check_count, check_not_negative, check_positive
+from onebp_jax.ops.spectral import check_rank, normalised, spectral_tables
 
 MAX_BYTES = 2 * 2**30
 SIMILARITIES = ("cosine", "jaccard")
@@ -109,6 +110,44 @@ def ease(l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Baseline:
 
     # In float64 the matrix, its inverse, and what the solver works on.
     return Baseline(_item_model(weights, 4 + 3 * 8, max_bytes))
+
+
+def bspm(
+    dim: int, lowpass_weight: float = 0.3, sharpening: float = 0.0, max_bytes: int = MAX_BYTES, seed: int = 0
+) -> Baseline:
+    """Blurring and sharpening of each user's history by the normalised item graph; without sharpening it is GF-CF.
+
+    With the normalised interactions `R~` (`onebp_jax.ops.spectral`), `P = R~^T R~`, its leading vectors in `V [N, dim]` and the
+    number of users of each item in `D`:
+
+        B = (P + lowpass_weight D^-1/2 V V^T D^1/2) (I - sharpening P)
+
+    This is the form with one Euler step each, of length 1 and `sharpening`, that sharpens what the two filters give together
+    ("early merge").
+
+    Args:
+      dim: of the ideal low-pass filter, at most the number of users and of items. lowpass_weight: at least 0.
+      sharpening: at least 0. max_bytes: refuse data whose matrices and tables need more. seed: of the singular vectors.
+
+    Raises:
+      ValueError: an argument out of range, or (from `tables`) data that need more than `max_bytes`.
+
+    Source: Choi et al. 2023, Blurring-Sharpening Process Models for Collaborative Filtering (arXiv 2211.09175); Shen et al. 2021,
+    GF-CF (arXiv 2108.07567).
+    """
+    check_not_negative("lowpass_weight", lowpass_weight)
+    check_not_negative("sharpening", sharpening)
+
+    def weights(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:
+        check_rank("dim", dim, num_users, num_items)
+        item = spectral_tables(pairs, num_users, num_items, dim, seed=seed)[1]  # D^1/2 V
+        counts = np.maximum(item_counts(pairs, num_items), 1).astype(np.float32)[:, None]
+        matrix = normalised(pairs, num_users, num_items)
+        low = (matrix.T @ matrix).toarray()
+        blurred = low + np.float32(lowpass_weight) * (item / counts) @ item.T
+        return np.ascontiguousarray((blurred - np.float32(sharpening) * blurred @ low).T)
+
+    return Baseline(_item_model(weights, 5 * 4, max_bytes))
 
 
 def co_counts(pairs: np.ndarray, num_users: int, num_items: int) -> np.ndarray:

@@ -15,15 +15,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.methods import baselines, factors
 from onebp_jax.methods.baselines import MAX_BYTES, Baseline
 from onebp_jax.methods.histories import event_by_event, histories
-from onebp_jax.methods.parts import (
-    average,
-    by_gradient,
-    checked_weight,
-    compose,
-    feature_towers,
-    in_front,
-    projected,
-)
+from onebp_jax.methods.parts import average, by_gradient, checked_weight, compose, feature_towers, in_front, projected
 from onebp_jax.ops.fold import Recency
 from onebp_jax.types import Method
 
@@ -294,6 +286,11 @@ def ease(config, *, ease_l2: float = 500.0, max_bytes: int = MAX_BYTES) -> Basel
     return baselines.ease(ease_l2, max_bytes)
 
 
+def bspm(config, *, lowpass_weight: float = 0.3, sharpening: float = 0.0, max_bytes: int = MAX_BYTES) -> Baseline:
+    """Filters of the item graph: blurring and sharpening (Choi et al. 2023); by default GF-CF (Shen et al. 2021); no training."""
+    return baselines.bspm(config.dim, lowpass_weight, sharpening, max_bytes, config.seed)
+
+
 def spectral(config, *, item_power: float = 0.5, response: float = 0.0, iterations: int = 4) -> Baseline:
     """Singular vectors of the normalised interactions, dim of them: the low-pass of GF-CF (Shen et al. 2021); no training."""
     return factors.spectral(config.dim, item_power, response, iterations, config.seed)
@@ -315,5 +312,5 @@ _PAPER = (onebp, twobp, user_only, onebp_history, onebp_spectral)
 _ENCODERS = (lightgcn, ngcf, onebp_lightgcn, onebp_ngcf, onebp_features)
 _SAMPLERS = (pns, dns, hars, two_stage, in_batch, cbns, mns, auc_ns, bns)
 _LOSSES = (cml, sfcml, dpcml, dcl, hcl, buir, ccl, directau)
-_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease, spectral, ials)
+_OTHERS = (mtmi, onebp_k, popularity, itemknn, ease, bspm, spectral, ials)
 NAMED = {function.__name__: function for function in (*_PAPER, *_ENCODERS, *_SAMPLERS, *_LOSSES, *_OTHERS)}

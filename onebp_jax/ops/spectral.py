@@ -38,6 +38,13 @@ def interactions_matrix(pairs: np.ndarray, num_users: int, num_items: int, value
     return csr_array((values, (pairs[:, 0], pairs[:, 1])), shape=(num_users, num_items))
 
 
+def normalised(pairs: np.ndarray, num_users: int, num_items: int):
+    """`R~`, a `scipy.sparse.csr_array f32[M, N]`."""
+    matrix = interactions_matrix(pairs, num_users, num_items)
+    scale_users, scale_items = (_inverse_root(matrix.sum(axis)) for axis in (1, 0))
+    return (matrix * scale_users[:, None] * scale_items).tocsr()
+
+
 def leading_singular_vectors(
     pairs: np.ndarray, num_users: int, num_items: int, rank: int, iterations: int = 4, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -63,9 +70,8 @@ def leading_singular_vectors(
 
     check_count("iterations", iterations)
     check_rank("rank", rank, num_users, num_items)
-    matrix = interactions_matrix(pairs, num_users, num_items)
-    scale_users, scale_items = (_inverse_root(matrix.sum(axis)) for axis in (1, 0))
-    matrix = (matrix * scale_users[:, None] * scale_items).tocsr()
+    matrix = normalised(pairs, num_users, num_items)
+    known = matrix.sum(0)[:, None] > 0
     transposed = matrix.T.tocsr()
     width = min(rank + OVERSAMPLING, num_users, num_items)
     found = np.random.default_rng(seed).standard_normal((num_items, width), dtype=np.float32)
@@ -80,7 +86,7 @@ def leading_singular_vectors(
     values, turn = values[::-1][:rank], turn[:, ::-1][:, :rank]
     sound = values > TINY
     # A decomposition leaves rounding errors in rows that are zero.
-    vectors = found @ (turn * sound).astype(np.float32) * (scale_items > 0)[:, None]
+    vectors = found @ (turn * sound).astype(np.float32) * known
     return np.where(sound, np.minimum(values, 1), 0).astype(np.float32), vectors
 
 

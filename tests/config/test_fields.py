@@ -209,7 +209,7 @@ def test_an_unknown_method_is_one_line_with_the_nearest_names(name, nearest):
 @pytest.mark.parametrize("name", methods.NAMED)
 def test_every_named_method_is_built(name):
     built = build_method(with_value("method", name))
-    untrained = name in ("popularity", "itemknn", "ease", "spectral", "ials")
+    untrained = name in ("popularity", "itemknn", "ease", "bspm", "spectral", "ials")
     assert isinstance(built, Baseline if untrained else Method)
 
 

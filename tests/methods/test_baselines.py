@@ -1,6 +1,7 @@
 """Recommenders without training: against slow loops, by their equations, on a small example, and within their memory."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from onebp_jax import methods
 from onebp_jax.config import default_config
 from onebp_jax.data import generate
-from onebp_jax.methods import baselines
+from onebp_jax.methods import baselines, factors
 from onebp_jax.training.train import train
 
 # Three users, four items; the last item has no user.
@@ -54,6 +55,17 @@ def slow_ease(x, l2):
     return weights
 
 
+def slow_bspm(x, dim, weight, sharpening):
+    """The process step by step, for the rows of `x`: both filters, then one step of sharpening."""
+    roots = [np.maximum(x.sum(axis), 1) ** -0.5 for axis in (1, 0)]
+    normal = roots[0][:, None] * x * roots[1]
+    graph = normal.T @ normal
+    vectors = np.linalg.svd(normal)[2][:dim].T
+    low = x @ np.diag(roots[1]) @ vectors @ vectors.T @ np.diag(1 / roots[1])
+    merged = x + 1.0 * (x @ graph - x) + weight * low
+    return merged - sharpening * merged @ graph
+
+
 # More users than items and the other way round; one that does not fit one block of users.
 SHAPES = [(30, 12, 150), (9, 21, 60)]
 
@@ -81,6 +93,19 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others(num_users, num_it
     for l2 in (0.5, 20.0):
         user, item = baselines.ease(l2).tables(pairs, num_users, num_items)
         np.testing.assert_allclose(user @ item.T, x @ slow_ease(x, l2), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_users, num_items, count", SHAPES)
+@pytest.mark.parametrize("sharpening", [0.0, 0.7])
+def test_bspm_is_the_process_that_it_describes(num_users, num_items, count, sharpening):
+    pairs = random_pairs(num_users, num_items, count)
+    user, item = baselines.bspm(4, 0.3, sharpening).tables(pairs, num_users, num_items)
+    expected = slow_bspm(history(pairs, num_users, num_items), 4, 0.3, sharpening)
+    np.testing.assert_allclose(user @ item.T, expected, rtol=1e-3, atol=1e-4)
+    if not sharpening:  # GF-CF, whose low-pass part is `spectral`
+        plain = baselines.bspm(4, 0.0).tables(pairs, num_users, num_items)
+        low = factors.spectral(4).tables(pairs, num_users, num_items)
+        np.testing.assert_allclose(expected - plain[0] @ plain[1].T, 0.3 * low[0] @ low[1].T, rtol=1e-3, atol=1e-4)
 
 
 def test_the_diagonal_of_ease_is_zero_and_its_matrix_the_closed_form():
@@ -115,7 +140,11 @@ def test_popularity_scores_items_by_their_users_and_alike_for_everyone():
 @pytest.mark.parametrize(
     "make, needed",
     # Matrices of 12 x 12, tables of 12 x (30 + 12) numbers.
-    [(baselines.item_knn, 4 * 144 + 4 * 12 * 42), (baselines.ease, 28 * 144 + 4 * 12 * 42)],
+    [
+        (baselines.item_knn, 4 * 144 + 4 * 12 * 42),
+        (baselines.ease, 28 * 144 + 4 * 12 * 42),
+        (partial(baselines.bspm, 4), 20 * 144 + 4 * 12 * 42),
+    ],
 )
 def test_more_memory_than_allowed_is_refused_with_the_size(make, needed):
     pairs = random_pairs(30, 12, 150)
@@ -136,6 +165,8 @@ def test_more_memory_than_allowed_is_refused_with_the_size(make, needed):
         (lambda: baselines.item_knn(shrink=math.nan), "shrink must be zero or a positive number, got nan"),
         (lambda: baselines.item_knn(similarity="dice"), "similarity must be one of cosine, jaccard, got 'dice'"),
         (lambda: baselines.ease(0.0), "ease_l2 must be a positive number, got 0.0"),
+        (lambda: baselines.bspm(2, -1.0), "lowpass_weight must be zero or a positive number, got -1.0"),
+        (lambda: baselines.bspm(2, sharpening=-1.0), "sharpening must be zero or a positive number, got -1.0"),
         (lambda: baselines.ease(max_bytes=0), "max_bytes must be a positive whole number, got 0"),
     ],
 )
@@ -144,7 +175,7 @@ def test_bad_arguments_are_refused(make, message):
         make()
 
 
-@pytest.mark.parametrize("name", ["itemknn", "ease"])
+@pytest.mark.parametrize("name", ["itemknn", "ease", "bspm"])
 def test_they_run_like_any_other_method_and_beat_popularity(name, tmp_path):
     dataset = generate(num_users=120, num_items=90, interactions_per_user=15, seed=1)
     results = {}

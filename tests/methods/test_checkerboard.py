@@ -28,7 +28,7 @@ from onebp_jax.types import Batch
 SIZE, EPOCHS, ROWS = 40, 40, 32
 FIRST_FOR = 0.9
 CANNOT = {"popularity": "gives everyone the same scores, and every item has the same number of users"}
-WITHOUT_TRAINING = ("itemknn", "ease", "spectral", "ials")
+WITHOUT_TRAINING = ("itemknn", "ease", "bspm", "spectral", "ials")
 # Sizes that do not fit so few items and steps.
 OPTIONS = {"num_candidates": 5, "bank_size": 64, "warmup": 5, "num_uniform": 16, "ease_l2": 1.0}
 IDS = np.arange(SIZE)

@@ -26,7 +26,7 @@ DATA = to_device(np.array([[0, 1], [1, 2], [2, 0]]), 3, 9)
 MANY = to_device(np.array([[0, 1], [0, 3], [1, 2], [2, 0]]), 3, 9)
 AVERAGES, LEARNS = ("targets",), ("grads",)
 READS = {"onebp": (AVERAGES, LEARNS), "twobp": (LEARNS, LEARNS), "user_only": (LEARNS, AVERAGES)}
-UNTRAINED = ("popularity", "itemknn", "ease", "spectral", "ials")
+UNTRAINED = ("popularity", "itemknn", "ease", "bspm", "spectral", "ials")
 
 
 def config_of(method, **fields):
@@ -104,6 +104,8 @@ def test_learning_rate_and_decay_reach_the_gradient_steps(name, tower):
         ("itemknn", {"similarity": "jaccard"}, baselines.item_knn(similarity="jaccard")),
         ("ease", {}, baselines.ease()),
         ("ease", {"ease_l2": 2.0}, baselines.ease(2.0)),
+        ("bspm", {}, baselines.bspm(2)),
+        ("bspm", {"lowpass_weight": 1.0, "sharpening": 0.5}, baselines.bspm(2, 1.0, 0.5)),
         ("spectral", {}, spectral(2)),
         ("spectral", {"item_power": 0.25, "response": 1.0, "iterations": 1}, spectral(2, 0.25, 1.0, 1)),
         ("ials", {}, ials(2)),
@@ -124,7 +126,7 @@ def test_options_reach_the_methods_without_training(name, given, expected):
         np.testing.assert_array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("name", ["itemknn", "ease"])
+@pytest.mark.parametrize("name", ["itemknn", "ease", "bspm"])
 def test_the_memory_bound_reaches_the_methods_without_training(name):
     config = config_of(name)
     config.options.max_bytes = 10

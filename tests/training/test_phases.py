@@ -146,7 +146,7 @@ def test_what_was_refitted_is_not_measured_on_what_it_has_seen(refitted, dataset
         serving.evaluate(run_folder.read_run(tmp_path), own, "test")
 
 
-@pytest.mark.parametrize("method", ["popularity", "itemknn", "ease", "spectral", "ials"])
+@pytest.mark.parametrize("method", ["popularity", "itemknn", "ease", "bspm", "spectral", "ials"])
 def test_methods_without_training_are_refitted_too_and_their_time_is_real(method, dataset, tmp_path):
     honest = train(small(method=method), dataset, tmp_path / "honest")
     result = train(small(method=method, refit=True), dataset, tmp_path / "refit")
