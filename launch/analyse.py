@@ -23,12 +23,11 @@ from absl import flags
 
 from onebp_jax.analysis import models, pictures
 from onebp_jax.analysis.folder import write
-from onebp_jax.analysis.genres import Genres, genres_of
 from onebp_jax.analysis.study import KS, study
 from onebp_jax.cli import program
 from onebp_jax.errors import UserError
-from onebp_jax.serving.items import ITEMS_FILE, catalogue_items, read_items
-from onebp_jax.training import run_folder
+from onebp_jax.serving.genres import genres_of_run
+from onebp_jax.training.folder_kinds import folders_of_runs
 
 _RUNS = flags.DEFINE_list("runs", None, "Folders of finished runs on the same data, comma separated.")
 _OUT = program.define_path("out", "The folder of the results; made if missing.")
@@ -40,38 +39,19 @@ program.define_data_dir()
 
 def main() -> None:
     given = program.need("runs", _RUNS.value, "runs/onebp,runs/twobp")
-    workdirs = [run for folder in given for run in _runs_in(os.path.expanduser(folder))]
+    workdirs = folders_of_runs([os.path.expanduser(folder) for folder in given])
     out = Path(program.need("out", _OUT.value, "runs/analysis"))
     pictures.plotting()  # without the extra, this is said before any work
-    genres = _genres(workdirs[0])
+    genres = genres_of_run(workdirs[0], _ITEMS.value, flags.FLAGS.data_dir)
+    if genres is None:
+        raise UserError(
+            f"runs={workdirs[0]}: no genres are known of its items: give items=FILE, with the columns item and genres"
+        )
     dataset, found = models.read_models(workdirs, max(KS))
     numbers = study(dataset, found, genres, _TYPES.value, _SEED.value)
     out.mkdir(parents=True, exist_ok=True)
     write(numbers, out, shlex.join(["onebp", "analyse", *sys.argv[1:]]))
     print(f"{out / 'analysis.md'}: tables and pictures of {len(workdirs)} runs")
-
-
-def _runs_in(folder: str) -> list[str]:
-    """A folder of runs as the folders of its runs; a run folder as it is."""
-    found = sorted(str(path.parent) for path in Path(folder).glob("*/config.json"))
-    return [folder] if (Path(folder) / "config.json").exists() or not found else found
-
-
-def _genres(workdir: str) -> Genres:
-    """The genres of the items of a run."""
-    run = run_folder.read_run(workdir, "runs")
-    own = Path(workdir) / ITEMS_FILE
-    source = _ITEMS.value or (own if own.exists() else catalogue_items(run.config, flags.FLAGS.data_dir))
-    if source is None:
-        raise UserError(
-            f"runs={workdir}: no genres are known of its items: give items=FILE, with the columns item and genres"
-        )
-    items = read_items(source, run)
-    if items.cells is None:
-        raise UserError(
-            f"items: {source} has no column genres, genre, category or group: add one, such as Comedy|Romance"
-        )
-    return genres_of(items.cells, items.rows, len(run.item_ids))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ FLOORS = (
     ("training",),
     ("experiments",),
     ("analysis",),
+    ("reports",),
     ("serving", "benchmarks", "cli"),
     ("service",),
 )

@@ -15,7 +15,7 @@ from onebp_jax.errors import UserError
 from onebp_jax.training.files import write_atomically
 
 # Colours that people with any colour vision tell apart (Okabe and Ito).
-_COLOURS = ("#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _USER, _HISTORY = "#000000", "#00A000"
 # The panels of Fig. 8; "" is not against k.
 _SHOWN = {
@@ -42,7 +42,8 @@ def plotting():
     return plt
 
 
-def _save(plt, figure, path: Path) -> None:
+def save(plt, figure, path: Path) -> None:
+    """Writes a figure as SVG and closes it; the same numbers give the same bytes."""
     write_atomically(path, lambda file: figure.savefig(file, format="svg", metadata={"Date": None}, dpi=120))
     plt.close(figure)
 
@@ -55,7 +56,7 @@ def probe(frame: pd.DataFrame, names: Sequence[str], with_published: bool, path:
         1, len(kinds), figsize=(4 * len(kinds), 3.6), sharey=True, layout="constrained", squeeze=False
     )
     for axes, kind in zip(panels[0], kinds, strict=True):
-        for name, colour in zip(names, _COLOURS * len(names), strict=False):
+        for name, colour in zip(names, COLOURS * len(names), strict=False):
             rows = rows_of(frame, closeness=kind, model=name)
             of_k = [rows_of(rows, k=k)["P"].to_numpy() for k in KS]
             spread = [values.std(ddof=1) if len(values) > 1 else 0 for values in of_k]
@@ -72,7 +73,7 @@ def probe(frame: pd.DataFrame, names: Sequence[str], with_published: bool, path:
     panels[0][0].set(ylabel="P@k, mean over genres", ylim=(0, 1))
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
-    _save(plt, figure, path)
+    save(plt, figure, path)
 
 
 def maps(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], history: np.ndarray, types: int, path: Path) -> None:
@@ -105,7 +106,7 @@ def maps(panels: Sequence[tuple[str, np.ndarray, np.ndarray]], history: np.ndarr
         axes.legend(fontsize=6, loc="best", framealpha=0.6)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-    _save(plt, figure, path)
+    save(plt, figure, path)
 
 
 def _pale(place: int) -> str:
@@ -120,7 +121,7 @@ def one_user(frame: pd.DataFrame, names: Sequence[str], path: Path) -> None:
     )
     for axes, name in zip(panels[0], names, strict=True):
         rows = rows_of(frame, model=name)
-        for shift, (column, colour) in enumerate((("share", _COLOURS[0]), ("P", _COLOURS[1]), ("R", _COLOURS[2]))):
+        for shift, (column, colour) in enumerate((("share", COLOURS[0]), ("P", COLOURS[1]), ("R", COLOURS[2]))):
             axes.bar(rows["type"] + 0.27 * (shift - 1), np.nan_to_num(rows[column]), 0.25, color=colour, label=column)
         columns = zip(*(rows[column] for column in ("type", "train", "test")), strict=True)
         axes.set_xticks(rows["type"], [f"{kind}\n{train}/{test}" for kind, train, test in columns])
@@ -128,7 +129,7 @@ def one_user(frame: pd.DataFrame, names: Sequence[str], path: Path) -> None:
         axes.grid(alpha=0.3, axis="y")
     panels[0][0].set(ylim=(0, 1))
     panels[0][0].legend(fontsize="small")
-    _save(plt, figure, path)
+    save(plt, figure, path)
 
 
 def all_users(frame: pd.DataFrame, names: Sequence[str], shown_k: int, path: Path) -> None:
@@ -144,7 +145,7 @@ def all_users(frame: pd.DataFrame, names: Sequence[str], shown_k: int, path: Pat
     ranks = [int(metric[6:]) for metric in metrics if metric.startswith("share_") and metric != "share_1"]
     ks = sorted({int(k) for k in frame["k"]} - {0})
     for row, kind in zip(grid, kinds, strict=True):
-        for name, colour in zip(names, _COLOURS * len(names), strict=False):
+        for name, colour in zip(names, COLOURS * len(names), strict=False):
             row[0].axhline(mean[kind, name, "test_1", 0], color=colour, linestyle=":")
             others = [mean[kind, name, f"share_{rank}", shown_k] for rank in ranks]
             row[1].plot(ranks, others, color=colour, marker=".")
@@ -158,4 +159,4 @@ def all_users(frame: pd.DataFrame, names: Sequence[str], shown_k: int, path: Pat
             axes.grid(alpha=0.3)
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    _save(plt, figure, path)
+    save(plt, figure, path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +18,7 @@ from ml_collections import config_flags
 
 from onebp_jax.cli.messages import own_flags
 from onebp_jax.cli.shipped import shipped
-from onebp_jax.config import OPTIONS, check_config
+from onebp_jax.config import OPTIONS, as_plain, check_config
 from onebp_jax.config.fields import FIELDS
 from onebp_jax.errors import UserError, nearest, no_such, one_of
 
@@ -40,6 +41,11 @@ def define_config() -> None:
 def names() -> list[str]:
     """The names of the configs that are part of the package."""
     return sorted(path.stem for path in shipped("configs").glob("[a-z]*.py"))
+
+
+def plain_configs() -> dict[str, dict]:
+    """The configs of the package by name, each as `config.json` would hold it."""
+    return {name: as_plain(runpy.run_path(str(shipped("configs") / f"{name}.py"))["get_config"]()) for name in names()}
 
 
 def find(given: str) -> str:

@@ -20,6 +20,7 @@ PROGRAMS = {
     "export": "vectors of users and items with their original ids",
     "sweep": "search settings of several methods on validation",
     "analyse": "finished runs as the paper looks at them: genres, latent types, pictures",
+    "report": "one page about finished runs: tables with intervals, curves, lists, commands",
     "prepare": "filter, split and number a log larger than memory, for training from files",
     "reproduce": "a table of the paper, each row tuned with the same budget",
     "doctor": "what is installed: versions, devices, data folders, extras",

@@ -35,7 +35,12 @@ def hits_of(lists: np.ndarray, test: np.ndarray, num_items: int) -> tuple[np.nda
 
 
 def accuracy(hits: np.ndarray, relevant: np.ndarray, ks: tuple[int, ...]) -> dict[str, float]:
-    """The seven accuracy metrics at each `k`, as `{"P@5": ..}`.
+    """The seven accuracy metrics at each `k`, as `{"P@5": ..}`: the means of `of_users`, with its arguments and errors."""
+    return {name: float(np.mean(values)) for name, values in of_users(hits, relevant, ks).items()}
+
+
+def of_users(hits: np.ndarray, relevant: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The seven accuracy metrics of each user at each `k`, as `{"P@5": [users]}`.
 
     Args:
       hits: `bool[rows, width]`, best first. For a `k` above `width` the missing places are misses.
@@ -70,7 +75,7 @@ def accuracy(hits: np.ndarray, relevant: np.ndarray, ks: tuple[int, ...]) -> dic
             np.where(first <= k, 1 / first, 0),
             average[:, k - 1] / best,
         )
-        result |= {f"{name}@{k}": float(np.mean(value)) for name, value in zip(ACCURACY, values, strict=True)}
+        result |= {f"{name}@{k}": value for name, value in zip(ACCURACY, values, strict=True)}
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from onebp_jax.errors import UserError
@@ -47,3 +48,12 @@ def check_no_run(folder: Path, argument: str) -> None:
         raise UserError(
             f"{argument}={folder}: it holds {found[0]}, as a run does; nothing was touched, use another folder"
         )
+
+
+def folders_of_runs(folders: Sequence[str]) -> list[str]:
+    """Folders of runs as they are; in place of a folder that only holds run folders, as `onebp compare` makes it, these."""
+    found = []
+    for folder in folders:
+        runs = sorted(str(path.parent) for path in Path(folder).glob("*/config.json"))
+        found += [folder] if (Path(folder) / "config.json").exists() or not runs else runs
+    return found

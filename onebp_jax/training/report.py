@@ -17,14 +17,15 @@ from onebp_jax.training.progress import duration
 
 def write_report(workdir: Path, config: ml_collections.ConfigDict, result: dict) -> None:
     """Writes `report.md` and, of a method that is trained, `curves.svg`, out of the result and the evaluations of a run."""
-    lines = {part: _evaluations(workdir / part / "metrics.jsonl") for part in ("", "refit")}
+    lines = {part: evaluations(workdir / part / "metrics.jsonl") for part in ("", "refit")}
     picture = _curves(lines, result)
     for name, text in (("curves.svg", picture), ("report.md", _report(config, result, bool(picture)))):
         if text:
             write_atomically(workdir / name, lambda file, text=text: file.write(text.encode()))
 
 
-def _evaluations(path: Path) -> list[dict]:
+def evaluations(path: Path) -> list[dict]:
+    """The lines of a `metrics.jsonl`, one per evaluation; none of a method without training."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

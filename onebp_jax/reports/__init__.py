@@ -1,0 +1,4 @@
+"""One page out of finished runs: tables with intervals, curves, what the lists are like, genres, speed, commands.
+
+Pictures need the extra `analysis`.
+"""

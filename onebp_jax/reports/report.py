@@ -1,0 +1,61 @@
+"""A report: reads runs, makes numbers and pictures, and writes the page with its folder of CSV and SVG files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from onebp_jax.analysis import pictures as analysis_pictures
+from onebp_jax.analysis.genres import Genres
+from onebp_jax.reports import accuracy_section, listed, lists_section, making, making_section
+from onebp_jax.reports.numbers import numbers
+from onebp_jax.reports.page import page
+from onebp_jax.reports.runs import read
+from onebp_jax.training.files import write_atomically
+
+
+def write_report(
+    folders: Sequence[str], out: Path, command: str, genres: Genres | None = None, bases: Mapping[str, dict] = {}
+) -> Path:
+    """Writes the page `out` and, beside it, the folder of its numbers (CSV) and pictures (SVG).
+
+    Args:
+      folders: of finished runs on the same data. command: what made the page. genres: of the items, if they are known.
+      bases: see `making.command`.
+
+    Returns:
+      The folder: `report_files` for `report.html`.
+
+    Raises:
+      UserError: runs that cannot be read or compared, or matplotlib is missing.
+    """
+    analysis_pictures.plotting()  # without the extra, this is said before any work
+    found = read(folders, max(listed.KS))
+    told = numbers(found, genres)
+    folder = out.with_name(f"{out.stem}_files")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in told.frames().items():
+        write_atomically(
+            folder / f"{name}.csv", lambda file, frame=frame: frame.to_csv(file, index=False, float_format="%.6g")
+        )
+    data, seeds = found.dataset, sorted({run.seed for run in found.runs})
+    pairs = (
+        f"{len(data.train):,} training and {len(data.test):,} test pairs"
+        if found.tested
+        else f"{len(data.train):,} pairs"
+    )
+    about = [
+        f"{data.num_users:,} users, {data.num_items:,} items, {pairs}; split: {data.split}. {len(found.runs)} runs of "
+        f"{len(found.names)} methods, seeds {', '.join(map(str, seeds))}.",
+    ]
+    shown = [
+        accuracy_section.summary(found, told),
+        accuracy_section.section(found, told, folder),
+        making_section.curves(found, told, folder),
+        lists_section.section(found, told, folder),
+        making_section.speed(found, told, folder),
+        making_section.how(found, [making.command(run, bases) for run in found.runs], command, folder.name),
+    ]
+    text = page(f"Report on {Path(data.name).name}", about, shown)
+    write_atomically(out, lambda file: file.write(text.encode()))
+    return folder
