@@ -25,7 +25,10 @@ EMPTY = """() => [
 # Visible texts with too little contrast, by WCAG 2: 4.5 to 1.
 FAINT = """() => {
   const part = c => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
-  const light = text => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number); return .2126 * part(r) + .7152 * part(g) + .0722 * part(b); };
+  const light = text => {
+    const [r, g, b] = text.match(/[\d.]+/g).map(Number);
+    return .2126 * part(r) + .7152 * part(g) + .0722 * part(b);
+  };
   const card = light(getComputedStyle(document.querySelector("section")).backgroundColor);
   const kinds = "p, li, td, th, h2, figcaption, summary, svg text, span";
   const texts = [...document.querySelectorAll(`section :is(${kinds})`)];
