@@ -23,6 +23,7 @@ from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.errors import RunFailed, UserError, one_of
 from onebp_jax.evaluation import protocols
+from onebp_jax.experiments.budget import OutOfTime
 from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.published import ROWS, published
 from onebp_jax.experiments.search_space import Range, Space, plain, settings, size
@@ -103,6 +104,7 @@ def reproduce(
     out: Path,
     layout=None,
     say=print,
+    run: Callable | None = None,
 ) -> list[dict]:
     """Makes the rows one after the other and writes `out` (a JSON list) after each; rows of other runs stay in it.
 
@@ -111,6 +113,7 @@ def reproduce(
       workdir: folder of all runs; finished runs are read back. table: the paper's, for the published numbers.
       rows: from `rows_of`. trials: per row; fewer if its space is smaller.
       seeds: of the final runs; trials have the seed of the config.
+      run: in place of `train`, as `Budget.train`; a row for which it has no time is left as it is in `out`.
     """
     check_kind(workdir, "a reproduction")
     if is_open(config):
@@ -129,7 +132,9 @@ def reproduce(
         entry = {"table": table, "dataset": config.dataset, "split": dataset.split, "row": row, "method": method}
         entry["space"] = plain(space_of(method))
         try:
-            entry |= _row(config, dataset, workdir, method, changes[method], seeds, layout, say)
+            entry |= _row(config, dataset, workdir, method, changes[method], seeds, layout, say, run)
+        except OutOfTime:
+            continue
         except RunFailed as error:
             entry["failed"] = str(error)
         # Another split than the released one is another experiment, also if the loader had to fall back on it.
@@ -151,6 +156,7 @@ def _row(
     seeds: Sequence[int],
     layout,
     say: Callable,
+    run: Callable | None,
 ) -> dict:
     """The entry of one method: its trials, the chosen settings, and its runs by both protocols."""
 
@@ -158,7 +164,7 @@ def _row(
         line = report["trials"][-1]
         say(f"  trial {line['settings'] or 'as the config'}: {line['validation']}")
 
-    tuned = run_trials(config, dataset, workdir / "trials", method, changes, layout, note)
+    tuned = run_trials(config, dataset, workdir / "trials", method, changes, layout, note, run)
     if tuned["chosen"] is None:
         raise RunFailed("no trial has a finite validation value")
     chosen = changes[tuned["chosen"]]
@@ -178,8 +184,7 @@ def _row(
         for seed in seeds:
             one = variant(config, spec, seed)
             one.protocol, one.epochs, one.read_test = protocol, epochs, True
-            name = f"{spec.replace(':', '-').replace('/', '_')}-epochs{epochs}-seed{seed}"
-            results.append(train(one, dataset, workdir / protocol / name, layout))
+            results.append((run or train)(one, dataset, workdir / final_folder(protocol, spec, one), layout))
             say(
                 f"  {protocol} seed {seed}: test {protocols.CRITERION} {results[-1]['metrics'][protocols.CRITERION]:.4f}"
             )
@@ -187,6 +192,11 @@ def _row(
         if most := max(result["epoch"] for result in results):
             epochs = min(config.epochs, math.ceil(ORACLE_SPAN * most))
     return entry
+
+
+def final_folder(protocol: str, spec: str, config) -> Path:
+    """Where a final run lies, below the folder of all runs."""
+    return Path(protocol) / f"{spec.replace(':', '-').replace('/', '_')}-epochs{config.epochs}-seed{config.seed}"
 
 
 def _summary(results: list[dict], protocol: str, epochs: int) -> dict:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onebp_jax.config.by_size import examples
@@ -49,12 +49,13 @@ def run_trials(
     changes: Sequence[Settings],
     layout=None,
     note=None,
+    run: Callable | None = None,
 ) -> dict:
     """Runs the trials of one method; a finished trial is read back.
 
     Args:
       config, dataset, layout: as for `train`. workdir: each trial has a folder in it. method: a name.
-      changes: from `settings`. note: `note(report)` is called after each trial.
+      changes: from `settings`. note: `note(report)` is called after each trial. run: in place of `train`.
 
     Returns:
       `{"trials": [{"settings", "validation", "epoch", "epochs_done", "seconds", "folder"}], "chosen": index or None}`; a failed
@@ -67,7 +68,7 @@ def run_trials(
     for (_, trial, folder), one in zip(trials, changes, strict=True):
         line = {"settings": one, "validation": None, "folder": folder.name}
         try:
-            result = train(trial, dataset, folder, layout)
+            result = (run or train)(trial, dataset, folder, layout)
             line["validation"] = result["validation"][protocols.CRITERION]
             clocks = [result["seconds"].get(name, 0) for name in Seconds._fields]
             line |= {"epoch": result["epoch"], "epochs_done": result["epochs_done"], "seconds": round(sum(clocks), 3)}

@@ -13,6 +13,7 @@ _MARKS = {
     "a comparison": "*-seed[0-9]*/config.json",
     "a sweep": "sweep.json",
     "a reproduction": "trials/*/config.json",
+    "experiments": "code-*/*/*/config.json",
 }
 # What a run writes beside its config.json; `items.csv` is that of `Recommender.fit(items=)`.
 OURS = (
