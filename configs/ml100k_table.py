@@ -1,6 +1,6 @@
 """MovieLens-100k for tables of many methods: configs/ml100k.py with fewer epochs and less patience, for equal trials of each.
 
-Command:  onebp reproduce --table=2 --config=ml100k_table --workdir=runs/table2 --trials=9 --seeds=0,1,2
+Command:  onebp reproduce --experiment=table2 --config=ml100k_table --workdir=runs/table2 --trials=9 --seeds=0,1,2
 Hardware: 2 shared CPU cores.
 Time:     2 to 15 minutes per row on one core (15 runs each); LightGCN 27, NGCF 40, with --config.epochs=200.
 Score:    test NDCG@20, paper_oracle, 3 seeds: OneBP .4503 (the paper .4501), MF .4318 (.4183); results/table2.md.

@@ -1,6 +1,6 @@
 """MovieLens-1M for tables of many methods: configs/ml1m.py with less patience, for equal trials of each.
 
-Command:  onebp reproduce --table=2 --config=ml1m_table --workdir=runs/table2_ml1m --trials=5 --seeds=0,1,2
+Command:  onebp reproduce --experiment=table2 --config=ml1m_table --workdir=runs/table2_ml1m --trials=5 --seeds=0,1,2
           (the rows in the results: --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity)
 Hardware: one of 2 shared CPU cores, with other work on the machine.
 Time:     6 to 33 minutes per row (5 trials and 6 runs).

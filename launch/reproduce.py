@@ -100,7 +100,8 @@ def main() -> None:
         elif name in ANALYSES:
             analysed = True
             folders = [str(run.folder) for run in done]
-            labels = genres_of_run(folders[0], _ITEMS.value, flags.FLAGS.data_dir)
+            if (labels := genres_of_run(folders[0], _ITEMS.value, flags.FLAGS.data_dir)) is None:
+                raise UserError(f"{name}: the items of {config.dataset} have no genres: give items=FILE")
             write(study(*models.read_models(folders, max(KS)), labels), out, command)
             print(f"{out / 'analysis.md'}")
         else:

@@ -112,13 +112,9 @@ def _page(experiment: str, config, methods, frame: pd.DataFrame, runs: Sequence[
     fields = ("learning_rate", "l2", "beta", "num_negatives", "dim", "batch_size", "epochs", "patience", "eval_every")
     settings = ", ".join(f"{field}={plain[field]}" for field in fields)
     expected = rows_of_figure(experiment, config, methods)
-    missing = [
-        f"{row} (seed {seed})"
-        for row in expected
-        for seed in seeds
-        if (row, seed) not in {(r.row, r.seed) for r in runs}
-    ]
-    changed = [f"{run.row}: {run.spec}" for run in runs if run.spec != run.row and run.seed == runs[0].seed]
+    ended = {(run.row, run.seed) for run in runs}
+    missing = [f"{row} (seed {seed})" for seed in seeds for row in expected if (row, seed) not in ended]
+    changed = [run.spec for run in runs if run.spec != run.row and run.seed == runs[0].seed]
     parts = [
         f"# {_TITLES[experiment]}, {first['dataset']} (split: {first['split']})",
         f"    {command}",

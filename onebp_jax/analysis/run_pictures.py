@@ -44,7 +44,8 @@ def encoders(frame: pd.DataFrame, path: Path) -> None:
         axes.set_xticks(range(len(names)), names)
         axes.set(title=f"{metric}, test", ylim=(0, 1.2 * max(lowest)))
         axes.grid(alpha=0.3, axis="y")
-    panels[0].legend(fontsize="small", loc="lower left")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
     save(plt, figure, path)
 
 
@@ -59,9 +60,8 @@ def varied(frame: pd.DataFrame, path: Path) -> None:
         for axes, field in zip(row, fields, strict=True):
             of_field = rows_of(frame, field=field)
             for method, colour in zip(dict.fromkeys(of_field["method"]), COLOURS[1:], strict=False):
-                points = [
-                    (value, _spread(at[metric])) for value, at in rows_of(of_field, method=method).groupby("value")
-                ]
+                grouped: Any = rows_of(of_field, method=method).groupby("value")
+                points = [(float(value), _spread(at[metric])) for value, at in list(grouped)]
                 x = [1 - value if field == "beta" else value for value, _ in points]
                 mean, sd = zip(*(numbers for _, numbers in points), strict=True)
                 axes.errorbar(x, mean, sd, color=colour, marker="o", markersize=4, capsize=3, label=method)

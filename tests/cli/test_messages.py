@@ -25,6 +25,7 @@ IN_PYTHON = {
     "layout",
     "n",
     "slope",
+    "table",
     "test",
     "thresholds",
     "time",

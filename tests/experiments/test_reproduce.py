@@ -190,11 +190,12 @@ def test_published_numbers_are_whole_and_agree_with_each_other():
 
 def test_the_program(tmp_path):
     arguments = (*SMALL, "--config.epochs=1", f"--workdir={tmp_path / 'runs'}", "--trials=2", "--seeds=0")
-    process = run("reproduce", *arguments, "--methods=ease", f"--out={tmp_path / 'rows.json'}")
+    arguments += ("--experiment=table2",)
+    process = run("reproduce", *arguments, "--methods=ease", f"--out={tmp_path / 'out'}")
     assert process.returncode == 0, process.stderr
-    assert (tmp_path / "rows.md").read_text() in process.stdout
+    assert (tmp_path / "out" / "table2.md").read_text() in process.stdout
     assert "| ease | ease | 2 |" in collapsed(process.stdout)
-    assert json.loads((tmp_path / "rows.json").read_text())[0]["num_trials"] == 2
+    assert json.loads((tmp_path / "out" / "table2.json").read_text())[0]["num_trials"] == 2
     assert_one_line(run("reproduce", *arguments, "--seeds=0,0"), 2, "--seeds=0,0")
 
 

@@ -53,7 +53,8 @@ def test_every_path_flag_knows_the_home_folder():
 
 
 @pytest.mark.parametrize(
-    ("program", "more"), [("compare", ()), ("sweep", ("--methods=onebp", "--trials=1")), ("reproduce", ())]
+    ("program", "more"),
+    [("compare", ()), ("sweep", ("--methods=onebp", "--trials=1")), ("reproduce", ("--experiment=table2",))],
 )
 def test_the_folder_of_a_run_is_not_taken_for_several(trained, program, more):
     before = sorted(trained.iterdir())
@@ -111,7 +112,11 @@ def test_only_what_is_near_is_suggested(program, arguments, line, tmp_path):
         ("compare", ["--methods=own:transform=adma"], "transform='adma': expected one of"),
         ("compare", ["--methods=nope"], "--methods='nope': method='nope': expected one of"),
         ("sweep", ["--methods=nope"], "--methods='nope': method='nope': expected one of"),
-        ("reproduce", ["--methods=onebp", "--config.transform=adma"], "transform='adma': expected one of"),
+        (
+            "reproduce",
+            ["--experiment=table2", "--methods=onebp", "--config.transform=adma"],
+            "transform='adma': expected one of",
+        ),
         ("sweep", ["--search=rand"], "--search=rand: expected one of random, grid (did you mean 'random'?)"),
         ("train", ["--data_dir=no"], "--data_dir=no: no such folder; the nearest in "),
     ],
