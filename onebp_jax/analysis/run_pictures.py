@@ -24,28 +24,25 @@ def _spread(values: Any) -> tuple[float, float]:
 
 
 def encoders(frame: pd.DataFrame, path: Path) -> None:
-    """Fig. 3: bars of each encoder without and with OneBP, a panel for each metric."""
+    """Fig. 3: each encoder without and with OneBP, a panel for each metric; error bars are over seeds."""
     plt = plotting()
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     names = list(dict.fromkeys(frame["encoder"]))
     for axes, metric in zip(panels, _METRICS, strict=True):
-        lowest = []
         for shift, (onebp, label) in enumerate(((False, "without OneBP"), (True, "with OneBP"))):
             for place, name in enumerate(names):
                 values = rows_of(frame, encoder=name, onebp=onebp)[metric]
                 if len(values):
                     mean, sd = _spread(values)
-                    at = place + 0.4 * shift - 0.2
-                    axes.bar(
-                        at, mean, 0.36, yerr=sd, capsize=3, color=COLOURS[1 + shift], label=label if not place else None
-                    )
-                    axes.text(at, mean + sd, f"{mean:.3f}", ha="center", va="bottom", fontsize=7)
-                    lowest.append(mean)
+                    at, colour = place + 0.3 * shift - 0.15, COLOURS[1 + shift]
+                    axes.errorbar(at, mean, sd, color=colour, marker="o", capsize=4, linestyle="", label=label)
+                    side = {"xytext": (7, -3)} if onebp else {"xytext": (-7, -3), "ha": "right"}
+                    axes.annotate(f"{mean:.3f}", (at, mean), textcoords="offset points", fontsize=8, **side)
         axes.set_xticks(range(len(names)), names)
-        axes.set(title=f"{metric}, test", ylim=(0, 1.2 * max(lowest)))
+        axes.set(title=f"{metric}, test", xlim=(-0.6, len(names) - 0.4))
         axes.grid(alpha=0.3, axis="y")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    handles = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, fontsize="small")
     save(plt, figure, path)
 
 
