@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from onebp_jax.config import OPERATIONAL, as_plain
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.errors import UserError
 from onebp_jax.evaluation import ranking
+from onebp_jax.experiments.settings import names_of
 from onebp_jax.methods.baselines import Baseline
 from onebp_jax.methods.build import build_method
 from onebp_jax.ops.geometry import without_lengths
@@ -51,22 +51,16 @@ def read_models(workdirs: Sequence[str], longest: int) -> tuple[Dataset, list[Mo
       workdirs: folders of runs on the same data. longest: the length of the lists.
 
     Raises:
-      UserError: a folder holds no finished run, or one that cannot be analysed; the runs are on other data; two settings have
-        one name.
+      UserError: a folder holds no finished run, or one that cannot be analysed; the runs are on other data; one is given twice.
     """
-    data, first, settings, models = None, {}, {}, []
-    for workdir in workdirs:
-        run = run_folder.read_run(workdir, "runs")
-        dataset = _checked(workdir, run)
+    runs = [run_folder.read_run(workdir, "runs") for workdir in workdirs]
+    names = names_of([(run.result["label"], run.config) for run in runs])
+    data, first, models = None, {}, []
+    for workdir, run, name in zip(workdirs, runs, names, strict=True):
+        dataset = check(workdir, run)
         if data is not None and not _same_data(data, dataset):
             raise UserError(f"runs={workdir}: it is on other data, or another split, than {workdirs[0]}")
-        data = data or dataset
-        name, seed = run.result["label"], int(run.result["seed"])
-        if settings.setdefault(name, (_settings(run), workdir))[0] != _settings(run):
-            raise UserError(
-                f"runs={workdir}: {name} has other settings there than in {settings[name][1]}: give runs of it that differ in "
-                "their seeds only"
-            )
+        data, seed = data or dataset, int(run.result["seed"])
         if (name, seed) in {(model.name, model.seed) for model in models}:
             raise UserError(f"runs={workdir}: there is another run of {name} with seed {seed}; give it once")
         if seed not in first:
@@ -78,8 +72,8 @@ def read_models(workdirs: Sequence[str], longest: int) -> tuple[Dataset, list[Mo
     return data, [*first.values(), *models]
 
 
-def _checked(workdir: str, run: Trained) -> Dataset:
-    """The data of a run that can be analysed."""
+def check(workdir: str, run: Trained) -> Dataset:
+    """The data of a run, in `workdir`, that can be analysed; raises `UserError` for one that cannot."""
     dataset = run_folder.read_dataset(workdir, run)
     if dataset is None:
         raise UserError(
@@ -95,18 +89,19 @@ def _checked(workdir: str, run: Trained) -> Dataset:
         )
     if run.user.ndim > 2:
         raise UserError(f"runs={workdir}: its users have several vectors each, the analysis is for one vector")
+    if isinstance(build_method(run.config), Baseline):
+        raise UserError(
+            f"runs={workdir}: {run.result['label']} is not trained, so it has no first vectors: leave it out"
+        )
+    if read_json(Path(workdir) / "config.json")["data"].get("init"):
+        raise UserError(f"runs={workdir}: it began with the vectors of another run (init), which are not in the folder")
     return dataset
 
 
 def _first(workdir: str, run: Trained, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The vectors that a run began with: a function of its configuration and its data."""
     method = build_method(run.config)
-    if isinstance(method, Baseline):
-        raise UserError(
-            f"runs={workdir}: {run.result['label']} is not trained, so it has no first vectors: leave it out"
-        )
-    if read_json(Path(workdir) / "config.json")["data"].get("init"):
-        raise UserError(f"runs={workdir}: it began with the vectors of another run (init), which are not in the folder")
+    assert not isinstance(method, Baseline)  # which `check` refuses
     try:
         _, begun = runner.prepare(run.config, method, dataset)
     except UserError as error:
@@ -123,12 +118,6 @@ def _model(name: str, seed: int, made: str, vectors: tuple, dataset: Dataset, lo
     if users is not None and items is not None:
         return Model(name, seed, made, users, items, True, np.asarray(lists))
     return Model(name, seed, made, user, item, False, np.asarray(lists))
-
-
-def _settings(run: Trained) -> dict:
-    """What decides a run, without its seed."""
-    plain = as_plain(run.config)
-    return {field: value for field, value in plain.items() if field not in (*OPERATIONAL, "seed")}
 
 
 def _same_data(a: Dataset, b: Dataset) -> bool:

@@ -20,6 +20,7 @@ _VARIABLES = {
     "#56b4e9": "--c6",
     "#000000": "--ink",
     "#b0b0b0": "--rule",
+    "#cccccc": "--rule",
     "#ffffff": "--card",
 }
 
@@ -124,7 +125,7 @@ def inline(svg: str, name: str, says: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="([\d.]*)pt"', r'\1 style="--width: \2px"', svg, count=1)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{text(says)}"', 1)
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", svg)

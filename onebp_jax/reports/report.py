@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from onebp_jax.analysis import pictures as analysis_pictures
 from onebp_jax.analysis.genres import Genres
-from onebp_jax.reports import accuracy_section, listed, lists_section, making, making_section
+from onebp_jax.reports import accuracy_section, genres_section, listed, lists_section, making, making_section
 from onebp_jax.reports.numbers import numbers
 from onebp_jax.reports.page import page
 from onebp_jax.reports.runs import read
@@ -15,13 +16,18 @@ from onebp_jax.training.files import write_atomically
 
 
 def write_report(
-    folders: Sequence[str], out: Path, command: str, genres: Genres | None = None, bases: Mapping[str, dict] = {}
+    folders: Sequence[str],
+    out: Path,
+    command: str,
+    genres: Genres | None = None,
+    types: int = 6,
+    bases: Mapping[str, dict] = MappingProxyType({}),
 ) -> Path:
     """Writes the page `out` and, beside it, the folder of its numbers (CSV) and pictures (SVG).
 
     Args:
       folders: of finished runs on the same data. command: what made the page. genres: of the items, if they are known.
-      bases: see `making.command`.
+      types: how many clusters of items, if there are genres; 0: no figures of genres and types. bases: see `making.command`.
 
     Returns:
       The folder: `report_files` for `report.html`.
@@ -53,6 +59,7 @@ def write_report(
         accuracy_section.section(found, told, folder),
         making_section.curves(found, told, folder),
         lists_section.section(found, told, folder),
+        genres_section.section(found, genres, types, folder, command),
         making_section.speed(found, told, folder),
         making_section.how(found, [making.command(run, bases) for run in found.runs], command, folder.name),
     ]

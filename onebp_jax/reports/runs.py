@@ -87,9 +87,10 @@ def read(folders: Sequence[str], longest: int) -> Runs:
         if data is None:
             data = dataset
             users = np.unique(data.test[:, 0]) if len(data.test) else np.arange(data.num_users)
-        elif different := _difference(data, dataset):
+        elif not _same_data(data, dataset):
             raise UserError(
-                f"runs={folder}: {different} than {folders[0]}: a report is of runs on the same data and split"
+                f"runs={folder}: it is on other data than {folders[0]}, on another split, or refitted where that is not: a "
+                "report is of runs on the same data and split"
             )
         size = run.user.nbytes + run.item.nbytes
         lines = evaluations(Path(folder) / "metrics.jsonl")
@@ -132,12 +133,9 @@ def _data_of(folder: str, run: Trained) -> Dataset:
     return dataset
 
 
-def _difference(first: Dataset, other: Dataset) -> str:
-    """How the data of two runs differ; empty if they do not."""
-    same = lambda part: np.array_equal(getattr(first, part), getattr(other, part))
-    if not all(map(same, ("user_ids", "item_ids"))):
-        return f"it is on other data ({other.name})"
-    return "" if all(map(same, ("train", "test"))) else "it is on another split, or refitted and not honest,"
+def _same_data(first: Dataset, other: Dataset) -> bool:
+    parts = ("user_ids", "item_ids", "train", "test")
+    return all(np.array_equal(getattr(first, part), getattr(other, part)) for part in parts)
 
 
 def _wanted(dataset: Dataset, runs: Sequence[Run]) -> np.ndarray:

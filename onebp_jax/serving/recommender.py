@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,13 @@ class Recommender(LiveRecommender):
     def export(self, out: FilePath) -> list[Path]:
         """Writes the vectors as they are now with their original ids, and returns the files: see `serving.export`."""
         return export(self._now(), out)
+
+    def report(self, out: FilePath, beside: Sequence[FilePath] = (), **options: Any) -> Path:
+        """Writes the page of `onebp report` about this run and those in the folders `beside`: see `serving.reporting.report`."""
+        from onebp_jax.serving.reporting import report
+
+        self._say_events_stay_behind("report")
+        return report(self.workdir, out, beside, **options)
 
     @classmethod
     def load(cls, folder: FilePath, layout: Layout | None = None) -> Recommender:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,18 @@ import pandas as pd
 import pytest
 from support.programs import SMALL, assert_one_line, run
 
-ROWS = ("--methods=onebp,twobp,ease,onebp:dim=4", "--seeds=0,1", "--config.epochs=4", "--config.eval_every=1")
+from onebp_jax import Recommender
+from onebp_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Runs as `onebp compare` makes them, genres of their items, and their report."""
-    folder = tmp_path_factory.mktemp("report")
-    made = run("compare", *SMALL, *ROWS, f"--workdir={folder / 'runs'}")
-    assert made.returncode == 0, made.stderr
-    items = pd.DataFrame({"item": range(90), "genres": np.resize(["Comedy", "Comedy|Drama", "War"], 90)})
-    items.to_csv(folder / "items.csv", index=False)
+def folder(compared) -> Path:
+    """Runs, genres of their items, and their report."""
     made = run(
-        "report", f"--runs={folder / 'runs'}", f"--items={folder / 'items.csv'}", f"--out={folder / 'page.html'}"
+        "report", f"--runs={compared / 'runs'}", f"--items={compared / 'items.csv'}", f"--out={compared / 'page.html'}"
     )
     assert made.returncode == 0, made.stderr
-    return folder
+    return compared
 
 
 def test_the_page_says_what_the_runs_say(folder):
@@ -111,6 +108,34 @@ def test_what_cannot_be_reported_is_said_in_one_line(folder, tmp_path):
     made = run("train", *SMALL, "--config.method=ease", "--config.synthetic.seed=5", f"--workdir={tmp_path / 'other'}")
     assert made.returncode == 0, made.stderr
     assert_one_line(
-        run("report", f"--runs={one},{tmp_path / 'other'}", out), 2, "other: it is on other data", f"than {one}"
+        run("report", f"--runs={one},{tmp_path / 'other'}", out), 2, f"other: it is on other data than {one}"
     )
+    streamed = tmp_path / "streamed"
+    shutil.copytree(one, streamed)
+    (streamed / "interactions.npz").unlink()
+    assert_one_line(run("report", f"--runs={streamed}", out), 2, "streamed: it holds no interactions")
     assert not (tmp_path / "page.html").exists() and not (tmp_path / "page_files").exists()
+
+
+def test_a_recommender_reports_itself_and_runs_beside_it(tmp_path):
+    users, items = np.divmod(np.random.default_rng(0).choice(30 * 20, 240, replace=False), 20)
+    clicks = pd.DataFrame({"user": users, "item": items})
+    titles = pd.DataFrame({"item": range(20), "title": "x", "genre": np.resize(["Comedy", "War"], 20)})
+    fields = {"dim": 4, "epochs": 2, "split": "ratio", "refit": False}
+    other = Recommender("twobp", **fields).fit(clicks, workdir=tmp_path / "other")
+    model = Recommender("onebp", **fields).fit(clicks, items=titles)
+    page = model.report(tmp_path / "own.html", beside=[other.workdir], types=2).read_text()
+    assert "has the highest NDCG@20" in page and "Latent types: 2 clusters" in page
+    command = "Recommender(method='onebp', dim=4, epochs=2, refit=False, split='ratio').fit(data)"
+    assert command in html.unescape(page) and "onebp train" not in page
+    with pytest.raises(UserError, match=r"out=.*own.pdf: expected a name that ends in .html"):
+        model.report(tmp_path / "own.pdf")
+    with pytest.raises(UserError, match=r"out=.*nowhere is not a folder"):
+        model.report(tmp_path / "nowhere" / "own.html")
+    refitted = Recommender("onebp", dim=4, epochs=2).fit(clicks, items=titles)
+    page = refitted.report(tmp_path / "refitted.html").read_text()
+    assert (
+        "vectors were refitted" in page and "Recommender(method=&#x27;onebp&#x27;, dim=4, epochs=2).fit(data)" in page
+    )
+    with pytest.raises(UserError, match="on another split, or refitted"):
+        model.report(tmp_path / "both.html", beside=[refitted.workdir])

@@ -1,0 +1,44 @@
+"""`Recommender.report`: the page of `onebp report` about a fitted recommender, beside other runs on the same data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from onebp_jax.data.paths import as_path
+from onebp_jax.errors import UserError
+from onebp_jax.reports.report import write_report
+from onebp_jax.serving.genres import genres_of_run
+
+
+def report(
+    workdir: Path,
+    out: str | os.PathLike,
+    beside: Sequence[str | os.PathLike] = (),
+    items: pd.DataFrame | str | os.PathLike | None = None,
+    types: int = 6,
+) -> Path:
+    """Writes the page (HTML), and returns its path; a folder with its numbers and pictures lies beside it.
+
+    Args:
+      workdir: the folder of the run. out: the file of the page. beside: folders of other runs on the same data and split.
+      items: a file or frame with ids and genres of items; None: the `items.csv` of the run or of its data set, if there is one.
+      types: how many clusters of items the figures of genres have; 0: without these figures.
+
+    Raises:
+      UserError: runs that cannot be read or do not belong together, a file that cannot be written, or the extra `analysis` is
+        missing.
+    """
+    page = as_path(out, "out")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"out={page}: expected a name that ends in .html, .htm")
+    if not page.parent.is_dir():
+        raise UserError(f"out={page}: {page.parent} is not a folder: make it first")
+    folders = [str(workdir), *(str(as_path(folder, "beside")) for folder in beside)]
+    given = f", beside={folders[1:]!r}" if beside else ""
+    command = f"Recommender.load({str(workdir)!r}).report({str(out)!r}{given})"
+    write_report(folders, page, command, genres_of_run(workdir, items), types)
+    return page
