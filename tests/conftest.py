@@ -6,6 +6,7 @@ Many tests compile the same program, each through a `jit` of its own. What was c
 
 import gc
 import os
+from pathlib import Path
 
 import pytest
 from support import compiled
@@ -15,6 +16,19 @@ os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 choose_plain_code()
 gc.set_threshold(50_000, 20, 20)  # JAX makes many small objects, few of them garbage
+
+
+TESTS = Path(__file__).parent
+# What must hold on a GPU too. The other rooms run the same programs on the host, or read what the compiler has made for a CPU
+# (engine/test_compiled_step.py), or need several devices (parallel). Single tests that are for a CPU say why in a `skipif`.
+ON_GPU = ("updaters", "samplers", "losses", "encoders", "evaluation", "ops/test_repeated.py", "ops/test_rows.py")
+ON_GPU += ("engine/test_step.py", "engine/test_oracle.py", "engine/test_batches.py", "engine/test_histories.py")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(ON_GPU):
+            item.add_marker("gpu")
 
 
 def _runs_tests(config) -> bool:

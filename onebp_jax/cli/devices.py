@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from onebp_jax.cli.messages import own_flags
 from onebp_jax.errors import UserError
 from onebp_jax.parallel import DRIVERS, TABLES, Layout, make_layout, processes
 
+_TIMED = "xla_gpu_autotune_level"
 # Each process may have its own values of these flags.
 _OWN = ("process_id", "workdir", "data_dir", "out")
 
@@ -50,6 +52,7 @@ def layout() -> Layout | None:
     given: dict[str, Any] = {name: flag.value for name, flag in own_flags(__name__).items()}
     asked = Asked(**{name: given[name] for name in Asked._fields if name in given})
     _check(asked)
+    _choose_products()
     if asked.num_devices > 1:
         # Must come before the first computation. It affects only a CPU.
         jax.config.update("jax_num_cpu_devices", asked.num_devices // asked.num_processes)
@@ -70,6 +73,16 @@ def layout() -> Layout | None:
         *(f"{layout.num_devices} ({found[0].device_kind})", driver, asked.tables),
     )
     return layout
+
+
+def _choose_products() -> None:
+    """Where JAX may use a GPU, XLA would time matrix products, and in the next process another one may win, with other bits.
+
+    Must come before the first computation. A value that the user has set stays.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if any("cuda" in plugin.name for plugin in entry_points(group="jax_plugins")) and _TIMED not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{_TIMED}=0".strip()
 
 
 def _check(asked: Asked) -> None:

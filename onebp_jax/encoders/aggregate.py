@@ -28,6 +28,7 @@ from onebp_jax.ops.checks import check_count, check_not_negative
 from onebp_jax.ops.csr import item_counts, need_rows
 from onebp_jax.ops.fold import ALIKE, Fold, Part, Recency
 from onebp_jax.ops.geometry import unit, unit_fast_gradient
+from onebp_jax.ops.repeated import add_rows, rows_at
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables
 
@@ -108,10 +109,10 @@ def aggregate(
     ) -> tuple[Array, Array | None]:
         messages = items if through else jax.lax.stop_gradient(items)
         messages = messages * data.prepared.weight.at[item_ids].get(mode="clip")[:, None]
-        total = jnp.zeros((count, dim)).at[slots].add(messages, mode="drop", indices_are_sorted=True)
+        total = add_rows(jnp.zeros((count, dim)), slots, messages, indices_are_sorted=True)
         if not leave_one_out:
             return unit_fast_gradient(total), None
-        return unit_fast_gradient(total), unit_fast_gradient(total.at[slots].get(mode="clip") - messages)
+        return unit_fast_gradient(total), unit_fast_gradient(rows_at(total, slots) - messages)
 
     def vectors(tables: Tables, data: Interactions) -> tuple[Array, Array]:
         item = items(tables, unit)

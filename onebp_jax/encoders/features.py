@@ -18,6 +18,7 @@ import numpy as np
 from onebp_jax.encoders.embedding import embedding
 from onebp_jax.ops.csr import item_counts
 from onebp_jax.ops.geometry import unit_fast_gradient
+from onebp_jax.ops.repeated import rows_at
 from onebp_jax.ops.rows import take, to_float32
 from onebp_jax.types import Array, Encoder, Interactions, Tables, Tree
 
@@ -45,7 +46,7 @@ class FeatureTower(nn.Module):
             shape = (features.vocabulary, first)
             vectors = self.param("tokens", nn.initializers.normal(first**-0.5), shape)
             # Padding tokens are out of range: they read zeros and get no gradient.
-            summed = vectors.at[features.tokens].get(mode="fill", fill_value=0).sum(-2)
+            summed = rows_at(vectors, features.tokens, "fill").sum(-2)
             counts = jnp.sum(features.tokens < features.vocabulary, axis=-1, keepdims=True)
             x = x + summed / jnp.maximum(counts, 1)
         if features.numeric.shape[-1]:
@@ -155,7 +156,7 @@ def _of_ids(module: nn.Module, params: Tree, side: Tree, ids: Array) -> Array:
     """`[n, d]`: the tower's vectors of `ids i32[n]`. If there are fewer rows than ids, each row is computed once."""
     if ids.shape[0] < jax.tree.leaves(side)[0].shape[0]:
         return _apply(module, params, _rows(side, ids))
-    return _apply(module, params, side).at[ids].get(mode="clip")
+    return rows_at(_apply(module, params, side), ids)
 
 
 def _of_all(module: nn.Module, params: Tree, side: Tree) -> Array:

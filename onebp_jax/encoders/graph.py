@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from onebp_jax.ops.csr import item_counts, need_rows
+from onebp_jax.ops.repeated import add_rows, rows_at
 from onebp_jax.ops.rows import block_rows
 from onebp_jax.types import Array, Interactions
 
@@ -115,7 +116,7 @@ def sums(edges: Edges, table: Array, rows: int) -> Array:
 
     def add(total: Array, block: Edges) -> tuple[Array, None]:
         messages = table.at[block.source].get(mode="clip") * block.weight[:, None].astype(table.dtype)
-        return total.at[block.destination].add(messages, mode="drop", indices_are_sorted=True), None
+        return add_rows(total, jnp.asarray(block.destination), messages, indices_are_sorted=True), None
 
     zeros = jnp.zeros((rows, table.shape[1]), table.dtype)
     if edges.source.shape[0] == 1:
@@ -161,4 +162,4 @@ def neighbour_means(graph: Graph, user: Array, item: Array) -> tuple[Array, Arra
 
 def rows_of(table: Array, ids: Array) -> Array:
     """`[b, d]`: the rows `ids i32[b]`, differentiable. A padded id reads the last row; the step masks it."""
-    return table.at[ids].get(mode="clip")
+    return rows_at(table, ids)

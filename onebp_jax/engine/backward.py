@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.engine.local import Local, join_items, local_part, read, read_local
 from onebp_jax.ops import geometry
+from onebp_jax.ops.repeated import rows_at
 from onebp_jax.types import (
     Array,
     Batch,
@@ -108,11 +109,11 @@ def _loss_per_row(method: Method, rows: Tables, local: Local, data: Interactions
         assert encoder.aggregate is not None  # see `check_method`
         count = local.batch.user_ids.shape[0]
         user, paired_user = encoder.aggregate(positive, local.batch.positive_ids, local.slots, count, data)
-        paired_user = user.at[local.slots].get(mode="clip") if paired_user is None else paired_user
+        paired_user = rows_at(user, local.slots) if paired_user is None else paired_user
     if local.vectors is not None:
         negative = jnp.concatenate([negative, jax.lax.stop_gradient(local.vectors)])
     if encoder.reads_all_rows:
-        rows = rows._replace(user=_at(rows.user, local.batch.user_ids), item=_at(rows.item, local.item_ids))
+        rows = rows._replace(user=rows_at(rows.user, local.batch.user_ids), item=rows_at(rows.item, local.item_ids))
     inputs = (rows.user, *local.split(rows.item))
     extra = local.extra | {"valid": local.valid, "num_items": data.num_items, "inputs": inputs}
     if local.slots is not None:
@@ -168,12 +169,8 @@ def _partners(
     if encoder.partner is not None:
         return {tower: encoder.partner(tables, tower, interacted[tower], data) for tower in TOWERS}
     if encoder.reads_all_rows:
-        return {tower: _at(getattr(constant, tower), interacted[tower]) for tower in TOWERS}
+        return {tower: rows_at(getattr(constant, tower), interacted[tower]) for tower in TOWERS}
     return {
         "user": collectives.all_gather(constant.user, 0),
         "item": collectives.all_gather(constant.item[:count], 0),
     }
-
-
-def _at(table: Array, ids: Array) -> Array:
-    return table.at[ids].get(mode="clip")

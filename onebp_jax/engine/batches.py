@@ -61,6 +61,14 @@ def batch_at(key: Array, step: Array, data: Interactions, batch_size: int, drop_
     return Batch(jnp.where(inside, users, data.num_users), jnp.where(inside, items, data.num_items))
 
 
+def batches_at(
+    key: Array, step: Array, length: int, data: Interactions, batch_size: int, drop_last: bool = False
+) -> Batch:
+    """The batches of `length` steps from `step` on, `Batch[length, b]`, by as many kernels as one of them takes."""
+    steps = step + jnp.arange(length, dtype=jnp.int32)
+    return jax.vmap(lambda step: batch_at(key, step, data, batch_size, drop_last))(steps)
+
+
 def _users_at(key: Array, step: Array, data: Interactions, batch_size: int) -> Batch:
     """One user of each stratum (`data.device.one_history_a_user`), each with the first item of the history."""
     steps = data.num_pairs // batch_size

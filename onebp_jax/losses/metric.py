@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from onebp_jax.losses.scores import HIDDEN, check_negatives, compares
 from onebp_jax.ops.checks import check_positive
 from onebp_jax.ops.geometry import distances, paired_distances
+from onebp_jax.ops.gpu import computed_once
 from onebp_jax.types import Array, Loss
 
 
@@ -54,7 +55,7 @@ def cml(margin: float = 1.5, rank_weight: bool = True) -> Loss:
         check_negatives(negatives, "cml")
         negative_mask = extra.get("negative_mask")
         gaps = _gaps(user, positive, negatives, margin, negative_mask)
-        hinge = jax.nn.relu(jnp.max(gaps, 0))
+        hinge = jax.nn.relu(jnp.max(computed_once(gaps), 0))
         if not rank_weight:
             return hinge
         if "num_items" not in extra:
@@ -84,6 +85,6 @@ def dpcml(margin: float = 1.0, hardest: bool = True) -> Loss:
         check_negatives(negatives, "dpcml")
         negative_mask = extra.get("negative_mask")
         gaps = _gaps(user, positive, negatives, margin, negative_mask)
-        return jax.nn.relu(jnp.max(gaps, 0)) if hardest else _share(jax.nn.relu(gaps), negative_mask)
+        return jax.nn.relu(jnp.max(computed_once(gaps), 0)) if hardest else _share(jax.nn.relu(gaps), negative_mask)
 
     return loss

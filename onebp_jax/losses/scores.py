@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.geometry import dots, paired_dots
+from onebp_jax.ops.repeated import rows_at
 from onebp_jax.types import Array, Loss
 
 # The score of a masked negative: so low that its exponential is zero, but finite, so that gradients stay finite.
@@ -110,7 +111,7 @@ def paired_users(user: Array, extra: dict[str, Any]) -> Array:
 
 def per_positive(of_users: Array, slots: Array | None) -> Array:
     """One number per user, `f32[b]`, for each positive: `f32[p]` where a batch holds histories, else the same."""
-    return of_users if slots is None else of_users.at[slots].get(mode="clip")
+    return of_users if slots is None else rows_at(of_users, slots)
 
 
 def columns(of_negatives: Array) -> Array:

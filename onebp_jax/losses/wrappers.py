@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from onebp_jax.losses.scores import mark_loss
 from onebp_jax.ops.checks import check_choice, check_cosine_margin, check_not_negative
@@ -57,8 +58,8 @@ def _likeness(user: Array, margin: float, form: str) -> Array:
     vectors = unit(user)
     cosines = jnp.einsum("bkd,bld->klb", vectors, vectors, precision=jax.lax.Precision.HIGHEST)
     each = jax.nn.relu(cosines - margin) if form == "hinge" else cosines**2
-    pairs = jnp.triu_indices(user.shape[1], 1)
-    return jnp.mean(each[pairs], 0)
+    pairs = np.triu_indices(user.shape[1], 1)
+    return jnp.mean(each.at[pairs].get(unique_indices=True), 0)
 
 
 def with_l2(loss: Loss, weight: float, of: str = "inputs") -> Loss:

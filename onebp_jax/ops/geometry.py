@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.ops.gpu import computed_once
 from onebp_jax.ops.rows import row_sums
 from onebp_jax.types import Array
 
@@ -76,13 +77,13 @@ def each_distance(user: Array, items: Array) -> Array:
 def dots(user: Array, items: Array) -> Array:
     """`f32[k, b]`: the (largest) dot product of `user [b, d]` or `[b, K, d]` with `items [b, k, d]`, or shared `[k, d]`."""
     products = _products(user, items)
-    return products.max(-1) if user.ndim == 3 else products
+    return computed_once(products).max(-1) if user.ndim == 3 else products
 
 
 def distances(user: Array, items: Array) -> Array:
     """`f32[k, b]`: the (smallest) squared Euclidean distance. Arguments are as in `dots`."""
     squares = each_distance(user, items)
-    return squares.min(-1) if user.ndim == 3 else squares
+    return computed_once(squares).min(-1) if user.ndim == 3 else squares
 
 
 def paired_dots(user: Array, item: Array) -> Array:

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from onebp_jax.ops.gpu import for_gpu
 from onebp_jax.types import Array
 
 # The bytes of one array of a block. An update uses about eight such arrays, and a core has about 2 MB of cache of its own.
@@ -29,9 +30,13 @@ def to_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
+def _for_cpu() -> bool:
+    return jax.default_backend() == "cpu" and not for_gpu()
+
+
 def block_rows(table: Array | jax.ShapeDtypeStruct, count: int) -> int:
     """How many of `count` rows to update at a time: on the CPU as many as fit in a core's cache, elsewhere all."""
-    if jax.default_backend() != "cpu":
+    if not _for_cpu():
         return count
     return min(count, max(64, _CACHED_BYTES // (4 * math.prod(table.shape[1:]))))
 
@@ -39,7 +44,7 @@ def block_rows(table: Array | jax.ShapeDtypeStruct, count: int) -> int:
 @partial(jax.jit, inline=True)
 def take(table: Array, ids: Array) -> Array:
     """`[n, ...]`: the rows `ids i32[n]` of a table, as float32 or wider. An id out of range reads the last row."""
-    if table.ndim < 2 or jax.default_backend() != "cpu" or ids.shape[0] < 2:
+    if table.ndim < 2 or not _for_cpu() or ids.shape[0] < 2:
         return to_float32(table.at[ids].get(mode="clip"))
     # XLA:CPU copies a bare gather one number at a time. Inside an arithmetic expression, a gather becomes a vector loop, three
     # times as fast (results/performance.md). So the rows are multiplied by a 1 that the compiler does not know (exact, except

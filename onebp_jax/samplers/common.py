@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from onebp_jax.compat.renamed import renamed_names
 from onebp_jax.ops.checks import check_count
+from onebp_jax.ops.gpu import computed_once
 from onebp_jax.types import Array, Batch, Interactions, ModelView
 
 
@@ -35,7 +36,7 @@ def largest(values: Array, count: int) -> Array:
     It makes `count` passes over whole vectors, which XLA:CPU does several times as fast as a sort of short rows. A place that was
     taken becomes `-inf`. So in a column with fewer than `count` other values, places may repeat.
     """
-    size = values.shape[0]
+    size, values = values.shape[0], computed_once(values)
     place = jnp.arange(size, dtype=jnp.int32)[:, None]
     found = []
     for _ in range(count):

@@ -19,13 +19,14 @@ from absl import logging
 
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
-from onebp_jax.engine.batches import batch_at
+from onebp_jax.engine.batches import batch_at, batches_at
 from onebp_jax.engine.collectives import SINGLE_DEVICE, Collectives
 from onebp_jax.engine.left_out import leave_out, some_of
 from onebp_jax.engine.step import Step, first_tables, make_step, prepare_data
 from onebp_jax.errors import RunFailed
 from onebp_jax.evaluation import evaluator, protocols
 from onebp_jax.methods.build import user_error_context
+from onebp_jax.ops.gpu import for_gpu
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.parallel import Layout, check_layout, distribute, processes, spread_top_k
 from onebp_jax.training.feed import Feed, make_feed
@@ -36,7 +37,13 @@ from onebp_jax.training.warm import first_rows
 from onebp_jax.types import Array, Batch, Info, Interactions, Method, State, Tables
 
 
-def make_scan(build: Callable[[Collectives], Step], batch_size: int, drop_last: bool, layout: Layout | None = None):
+def make_scan(
+    build: Callable[[Collectives], Step],
+    batch_size: int,
+    drop_last: bool,
+    layout: Layout | None = None,
+    unroll: int = 1,
+):
     """`scan(state, data, length, batches) -> (state, Info[length])`: `length` steps as one compiled scan.
 
     The state is donated, the data are not. `batches` are those of the steps, `Batch[length, b]`; None makes each batch out of
@@ -44,6 +51,7 @@ def make_scan(build: Callable[[Collectives], Step], batch_size: int, drop_last: 
 
     Args:
       build: `build(collectives) -> step`, see `onebp_jax.engine.collectives`. layout: the devices; None for one.
+      unroll: how many steps stand in the loop of the compiled program.
     """
 
     @partial(jax.jit, static_argnames="length", donate_argnums=0)
@@ -56,7 +64,12 @@ def make_scan(build: Callable[[Collectives], Step], batch_size: int, drop_last: 
                     batch = batch_at(state.key, state.step, data, batch_size, drop_last)
                 return step(state, batch, data)
 
-            return lambda state, data, batches: jax.lax.scan(partial(body, data), state, batches, length=length)
+            def program(state: State, data: Interactions, batches: Batch | None) -> tuple[State, Info]:
+                if batches is None and for_gpu():
+                    batches = batches_at(state.key, state.step, length, data, batch_size, drop_last)
+                return jax.lax.scan(partial(body, data), state, batches, length=length, unroll=unroll)
+
+            return program
 
         return (distribute(steps, layout) if layout else steps(SINGLE_DEVICE))(state, data, batches)
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from onebp_jax.ops.repeated import add_rows
 from onebp_jax.ops.rows import to_float32
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import to_storage
@@ -38,7 +39,7 @@ def gradient(tx: optax.GradientTransformation, penalty: Callable[[Array], Array]
     def update(signal: Signal, state: Tree, table: Array, **extra) -> tuple[Array, Tree]:
         assert signal.grads is not None
         rows = to_float32(table)
-        dense = jnp.zeros_like(rows).at[signal.ids].add(signal.grads.astype(rows.dtype), mode="drop")
+        dense = add_rows(jnp.zeros_like(rows), signal.ids, signal.grads.astype(rows.dtype))
         if penalty is not None:
             dense = dense + jax.grad(penalty)(rows)
         updates, state = transform(dense, state, rows, **extra)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from onebp_jax.ops.checks import check_cosine_margin, check_not_negative
 from onebp_jax.ops.geometry import unit
+from onebp_jax.ops.repeated import add_rows
 from onebp_jax.ops.rows import take
 from onebp_jax.types import Array, Signal, Tree, Updater
 from onebp_jax.updaters.rounding import to_storage
@@ -78,7 +80,9 @@ def nearest_interest(
         flat, inner = updater.update(Signal(flat_ids, None, signal.targets), inner, _flat(table), **extra)
         table = flat.reshape(table.shape)
         if usage_bonus:
-            counts = counts.at[ids, chosen].add(1, mode="drop")
+            counts = add_rows(counts.reshape(-1), flat_ids, jnp.ones(flat_ids.shape, counts.dtype)).reshape(
+                counts.shape
+            )
         if repel and several > 1:
             moved = take(table, ids)
             moved -= repel * jax.grad(_crowding)(moved, margin)
@@ -98,5 +102,5 @@ def _crowding(vectors: Array, margin: float) -> Array:
     several = vectors.shape[1]
     vectors = unit(vectors)
     cosines = jnp.einsum("mkd,mld->klm", vectors, vectors, precision=_EXACT)
-    excess = jax.nn.relu(cosines[jnp.triu_indices(several, 1)] - margin)
+    excess = jax.nn.relu(cosines.at[np.triu_indices(several, 1)].get(unique_indices=True) - margin)
     return jnp.sum(excess**2) / 2

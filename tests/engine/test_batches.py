@@ -12,7 +12,7 @@ from scipy import stats
 
 from onebp_jax.data.device import to_device
 from onebp_jax.engine import batches
-from onebp_jax.engine.batches import batch_at, shuffled, steps_per_epoch
+from onebp_jax.engine.batches import batch_at, batches_at, shuffled, steps_per_epoch
 from onebp_jax.ops import random
 from onebp_jax.types import Purpose, step_key
 
@@ -190,3 +190,11 @@ def test_a_batch_is_a_function_of_seed_and_step_alone():
     with jax.debug_key_reuse(True):
         np.testing.assert_array_equal(make(1, jnp.int32(5)), together[5])
     assert (np.asarray(compiled(2, 5)) != together[5]).any()
+
+
+def test_batches_that_are_made_together_are_those_made_alone():
+    data, key = to_device(some_pairs(50), 7, 9), jax.random.key(2)
+    together = batches_at(key, jnp.int32(3), 7, data, 8)
+    for number in range(7):
+        for one, row in zip(batch_at(key, jnp.int32(3 + number), data, 8), together, strict=True):
+            np.testing.assert_array_equal(one, row[number])

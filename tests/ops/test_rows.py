@@ -76,6 +76,7 @@ def test_one_table_of_several_is_read_like_the_others():
 
 
 def test_a_block_is_bounded_and_elsewhere_everything(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert block_rows(TABLE, 150) == 64 and block_rows(TABLE, 10) == 10
     assert block_rows(jnp.zeros((9, 64)), 10_000) == 256
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

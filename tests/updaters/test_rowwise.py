@@ -140,7 +140,8 @@ def test_with_row_counts_every_row_has_an_adam_of_its_own(row_counts):
             summed = np.asarray(signal.grads, np.float64)[np.asarray(signal.ids) == row].sum(0)
             expected[row] = own[row](expected[row], summed)
         errors.append(relative(table, expected))
-    assert (max(errors) < 1e-6) == row_counts
+    # Of the order of 1e-2 without counts. Powers are rounded otherwise on a GPU, so the bound has some room.
+    assert (max(errors) < 1e-5) == row_counts
     late = np.abs(tables[-1] - tables[-2])[ROWS - 1]
     assert np.allclose(late, 0.01, rtol=1e-4) == row_counts
 
