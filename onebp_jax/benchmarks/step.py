@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from onebp_jax.benchmarks.kernels import count_kernels
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.device import for_epochs, on_host
 from onebp_jax.engine.backward import view_of
@@ -131,8 +132,9 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     Returns:
       `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_s` (the whole epoch at that rate); `rows_per_s`, rows of
       tables and optimiser slots read, changed and written (in rows as wide as the table); `mbytes_per_step` for these;
-      `floor_ms` and `floor_fraction` (see the module); `flops` as the compiler counts them; `compile_s`; `peak_memory_mb`,
-      what the program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
+      `floor_ms` and `floor_fraction` (see the module); `kernels` of a step (`benchmarks.kernels`); `flops` as the compiler counts
+      them; `compile_s`; `peak_memory_mb`, what the program holds at most (tables, slots, interactions, temporaries);
+      `state_bytes_per_user`.
     """
     method, data, state = prepared(config, dataset)
     epoch, length = timed_steps(config, data)
@@ -156,6 +158,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
         "mbytes_per_step": moved / 1e6,
         "floor_ms": 1e3 * floor,
         "floor_fraction": floor / seconds,
+        "kernels": count_kernels(compiled.as_text()),
         "flops": float(costs.get("flops", 0.0)),
         "compile_s": compile_s,
         "peak_memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 1e6 if memory else 0.0,
