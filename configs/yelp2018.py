@@ -2,8 +2,8 @@
 
 Command:  onebp train --config=yelp2018 --workdir=runs/yelp2018
 Hardware: 2 shared CPU cores.
-Time:     28 to 34 s per epoch and 60 to 100 s for the spectral vectors, with much other work on the machine.
-Score:    test NDCG@20 .0615 +-.0002, R@20 .0743, trained on validation pairs too (3 seeds); results/FRONTIER.md.
+Time:     27 to 43 s per epoch and 22 to 134 s for the spectral vectors, with much other work on the machine.
+Score:    test NDCG@20 .0619 +-.0001, R@20 .0749, trained on validation pairs too (3 seeds); results/FRONTIER.md.
 """
 
 from onebp_jax.config import default_config
@@ -22,7 +22,7 @@ def get_config():
     config.temperature = 0.1
     config.learning_rate = 0.004
     config.l2 = 0.0
-    config.shared_negatives = 8192
+    config.shared_negatives = 16384
     config.hide_touched = True
     config.item_updater = "on_sphere"
     config.cpu_threads = 0
