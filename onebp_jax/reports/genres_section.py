@@ -77,7 +77,7 @@ def _parts(told: Study, folder: Path) -> list[str]:
         _probe(told),
         html.figure(
             folder / "table5.svg",
-            "The same for three kinds of closeness. Dotted: the paper.",
+            "The same for three kinds of closeness." + (" Dotted: the paper." if told.published else ""),
             "Lines: precision of genres against k, for three kinds of closeness.",
             wide=True,
         ),
