@@ -158,7 +158,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
         "mbytes_per_step": moved / 1e6,
         "floor_ms": 1e3 * floor,
         "floor_fraction": floor / seconds,
-        "kernels": count_kernels(compiled.as_text()),
+        "kernels": count_kernels(compiled.as_text() or ""),
         "flops": float(costs.get("flops", 0.0)),
         "compile_s": compile_s,
         "peak_memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 1e6 if memory else 0.0,
