@@ -203,6 +203,17 @@ def test_the_program_from_end_to_end(tmp_path):
     assert "runs of other code are there and do not count: code-0.2.0-00000000" in process.stderr
 
 
+def test_types_and_genres_are_shown_once_for_all_their_experiments(tmp_path):
+    (tmp_path / "items.csv").write_text("item,genres\n" + "".join(f"{item},{'ab'[item % 2]}\n" for item in range(90)))
+    few = ("--config.epochs=1", "--config.eval_every=1", "--seeds=0", "--methods=onebp,twobp")
+    given = (*SMALL, *few, f"--workdir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}")
+    process = run("reproduce", *given, "--experiment=fig8", f"--items={tmp_path / 'items.csv'}")
+    assert process.returncode == 0, process.stderr
+    page = (tmp_path / "out" / "analysis.md").read_text()
+    assert "onebp reproduce" in page and "--experiment=fig8" in page
+    assert (tmp_path / "out" / "table5.csv").exists() and (tmp_path / "out" / "fig8.svg").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
