@@ -8,6 +8,7 @@ Exit status: 2 bad flags, run folder or log; 128 + n stopped by signal n.
 """
 
 import os
+import re
 import sys
 
 # It must be set before NumPy is loaded: small products take longer on several threads, and requests share the cores.
@@ -46,7 +47,9 @@ def main() -> None:
         from onebp_jax.service.model import Model
     except ImportError as error:
         raise UserError(f"the service needs the extra serving ({error}): pip install 'onebp-jax[serving]'") from error
-    token = _TOKEN.value or os.environ.get("ONEBP_TOKEN") or None
+    token = os.environ.get("ONEBP_TOKEN") if _TOKEN.value is None else _TOKEN.value
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise UserError(f"token={'' if not token else '..'}: expected letters, digits and signs, without blanks")
     if _RATE.value != _RATE.value:
         raise UserError("rate=nan: expected a number of requests a second, 0 for no limit")
     limits = guards.Limits(token, max_body=_MAX_BODY.value, rate=_RATE.value)

@@ -38,6 +38,8 @@ class Lists:
         if asked.weights is not None and len(asked.weights) != len(asked.positive):
             raise UserError(f"weights: {len(asked.weights)} for {len(asked.positive)} items, expected one of each")
         rows = [self.item_row(model, item, 422) for item in (*asked.negative, *asked.positive)]
+        if len(set(rows)) < len(rows):
+            raise UserError("positive, negative: an item is given twice; give each item once")
         weights = [-1.0] * len(asked.negative) + (asked.weights or [1.0] * len(asked.positive))
         history = model.live.of_events(rows, weights)
         known = np.array(rows if asked.exclude == "all" else [], np.int64)
@@ -56,7 +58,7 @@ class Lists:
         explain: bool,
     ) -> dict[str, Any]:
         n, offset = place
-        if not history.items:
+        if not any(weight > 0 for weight in history.weights):  # dislikes alone do not say what somebody likes
             left = (
                 np.ones(len(model.item_ids), bool) if among is None else np.isin(np.arange(len(model.item_ids)), among)
             )

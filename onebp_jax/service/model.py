@@ -12,7 +12,7 @@ import numpy as np
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.service.index import ItemIndex
 from onebp_jax.service.log import EVENT, FORGET, Record
-from onebp_jax.serving.events import new_user
+from onebp_jax.serving.events import new_id
 from onebp_jax.serving.fitting import Folder
 from onebp_jax.serving.histories import History
 from onebp_jax.serving.ids import row_index
@@ -86,18 +86,23 @@ class Model:
             return UNKNOWN
         user = self.user_row(record.user)
         if user is None:
-            user = self.live.row_of_new(new_user(record.user, self.run.user_ids))
+            user = self.live.row_of_new(new_id(record.user, self.run.user_ids))
         return CHANGED if self.live.observe(user, item, record.time, record.weight) else KNOWN
 
     def user_id(self, user: str) -> int | str:
         """The original id of a user, known or not; raises `UserError` unless a text is or could be one."""
         row = self._users.get(user)
-        return new_user(user, self.run.user_ids) if row is None else self.user_ids[row]
+        return new_id(user, self.run.user_ids) if row is None else self.user_ids[row]
 
     def user_row(self, user: str | None) -> int | None:
         """The row of a user; None for one who is not known."""
         found = self._users.get(str(user))
         return self.live.new_rows.get(str(user)) if found is None else found
+
+    def check_item(self, item: str) -> None:
+        """Raises `UserError` for an item that no run with ids of this kind can know."""
+        if item not in self._items:
+            new_id(item, self.run.item_ids, "item")
 
     def item_row(self, item: object) -> int | None:
         """The row of an item; None for one that is not known."""

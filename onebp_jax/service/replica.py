@@ -18,7 +18,7 @@ from absl import logging
 from onebp_jax.errors import UserError
 from onebp_jax.service import snapshots
 from onebp_jax.service.jobs import END, IdTaken, Job, Jobs, Outcome, Swap
-from onebp_jax.service.log import FORGET, Appending, EventLog, LogUnavailable, Record
+from onebp_jax.service.log import EVENT, FORGET, Appending, EventLog, LogUnavailable, Record
 from onebp_jax.service.model import UNKNOWN, Model
 
 # Seconds between looks at the log for records of other processes.
@@ -35,7 +35,7 @@ class Replica:
     Attributes:
       model: it is replaced when a run is swapped in. error: why the log could not be used the last time; None if it could.
       broken: why no job can be done any more.
-      applied: how many records of each kind of outcome were applied since the start.
+      applied: how many events were applied since the start, by what became of them.
     """
 
     def __init__(self, log: EventLog, model: Model, snapshot: Path | None = None, poll: float = POLL):
@@ -197,7 +197,7 @@ class Replica:
         except UserError as error:  # an id that this run cannot have, of a process that serves another run
             logging.warning("record %d of the log is left out: %s", record.seq, error)
             became = UNKNOWN
-        self.applied[became] += first
+        self.applied[became] += first and record.kind == EVENT
         if first and record.kind == FORGET and self._snapshot:
             self._erased += 1
             self._remove_snapshot()

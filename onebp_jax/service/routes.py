@@ -37,6 +37,7 @@ def add_writes(app: FastAPI, replica: Replica, telemetry: Telemetry) -> None:
             if event.weight == 0:
                 raise UserError(f"{place}.weight: 0, expected a number above 0, or below 0 for a dislike")
             model.user_id(str(event.user))
+            model.check_item(str(event.item))
         records = [
             Record(EVENT, str(one.user), str(one.item), one.id, one.time, one.weight, one.type) for one in events
         ]

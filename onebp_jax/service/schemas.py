@@ -108,7 +108,7 @@ class Listed(BaseModel):
     """A list, best first."""
 
     source: Literal["user", "popular"] = Field(
-        description="popular: nothing is known of the user, these are popular items."
+        description="popular: nothing is known that the user likes, these are popular items."
     )
     items: list[Scored]
     seq: int

@@ -111,7 +111,8 @@ def serve(
     """
     check_address(host, limits.token)
     listening = _listen(host, port)
-    log, model = EventLog(events), load()
+    model = load()
+    log = EventLog(events)
     try:
         replica = Replica(log, model, snapshot)
     except LogUnavailable as error:

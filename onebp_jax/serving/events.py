@@ -42,7 +42,9 @@ def time_of(time: Any, known: np.ndarray | None = None) -> float | None:
         return (date.tz_localize(None) if date.tz is None else date.tz_convert(None)).value / 1e9
     number = _number(time)
     if number is None:
-        raise UserError(f"time={time!r}: expected a number, such as seconds since 1970, or a date")
+        raise UserError(
+            f"time={time!r}: expected a number, such as seconds since 1970, or a datetime or pandas.Timestamp"
+        )
     return number
 
 
@@ -76,19 +78,19 @@ def one(ids: list, name: str) -> Any:
     return ids[0]
 
 
-def new_user(user: Any, known: np.ndarray) -> int | str:
-    """An id of a user whom training did not know, of the kind of its ids; raises `UserError` if it is none."""
-    if isinstance(user, float | np.floating) and float(user).is_integer():
-        user = int(user)
+def new_id(given: Any, known: np.ndarray, name: str = "user") -> int | str:
+    """An id that training did not know, of the kind of the known ones; raises `UserError`, naming it, if it is none."""
+    if isinstance(given, float | np.floating) and float(given).is_integer():
+        given = int(given)
     if known.dtype.kind == "i":
-        if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(user)) or not -(2**63) <= int(user) < 2**63:
-            raise UserError(f"user={user!r}: expected an integer, as the ids of the run are")
-        return int(str(user))
-    text = str(user) if isinstance(user, int | np.integer) and not isinstance(user, bool) else user
+        if not re.fullmatch(r"0|-?[1-9][0-9]{0,18}", str(given)) or not -(2**63) <= int(given) < 2**63:
+            raise UserError(f"{name}={given!r}: expected an integer, as the ids of the run are")
+        return int(str(given))
+    text = str(given) if isinstance(given, int | np.integer) and not isinstance(given, bool) else given
     if not isinstance(text, str) or not text.strip(BLANKS):
-        raise UserError(f"user={user!r}: expected an id, a text that is not blank or an integer")
+        raise UserError(f"{name}={given!r}: expected an id, a text that is not blank or an integer")
     if text != text.strip(BLANKS) or set(BREAKS) & set(text) or not _is_unicode(text):
-        raise UserError(f"user={user!r}: an id has no blanks around it, no line break and only Unicode text")
+        raise UserError(f"{name}={given!r}: an id has no blanks around it, no line break and only Unicode text")
     return text
 
 
@@ -137,10 +139,17 @@ def columns_of_events(
     if not isinstance(events, pd.DataFrame):
         raise UserError(f"events: of type {type(events).__name__}, expected a DataFrame with a row for each event")
     names, used = events.columns.tolist(), [column for column in (user, item, time, weight) if column]
-    for column in used:
+    for role, column in zip(("user", "item", "time", "weight"), (user, item, time, weight), strict=True):
+        if not column:
+            continue
         if names.count(column) != 1:
             found = "2 columns" if column in names else "no column"
-            raise UserError(f"{found} {column!r}, expected one of {', '.join(map(str, names)) or 'none: it is empty'}")
+            has = (
+                f"the frame has {', '.join(map(str, names))}: name one, as in {role}={str(names[0])!r}"
+                if names
+                else "the frame is empty"
+            )
+            raise UserError(f"{role}={column!r}: {found} {column!r}; {has}")
         if missing := int(np.sum(pd.isna(np.asarray(events[column])))):
             raise UserError(f"column {column}: missing values in {missing} row(s); remove or fill them")
     if len(set(used)) < len(used):

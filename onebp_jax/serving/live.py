@@ -150,19 +150,20 @@ class LiveUsers:
         """Adds an event; the next `vectors` sees it. False: the user had the item already, and nothing changes.
 
         An event that is older than the user's last one takes its place in time. A weight below 0 says that the user dislikes the
-        item; of an item that is liked now and disliked later, or the other way round, the last event counts.
+        item; of a like and a dislike of one item the later one counts.
         """
         with self._lock:
             history = self.history(user)
+            last = history.times[-1] if history.times else -np.inf
+            at = last if time is None else time
             if item in history.have:
-                if (history.weights[history.items.index(item)] > 0) == (weight > 0):
+                place = history.items.index(item)
+                if (history.weights[place] > 0) == (weight > 0) or at < history.times[place]:
                     return False
                 history.remove(item)
                 history.sums = self._summed(history)
             elif item in history.others:
                 history.others.remove(item)
-            last = history.times[-1] if history.times else -np.inf
-            at = last if time is None else time
             if at >= last:
                 history.sums = self._with_event(history.sums, item, weight)
                 history.insert(len(history.items), item, weight, at)

@@ -16,7 +16,7 @@ from absl import logging
 from onebp_jax.data.dataset import Dataset
 from onebp_jax.data.streamed import StreamedDataset
 from onebp_jax.parallel import Layout
-from onebp_jax.serving.events import columns_of_events, new_user, one, time_of, times_of, weight_of, weights_of
+from onebp_jax.serving.events import columns_of_events, new_id, one, time_of, times_of, weight_of, weights_of
 from onebp_jax.serving.fitting import Folder
 from onebp_jax.serving.histories import History
 from onebp_jax.serving.ids import listed, row_index, rows_of
@@ -47,11 +47,11 @@ class LiveRecommender:
         Args:
           user, item: original ids; the item must be known.
           time: None: now, after the user's other events. An older event takes its place among those with times.
-          weight: how much the event counts; 1 as one of training, below 0 if the user dislikes the item. Of an item that is liked
-            and later disliked, or the other way round, the last event counts.
+          weight: how much the event counts; 1 as one of training, below 0 if the user dislikes the item. Of a like and a dislike
+            of one item the later one counts: by their times, or else the last to come.
 
         Returns:
-          False if the user had the item already: then nothing changes.
+          False if the user had the item already, or a later event says otherwise: then nothing changes.
 
         Raises:
           UserError: an unknown item, a weight of 0, or a method whose users are not made of their histories.
@@ -186,7 +186,7 @@ class LiveRecommender:
 
     def _checked(self, user: Id) -> Id:
         """The id of a user, of whom nothing need be known; raises `UserError` if it is no id."""
-        return user if str(user) in self._index["users"] else new_user(user, self.run.user_ids)
+        return user if str(user) in self._index["users"] else new_id(user, self.run.user_ids)
 
     def _row_of_any(self, user: Id) -> int:
         """The row of a user, of whom nothing need be known."""

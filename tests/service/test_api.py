@@ -83,6 +83,17 @@ def test_dislikes_and_late_events(service):
     assert {one["item"] for one in reasons} == {"i2", "i3"}  # never the one that is disliked
 
 
+def test_who_dislikes_only_gets_popular_items(service):
+    """A dislike says what to leave out, not what to show."""
+    popular = [one["item"] for one in service.get("/recommend/999", n=ITEMS)["items"]]
+    service.post("/events", [{"user": 1, "item": popular[0], "weight": -1}])
+    for made in (
+        service.get("/recommend/1", n=ITEMS),
+        service.post("/recommend", {"positive": [], "negative": popular[:1], "n": ITEMS}),
+    ):
+        assert (made["source"], ids(made)) == (POPULAR, popular[1:])
+
+
 def test_forget_and_merge(run_folder, log):
     with running(log, run_folder) as service:
         service.post("/events", [{"user": 7, "item": item} for item in ("i3", "i4")])
@@ -162,7 +173,7 @@ REFUSED = {
     "field": (("POST", "/events", '[{"user": 1, "item": "i1", "rating": 3}]'), 422, "0.rating: Extra inputs"),
     "many": (("POST", "/events", "[" + '{"user":1,"item":"i1"},' * 1000 + '{"user":1,"item":"i1"}]'), 422, "at most 1000"),
     "weights": (("POST", "/recommend", '{"positive": ["i1"], "weights": [1, 2]}'), 422, "weights: 2 for 1 items"),
-    "twice": (("POST", "/recommend", '{"positive": ["i1", "i1"]}'), 422, "items: 'i1' is given twice"),
+    "twice": (("POST", "/recommend", '{"positive": ["i1", "i1"]}'), 422, "positive, negative: an item is given twice"),
     "session item": (("POST", "/recommend", '{"positive": ["nix"]}'), 422, "item 'nix': not an item of the run"),
     "itself": (("POST", "/users/merge", '{"from": 1, "into": 1}'), 422, "from and into are the same user"),
     "digits of another script": (("POST", "/events", '[{"user": "1\\u0662", "item": "i1"}]'), 422, "user='1٢': expected an int"),

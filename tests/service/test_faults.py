@@ -127,7 +127,7 @@ def test_records_count_once_whatever_is_reloaded(service):
     assert service.client.delete("/users/9").status_code == 200
     before = service.get("/status")["events"]
     service.post("/reload", None)
-    assert service.get("/status")["events"] == before == 3
+    assert service.get("/status")["events"] == before == 2
 
 
 @pytest.mark.parametrize("ending", ["", "-wal"])
@@ -220,6 +220,20 @@ def test_a_snapshot_that_cannot_be_is_not_used(run_folder, log, tmp_path):
         assert model.seq == 0 and not len(model.live)
     opened.close()
     assert undisturbed(log, run_folder, path) == live
+
+
+def test_an_item_that_no_run_of_this_kind_can_know_is_refused(log, tmp_path):
+    small_run(pd.DataFrame({"user": [1, 2, 3] * 4, "item": [10, 20, 30, 40] * 3}), tmp_path / "run")
+    with running(log, tmp_path / "run") as service:
+        refused = service.client.post("/events", json=[{"user": 1, "item": 20}, {"user": 1, "item": "shoes"}])
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == "item='shoes': expected an integer, as the ids of the run are"
+        assert service.get("/status")["events"] == 0
+        answer = service.post("/events", [{"user": 1, "item": "20"}, {"user": 5, "item": 50}])
+        assert (answer["accepted"], answer["unknown_items"]) == (2, 1)
+        assert service.client.delete("/users/1").json()["forgotten"]
+        status = service.get("/status")
+        assert (status["events"], status["seq"]) == (2, 3)  # forgetting is no event
 
 
 def test_a_run_of_other_ids_under_the_log(run_folder, log, tmp_path):

@@ -147,7 +147,7 @@ def test_likes_and_dislikes_move_the_user_without_a_reload(open_page, service, u
 def test_a_new_user_begins_with_popular_items_and_can_be_forgotten(open_page, service):
     with open_page() as opened:
         opened.choose(NEW)
-        popular = "Popular items: nothing is known of this user yet"
+        popular = "Popular items: it is not known yet what this user likes"
         expect(opened.page.locator("#note")).to_have_text(popular)
         expect(opened.page.locator("#position")).to_have_text("The user has no position yet.")
         title = shown(service.get("/items", n=1)["items"])[0]

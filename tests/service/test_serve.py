@@ -173,6 +173,8 @@ FAILING = {
     "port": (["--port=70000"], "port"),
     "snapshot": (["--snapshot=nowhere/x.npz"], "--snapshot=nowhere/x.npz: nowhere is not a folder"),
     "rate": (["--rate=nan"], "--rate=nan: expected a number"),
+    "token with a blank": (["--token=a b"], "--token=..: expected letters, digits and signs, without blanks"),
+    "empty token": (["--token="], "--token=: expected letters, digits and signs, without blanks"),
     "items": (["--items=nowhere.csv"], "--items=nowhere.csv: no such file"),
 }
 
@@ -182,6 +184,7 @@ def test_what_cannot_start_says_why_in_one_line(run_folder, log, flags, words):
     command = [sys.executable, "-m", "launch.serve", f"--workdir={run_folder}", f"--events={log}", "--port=0", *flags]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert process.returncode == 2 and words in process.stderr and "Traceback" not in process.stderr
+    assert not os.path.exists(log.removeprefix("sqlite:///"))  # nothing is left behind
 
 
 def test_an_address_in_use(run_folder, log):

@@ -155,6 +155,19 @@ def test_disliked_items_turn_a_list_away(model):
     assert set(model.recommend_for(["i1"], items=["i3", "i1"]).item) == {"i3"}
 
 
+@pytest.mark.parametrize("weight", [1.0, -1.0])
+def test_what_comes_late_does_not_undo_what_was_said_later(model, weight):
+    """A client that was offline delivers an old like after a newer dislike, or the other way round."""
+    assert model.observe(2000, "i1", time=100.0, weight=-weight) and model.observe(
+        2000, "i1", time=200.0, weight=weight
+    )
+    before = model.recommend(2000, k=5)
+    assert not model.observe(2000, "i1", time=150.0, weight=-weight)
+    pd.testing.assert_frame_equal(model.recommend(2000, k=5), before)
+    assert model.observe(2000, "i1", time=200.0, weight=-weight)  # at the same time: the last to come
+    assert model.observe(2000, "i1", weight=weight)  # no time: now
+
+
 def test_a_dislike_counts_against_and_the_last_word_counts(model, events):
     own = later(events, 138).item.tolist()
     for item in own[:3]:
@@ -302,7 +315,7 @@ REFUSED = {
     "one weight": (lambda model: model.fold_in(["i1", "i2"], weights=2), "weights=2: expected one of each item"),
     "two columns": (
         lambda model: model.observe_many(pd.DataFrame([[1, 2, "i1"]], columns=["user", "user", "item"])),
-        "2 columns 'user'",
+        "user='user': 2 columns 'user'; the frame has user, user, item",
     ),
     "same column": (
         lambda model: model.observe_many(pd.DataFrame({"item": ["i1"]}), user="item"),
@@ -320,7 +333,10 @@ REFUSED = {
     "times": (lambda model: model.fold_in(["i1", "i2"], times=[1]), "times: 1 for 2 items"),
     "weights": (lambda model: model.fold_in(["i1", "i2"], weights=[1]), "weights: 1 for 2 items"),
     "no frame": (lambda model: model.observe_many([1]), "events: of type list, expected a DataFrame"),
-    "column": (lambda model: model.observe_many(pd.DataFrame({"user": [1]})), "no column 'item'"),
+    "column": (
+        lambda model: model.observe_many(pd.DataFrame({"user": [1]})),
+        "item='item': no column 'item'; the frame has user: name one, as in item='user'",
+    ),
     "missing": (
         lambda model: model.observe_many(pd.DataFrame({"user": [1, None], "item": ["i1", "i2"]})),
         "column user: missing values in 1 row",
