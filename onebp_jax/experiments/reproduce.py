@@ -56,6 +56,11 @@ UNTRAINED = {
         "options.similarity": ("cosine", "jaccard"),
     },
     "ease": {"options.ease_l2": Range(10.0, 3000.0, log=True)},
+    "bspm": {
+        "dim": (16, 32, 64, 128, 256),
+        "options.lowpass_weight": Range(0.0, 1.0),
+        "options.sharpening": Range(0.0, 1.0),
+    },
     "spectral": {
         "dim": Range(16, 256, log=True),
         "options.item_power": Range(0.2, 0.6),
