@@ -74,7 +74,7 @@ def test_the_folder_of_a_run_is_not_taken_for_several(trained, program, more):
         (
             "sweep",
             ["--space=dm=3|4"],
-            "--space='dm=3|4': 'dm' is no field of the config, expected one of 95 names, the nearest: dim, ",
+            "--space='dm=3|4': 'dm' is no field of the config, expected one of 97 names, the nearest: dim, ",
         ),
         ("benchmark_step", ["--method=onebp:dim=0"], "--method='onebp:dim=0': dim=0: expected at least 1"),
     ],
