@@ -40,7 +40,7 @@ def main() -> None:
     folder = write_report(
         folders, out, shlex.join(["onebp", "report", *sys.argv[1:]]), genres, _TYPES.value, plain_configs()
     )
-    print(f"{out}: {len(folders)} runs; numbers and pictures are in {folder}")
+    print(f"{out}: {len(folders)} run(s); numbers and pictures are in {folder}")
 
 
 if __name__ == "__main__":
