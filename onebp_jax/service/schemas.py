@@ -78,7 +78,9 @@ class Written(BaseModel):
 
     accepted: int
     duplicates: int = Field(description="Events whose id is in the log already.")
-    known: int = Field(description="Accepted events that changed nothing, as the user had the item already.")
+    known: int = Field(
+        description="Accepted events that changed nothing: the user had the item already, or said otherwise later."
+    )
     unknown_items: int = Field(description="Accepted events that count once a run that knows the item is swapped in.")
     seq: int
     took_ms: float

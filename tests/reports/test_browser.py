@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-from playwright.sync_api import Error, sync_playwright  # noqa: E402
+from support.browser import chromium  # noqa: E402
 
 from onebp_jax.analysis.genres import genres_of  # noqa: E402
 from onebp_jax.reports.report import write_report  # noqa: E402
@@ -55,14 +55,8 @@ def page_file(compared, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"needs Chromium: install chromium, or run `playwright install chromium` ({error.message:.60})")
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

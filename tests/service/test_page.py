@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -12,7 +11,8 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 pytest.importorskip("onebp_jax.service.app", reason="needs the service: pip install 'onebp-jax[serving]'")
-from playwright.sync_api import Error, Page, Route, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Error, Page, Route, expect  # noqa: E402
+from support.browser import chromium  # noqa: E402
 
 # A title of the run of these tests, and a user whom it does not know.
 HOSTILE, NEW = "<img src=x onerror=alert(1)>", 987654
@@ -26,14 +26,8 @@ COLORS = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"needs Chromium: install chromium, or run `playwright install chromium` ({error.message:.60})")
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Opened:
