@@ -38,6 +38,8 @@ ORACLE_SPAN = 1.5
 # The spaces: of all trained methods, what some of them have besides, and of the methods without training.
 COMMON = {"learning_rate": Range(1e-4, 1e-2, log=True), "l2": (0.0, 1e-6, 1e-5, 1e-4)}
 BETA = {"beta": (0.9, 0.99, 0.999)}
+# Users with their whole histories: a row of a batch is a user, so batches are smaller.
+HISTORIES = {"dim": (64, 128), "batch_size": (32, 64, 128), "temperature": (0.1, 0.125, 0.15)}
 MORE = {
     "onebp": BETA,
     "user_only": BETA,
@@ -47,6 +49,13 @@ MORE = {
     "cml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
     "dpcml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
     "sfcml": {"options.margin": (0.5, 1.0, 1.5, 2.0), "batch_size": (64, 256, 1024)},
+    "onebp_history": HISTORIES,
+    "onebp_spectral": HISTORIES
+    | {
+        "options.spectral_dim": (64, 128, 256),
+        "options.spectral_weight": (0.2, 0.4, 0.6),
+        "options.response": (0.0, 0.25),
+    },
 }
 UNTRAINED = {
     "popularity": {},
