@@ -81,12 +81,14 @@ def make_app(
 
 
 async def _known_names(request: Request) -> None:
-    """Refuses what the query asks for and the route does not know; pages take no notice of a query."""
+    """Refuses what the query asks for and the route does not know, or asks for twice; pages take no notice of a query."""
     route = request.scope["route"]
     known = [field.alias for field in route.dependant.query_params]
     for name in request.query_params if route.include_in_schema else ():
         if name not in known:
             raise UserError(f"{name}: not a parameter, expected {one_of(name, known) if known else 'none'}")
+        if len(given := request.query_params.getlist(name)) > 1:
+            raise UserError(f"{name}={given[1]!r:.80}: {name} is given twice")
 
 
 def _add_token(app: FastAPI, limits: Limits) -> None:

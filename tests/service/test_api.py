@@ -158,6 +158,7 @@ REFUSED = {
     "no method": (("PUT", "/events"), 405, "Method Not Allowed"),
     "long list": (("GET", "/recommend/1?n=1001"), 422, "n: Input should be less than or equal to 1000"),
     "query": (("GET", "/recommend/1?k=5"), 422, "k: not a parameter, expected one of n, offset, exclude, explain"),
+    "query twice": (("GET", "/recommend/1?n=5&n=6"), 422, "n='6': n is given twice"),
     "query of none": (("DELETE", "/users/1?sure=yes"), 422, "sure: not a parameter, expected none"),
     "exclude": (("GET", "/recommend/1?exclude=some"), 422, "exclude: Input should be 'all' or 'none'"),
     "no JSON": (("POST", "/events", "["), 422, "JSON decode error"),
