@@ -76,30 +76,35 @@ def varied(frame: pd.DataFrame, path: Path) -> None:
     save(plt, figure, path)
 
 
+def draw_curves(axes, frame: pd.DataFrame, x: str, styles: dict[str, dict[str, Any]]) -> None:
+    """Learning curves: a line for each run, a dot at the epoch that was chosen.
+
+    Args:
+      axes: of matplotlib. frame: the columns model, seed, value, chosen and `x`. x: the column of the horizontal axis.
+      styles: model -> its colour and other properties of a line; models are drawn in this order.
+    """
+    for name, style in styles.items():
+        for number, (_, one) in enumerate(rows_of(frame, model=name).groupby("seed")):
+            shown, chosen = one.iloc[_thinned(len(one))], rows_of(one, chosen=True)
+            axes.plot(
+                shown[x], shown["value"], alpha=0.85, label=None if number else name, **{"linewidth": 1.2} | style
+            )
+            axes.plot(chosen[x], chosen["value"], "o", markersize=5, color=style["color"])
+    axes.grid(alpha=0.35)
+
+
 def curves(frame: pd.DataFrame, path: Path) -> None:
-    """The metric on validation against epochs and against seconds; thin lines are seeds, a dot is the epoch that was chosen."""
+    """The metric on validation against epochs and against seconds of training."""
     plt = plotting()
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+    named = frame.rename(columns={"row": "model", "validation": "value"})
+    styles = {name: {"color": colour} for name, colour in zip(dict.fromkeys(named["model"]), COLOURS[1:], strict=False)}
     for axes, (x, label) in zip(
         panels, {"epoch": "epoch", "seconds": "seconds of steps and evaluations"}.items(), strict=True
     ):
-        for name, colour in zip(dict.fromkeys(frame["row"]), COLOURS[1:], strict=False):
-            for number, seed in enumerate(sorted(set(rows_of(frame, row=name)["seed"]))):
-                one = rows_of(frame, row=name, seed=seed)
-                shown = one.iloc[_thinned(len(one))]
-                axes.plot(
-                    shown[x],
-                    shown["validation"],
-                    color=colour,
-                    linewidth=0.9,
-                    alpha=0.8,
-                    label=None if number else name,
-                )
-                chosen = rows_of(one, chosen=True)
-                axes.plot(chosen[x], chosen["validation"], color=colour, marker="o", markersize=5, linestyle="")
+        draw_curves(axes, named, x, styles)
         axes.set(xlabel=label, xscale="log")
         axes.minorticks_off()
-        axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"{CRITERION}, validation")
     panels[0].legend(fontsize="small")
     save(plt, figure, path)

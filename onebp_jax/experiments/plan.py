@@ -19,8 +19,9 @@ from onebp_jax.config import as_plain
 from onebp_jax.config.fields import PROTOCOLS
 from onebp_jax.errors import UserError, one_of
 from onebp_jax.experiments.compare import variant
-from onebp_jax.experiments.reproduce import final_folder, rows_of, space_of
+from onebp_jax.experiments.reproduce import final_folder, rows_of
 from onebp_jax.experiments.search_space import Settings, settings, size
+from onebp_jax.experiments.spaces import space_of
 from onebp_jax.experiments.sweep import planned
 from onebp_jax.methods.build import unused_fields
 

@@ -26,7 +26,8 @@ from onebp_jax.evaluation import protocols
 from onebp_jax.experiments.budget import OutOfTime
 from onebp_jax.experiments.compare import check_runs, variant
 from onebp_jax.experiments.published import ROWS, published
-from onebp_jax.experiments.search_space import Range, Space, plain, settings, size
+from onebp_jax.experiments.search_space import plain, settings, size
+from onebp_jax.experiments.spaces import space_of
 from onebp_jax.experiments.sweep import planned, run_trials, trial_config
 from onebp_jax.training import run_folder
 from onebp_jax.training.folder_kinds import check_kind
@@ -34,58 +35,6 @@ from onebp_jax.training.run import Seconds
 from onebp_jax.training.train import train
 
 ORACLE_SPAN = 1.5
-
-# The spaces: of all trained methods, what some of them have besides, and of the methods without training.
-COMMON = {"learning_rate": Range(1e-4, 1e-2, log=True), "l2": (0.0, 1e-6, 1e-5, 1e-4)}
-BETA = {"beta": (0.9, 0.99, 0.999)}
-# Users with their whole histories: a row of a batch is a user, so batches are smaller.
-HISTORIES = {"dim": (64, 128), "batch_size": (32, 64, 128), "temperature": (0.1, 0.125, 0.15)}
-MORE = {
-    "onebp": BETA,
-    "user_only": BETA,
-    "onebp_lightgcn": BETA,
-    "onebp_ngcf": BETA,
-    "onebp_k": BETA,
-    "cml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
-    "dpcml": {"options.margin": (0.5, 1.0, 1.5, 2.0)},
-    "sfcml": {"options.margin": (0.5, 1.0, 1.5, 2.0), "batch_size": (64, 256, 1024)},
-    "onebp_history": HISTORIES,
-    "onebp_spectral": HISTORIES
-    | {
-        "options.spectral_dim": (64, 128, 256),
-        "options.spectral_weight": (0.2, 0.4, 0.6),
-        "options.response": (0.0, 0.25),
-    },
-}
-UNTRAINED = {
-    "popularity": {},
-    "itemknn": {
-        "options.num_neighbours": Range(10, 1000, log=True),
-        "options.shrink": (0.0, 10.0, 100.0),
-        "options.similarity": ("cosine", "jaccard"),
-    },
-    "ease": {"options.ease_l2": Range(10.0, 3000.0, log=True)},
-    "bspm": {
-        "dim": (16, 32, 64, 128, 256),
-        "options.lowpass_weight": Range(0.0, 1.0),
-        "options.sharpening": Range(0.0, 1.0),
-    },
-    "spectral": {
-        "dim": Range(16, 256, log=True),
-        "options.item_power": Range(0.2, 0.6),
-        "options.response": (0.0, 0.25, 0.5),
-    },
-    "ials": {
-        "dim": Range(16, 256, log=True),
-        "options.ials_l2": Range(1e-3, 3e-2, log=True),
-        "options.unobserved_weight": Range(0.03, 1.0, log=True),
-    },
-}
-
-
-def space_of(method: str) -> Space:
-    """The space of settings that is searched for a method."""
-    return UNTRAINED[method] if method in UNTRAINED else COMMON | MORE.get(method, {})
 
 
 def rows_of(table: int, names: Sequence[str] = ()) -> tuple[dict[str, str], dict[str, str]]:

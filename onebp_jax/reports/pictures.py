@@ -11,6 +11,7 @@ import pandas as pd
 
 from onebp_jax.analysis.frames import rows_of
 from onebp_jax.analysis.pictures import COLOURS, plotting, save
+from onebp_jax.analysis.run_pictures import draw_curves
 
 # Inches of a panel; on a phone it is as wide as the page.
 _SIZE = (4.2, 3.0)
@@ -44,16 +45,9 @@ def curves(frame: pd.DataFrame, names: Sequence[str], against: str, ylabel: str,
     """The criterion against `epoch` or `seconds`: a line for each run, a dot at the chosen epoch. `frame`: of one split."""
 
     def draw(axes) -> None:
-        for name, style in _styles(names).items():
-            own = rows_of(frame, model=name)
-            for at, (_, rows) in enumerate(own.groupby("seed")):
-                label = name if at == 0 else None
-                axes.plot(rows[against], rows["value"], linewidth=1.3, alpha=0.85, label=label, **style)
-                dot = rows.loc[rows["chosen"]]
-                axes.plot(dot[against], dot["value"], "o", markersize=5, color=style["color"])
+        draw_curves(axes, frame, against, _styles(names))
         most = float(frame[against].to_numpy().max())
         axes.set(xlabel=against, ylabel=ylabel, xlim=(0, 1.02 * most if most else 1))
-        axes.grid(alpha=0.4)
 
     _panel(path, draw)
 

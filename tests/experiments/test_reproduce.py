@@ -16,6 +16,7 @@ from onebp_jax.errors import RunFailed, UserError
 from onebp_jax.experiments import published, reproduce
 from onebp_jax.experiments.report import SHOWN, markdown
 from onebp_jax.experiments.search_space import settings, size
+from onebp_jax.experiments.spaces import space_of
 from onebp_jax.experiments.sweep import trial_config
 from onebp_jax.training import run_folder
 
@@ -164,7 +165,7 @@ def test_which_rows():
 
 @pytest.mark.parametrize("method", methods.NAMED)
 def test_every_named_method_has_a_space_whose_trials_can_be_configured(method):
-    config, space = small(), reproduce.space_of(method)
+    config, space = small(), space_of(method)
     drawn = settings(config, space, int(min(6, size(space))))
     for one in drawn:
         check_config(trial_config(config, method, one)[1])
