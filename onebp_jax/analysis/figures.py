@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from onebp_jax.experiments.published import published
 from onebp_jax.experiments.report import table
 from onebp_jax.experiments.rows import Done
 from onebp_jax.training.files import write_atomically
+from onebp_jax.training.report import evaluations
 
 _SHOWN = ("P@5", "NDCG@5", "R@20", "NDCG@20")
 _EPOCHS = ("chosen", "done")
@@ -72,7 +72,7 @@ def _places(experiment: str, config, methods: Sequence[str], row: str) -> list[d
 
 
 def _evaluations(run: Done) -> list[dict]:
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    lines = evaluations(run.folder / "metrics.jsonl")
     chosen = run.result["epoch"]
     return [
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from onebp_jax.analysis.frames import means, rows_of
 from onebp_jax.analysis.latent_types import NEEDS_EXTRA
+from onebp_jax.analysis.models import START
 from onebp_jax.analysis.published import KS, METHODS, overall
 from onebp_jax.errors import UserError
 from onebp_jax.training.files import write_atomically
@@ -48,15 +49,27 @@ def save(plt, figure, path: Path) -> None:
     plt.close(figure)
 
 
-def probe(frame: pd.DataFrame, names: Sequence[str], with_published: bool, path: Path) -> None:
-    """Table 5 over all genres: precision against k, a panel for each closeness. `frame`: of the overall rows."""
+def colours_of(models: Sequence[str], names: Sequence[str] = ()) -> dict[str, str]:
+    """The colour of each model: grey of the start, and of the others by their place in `names`, or among the models."""
+    order = [name for name in (names or models) if name != START]
+    return {
+        name: COLOURS[0] if name == START else COLOURS[1 + order.index(name) % (len(COLOURS) - 1)] for name in models
+    }
+
+
+def probe(frame: pd.DataFrame, colours: Mapping[str, str], with_published: bool, path: Path) -> None:
+    """Table 5 over all genres: precision against k, a panel for each closeness.
+
+    Args:
+      frame: of the overall rows. colours: of the models.
+    """
     plt = plotting()
     kinds = list(dict.fromkeys(frame["closeness"]))
     figure, panels = plt.subplots(
         1, len(kinds), figsize=(4 * len(kinds), 3.6), sharey=True, layout="constrained", squeeze=False
     )
     for axes, kind in zip(panels[0], kinds, strict=True):
-        for name, colour in zip(names, COLOURS * len(names), strict=False):
+        for name, colour in colours.items():
             rows = rows_of(frame, closeness=kind, model=name)
             of_k = [rows_of(rows, k=k)["P"].to_numpy() for k in KS]
             spread = [values.std(ddof=1) if len(values) > 1 else 0 for values in of_k]
@@ -132,7 +145,7 @@ def one_user(frame: pd.DataFrame, names: Sequence[str], path: Path) -> None:
     save(plt, figure, path)
 
 
-def all_users(frame: pd.DataFrame, names: Sequence[str], shown_k: int, path: Path) -> None:
+def all_users(frame: pd.DataFrame, colours: Mapping[str, str], shown_k: int, path: Path) -> None:
     """Fig. 8: a row of panels for each kind of types: majority share, minority shares, precision and recall of both.
 
     A dotted line is the majority share of the users' test items.
@@ -145,7 +158,7 @@ def all_users(frame: pd.DataFrame, names: Sequence[str], shown_k: int, path: Pat
     ranks = [int(metric[6:]) for metric in metrics if metric.startswith("share_") and metric != "share_1"]
     ks = sorted({int(k) for k in frame["k"]} - {0})
     for row, kind in zip(grid, kinds, strict=True):
-        for name, colour in zip(names, COLOURS * len(names), strict=False):
+        for name, colour in colours.items():
             row[0].axhline(mean[kind, name, "test_1", 0], color=colour, linestyle=":")
             others = [mean[kind, name, f"share_{rank}", shown_k] for rank in ranks]
             row[1].plot(ranks, others, color=colour, marker=".")

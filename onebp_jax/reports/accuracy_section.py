@@ -28,7 +28,9 @@ def summary(found: Runs, told: Numbers) -> Section:
     lines = []
     for protocol, best in told.best.items():
         values = rows_of(told.metrics, model=best, protocol=protocol, metric=CRITERION)["value"]
-        lines.append(f"{best} has the highest {CRITERION} on the test set, {spread(values)} (protocol {protocol}).")
+        alone = set(rows_of(told.metrics, protocol=protocol)["model"]) == {best}
+        what = f"{spread(values)} of {CRITERION}" if alone else f"the highest {CRITERION}, {spread(values)},"
+        lines.append(f"{best} has {what} on the test set (protocol {protocol}).")
         rows = rows_of(told.differences, protocol=protocol, model=best, metric=CRITERION)
         for than in dict.fromkeys(rows["than"]):
             one = rows_of(rows, than=than).iloc[0]

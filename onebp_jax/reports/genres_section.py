@@ -60,7 +60,7 @@ def section(found: Runs, genres: Genres | None, types: int, folder: Path, comman
             if folders := [run.folder for run in found.runs if run.folder not in left]:
                 dataset, read = models.read_models(folders, max(LENGTHS))
                 told = study(dataset, read, genres, types)
-                analysis_folder.write(told, folder, command)
+                analysis_folder.write(told, folder, command, found.names)
                 parts += _parts(told, folder)
             parts += [html.bullets([f"{why} ({which})" for which, why in left.items()])] if left and not parts else []
             if left and folders:

@@ -18,7 +18,12 @@ COLUMNS = {
     "Coverage": ("coverage", 3, "max", "the share of the catalogue that is in some list"),
     "Gini": ("Gini", 3, "min", "how unevenly recommendations fall on items: 0 all equally often, 1 only one item"),
     "AvgPop": ("mean popularity", 1, "", "training users of a recommended item"),
-    "Novelty": ("novelty", 2, "", "mean of -log2 of an item's share of the training pairs"),
+    "Novelty": (
+        "novelty",
+        2,
+        "",
+        "mean of -log2 of an item's share of the training pairs, one pair added to each item",
+    ),
     "Tail": ("tail share", 3, "", "recommendations of tail items"),
     "PopDeviation": (
         "popularity deviation",

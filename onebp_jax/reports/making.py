@@ -101,4 +101,4 @@ def _in_python(run: Run, data: str | None) -> str:
     }
     method = given.pop("method", plain["method"])
     fields = ", ".join([f"method={method!r}", *(f"{name}={value!r}" for name, value in given.items())])
-    return f"Recommender({fields}).fit({'data' if data is None else repr(data)})"
+    return f"Recommender({fields}).fit({'data' if data is None else repr(data)}, workdir={run.folder!r})"

@@ -60,9 +60,10 @@ def differences(frame: pd.DataFrame, metric: str, reference: str, path: Path) ->
         places = np.arange(len(frame_))
         mean, low, high = (frame_[column].to_numpy(float) for column in ("mean", "low", "high"))
         axes.axvline(0, color=_GREY, linewidth=1)
-        axes.errorbar(mean, places, xerr=[mean - low, high - mean], fmt="o", color=COLOURS[1], capsize=4)
+        axes.errorbar(mean, places, xerr=np.maximum(0, [mean - low, high - mean]), fmt="o", color=COLOURS[1], capsize=4)
         axes.set_yticks(places, frame_["model"])
         axes.set(xlabel=f"{metric}, difference from {reference}", ylim=(-0.6, len(places) - 0.4))
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.4, axis="x")
 
     _panel(path, draw, height=1.2 + 0.36 * len(frame), legend=False)

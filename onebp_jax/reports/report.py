@@ -8,10 +8,12 @@ from types import MappingProxyType
 
 from onebp_jax.analysis import pictures as analysis_pictures
 from onebp_jax.analysis.genres import Genres
+from onebp_jax.errors import UserError
 from onebp_jax.reports import accuracy_section, genres_section, listed, lists_section, making, making_section
 from onebp_jax.reports.numbers import numbers
 from onebp_jax.reports.page import page
 from onebp_jax.reports.runs import read
+from onebp_jax.reports.words import counted
 from onebp_jax.training.files import write_atomically
 
 
@@ -22,24 +24,35 @@ def write_report(
     genres: Genres | None = None,
     types: int = 6,
     bases: Mapping[str, dict] = MappingProxyType({}),
+    said: str = "runs",
 ) -> Path:
     """Writes the page `out` and, beside it, the folder of its numbers (CSV) and pictures (SVG).
 
     Args:
       folders: of finished runs on the same data. command: what made the page. genres: of the items, if they are known.
       types: how many clusters of items, if there are genres; 0: no figures of genres and types. bases: see `making.command`.
+      said: what a message calls the folders.
 
     Returns:
       The folder: `report_files` for `report.html`.
 
     Raises:
-      UserError: runs that cannot be read or compared, or matplotlib is missing.
+      UserError: runs that cannot be read or compared, a place that cannot be written, a wrong number of types, or matplotlib is
+        missing.
     """
     analysis_pictures.plotting()  # without the extra, this is said before any work
-    found = read(folders, max(listed.KS))
-    told = numbers(found, genres)
+    if isinstance(types, bool) or not isinstance(types, int) or types < 0 or types == 1:
+        raise UserError(f"types={types!r}: expected a whole number from 2, or 0 for no figures of genres and types")
     folder = out.with_name(f"{out.stem}_files")
+    if out.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"out={out}: {out if out.is_dir() else folder} is in the way: give another name")
+    found = read(folders, max(listed.KS), said)
+    if genres is not None and types >= found.dataset.num_items:
+        raise UserError(f"types={types}: expected fewer than the {found.dataset.num_items} items")
+    told = numbers(found, genres)
     folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("*.csv"), *folder.glob("*.svg"), folder / "analysis.md"]:
+        old.unlink(missing_ok=True)  # of an earlier page
     for name, frame in told.frames().items():
         write_atomically(
             folder / f"{name}.csv", lambda file, frame=frame: frame.to_csv(file, index=False, float_format="%.6g")
@@ -51,8 +64,9 @@ def write_report(
         else f"{len(data.train):,} pairs"
     )
     about = [
-        f"{data.num_users:,} users, {data.num_items:,} items, {pairs}; split: {data.split}. {len(found.runs)} runs of "
-        f"{len(found.names)} methods, seeds {', '.join(map(str, seeds))}.",
+        f"{data.num_users:,} users, {data.num_items:,} items, {pairs}; split: {data.split}. "
+        f"{counted(len(found.runs), 'run')} of {counted(len(found.names), 'method')}, seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}.",
     ]
     shown = [
         accuracy_section.summary(found, told),

@@ -71,35 +71,37 @@ class Runs(NamedTuple):
         return len(self.wanted) > 0
 
 
-def read(folders: Sequence[str], longest: int) -> Runs:
+def read(folders: Sequence[str], longest: int, said: str = "runs") -> Runs:
     """Reads runs and ranks their items.
 
     Args:
-      folders: of finished runs on the same data. longest: the length of the lists.
+      folders: of finished runs on the same data. longest: the length of the lists. said: what a message calls the folders.
 
     Raises:
       UserError: a folder holds no finished run or no interactions, the runs are on other data, or one is given twice.
     """
     data, users, found = None, np.zeros(0, int), []
     for folder in folders:
-        run = run_folder.read_run(folder, "runs")
-        dataset = _data_of(folder, run)
+        run = run_folder.read_run(folder, said)
+        dataset = _data_of(folder, run, said)
         if data is None:
             data = dataset
             users = np.unique(data.test[:, 0]) if len(data.test) else np.arange(data.num_users)
         elif not _same_data(data, dataset):
             raise UserError(
-                f"runs={folder}: it is on other data than {folders[0]}, on another split, or refitted where that is not: a "
+                f"{said}={folder}: it is on other data than {folders[0]}, on another split, or refitted where that is not: a "
                 "report is of runs on the same data and split"
             )
         size = run.user.nbytes + run.item.nbytes
         lines = evaluations(Path(folder) / "metrics.jsonl")
+        if run.result.get("epochs_done") and not lines:
+            raise UserError(f"{said}={folder}: its metrics.jsonl is gone: restore it, or give another run")
         lists = _lists(data, run, users, longest)
         found.append(Run(folder, "", int(run.result["seed"]), run.config, run.result, lines, lists, size))
     assert data is not None
     names = names_of([(run.result["label"], run.config) for run in found])
     runs = _best_first([run._replace(name=name) for run, name in zip(found, names, strict=True)])
-    _check_once(runs)
+    _check_once(runs, said)
     wanted = _wanted(data, runs)
     if len(wanted):
         kept = np.isin(users, wanted[:, 0])
@@ -116,19 +118,22 @@ def _best_first(runs: list[Run]) -> list[Run]:
     return sorted(runs, key=lambda run: (-sum(of_name[run.name]) / len(of_name[run.name]), run.name, run.seed))
 
 
-def _check_once(runs: Sequence[Run]) -> None:
+def _check_once(runs: Sequence[Run], said: str) -> None:
     seen = {}
     for run in runs:
         if other := seen.get((run.name, run.seed)):
-            raise UserError(f"runs={run.folder}: {other} is a run of {run.name} with seed {run.seed} too; give it once")
+            raise UserError(
+                f"{said}={run.folder}: {other} is a run of {run.name} with seed {run.seed} too; give it once"
+            )
         seen[run.name, run.seed] = run.folder
 
 
-def _data_of(folder: str, run: Trained) -> Dataset:
+def _data_of(folder: str, run: Trained, said: str) -> Dataset:
     dataset = run_folder.read_dataset(folder, run)
     if dataset is None:
         raise UserError(
-            f"runs={folder}: it holds no interactions, because it was streamed or made by 0.1.0: a report needs them for lists"
+            f"{said}={folder}: it holds no interactions.npz, which a report needs for lists; streamed runs and those of 0.1.0 "
+            "have none"
         )
     return dataset
 

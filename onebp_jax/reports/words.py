@@ -16,6 +16,15 @@ def plain(value: float, digits: int = 4, sign: bool = False) -> str:
     return text.replace("0.", ".", 1) if text.lstrip("+−").startswith("0.") else text
 
 
+def counted(count: int, one: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "run"), counted(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count:,} {one}{'s' * (count != 1)}"
+
+
 def spread(values: Iterable[float], digits: int = 4) -> str:
     """The mean and the standard deviation; of one value or of equal ones the value alone, of none nothing.
 

@@ -14,6 +14,8 @@ from onebp_jax.errors import UserError
 _RESULT = {"method": str, "dataset": str, "epoch": int, "metrics": dict, "seconds": dict}
 # What only some results have.
 _ALSO = {"label": str, "selection": str, "epochs_done": int, "num_users": int, "num_items": int, "refit": dict}
+# Names to numbers, or to None where nothing was measured.
+_NUMBERS = ("metrics", "validation", "seconds")
 
 
 def check_result(path: Path, result: dict) -> None:
@@ -25,6 +27,24 @@ def check_result(path: Path, result: dict) -> None:
             raise damaged(path, f"{name!r} is {result[name]!r:.80}")
     if not isinstance(result.get("refit", {"says": ""}).get("says"), str):
         raise damaged(path, "'refit' does not say what was done")
+    for name in _NUMBERS:
+        for key, value in (result.get(name) or {}).items():
+            if not isinstance(value, int | float | None):
+                raise damaged(path, f"{key!r} of {name!r} is {value!r:.80}")
+
+
+def check_evaluation(path: Path, number: int, line: object) -> None:
+    """Raises `UserError` unless this is the line `number` of a `metrics.jsonl`."""
+    if not isinstance(line, dict):
+        raise damaged(path, f"line {number} is no evaluation")
+    for name in ("epoch", "step", "loss"):
+        if not isinstance(line.get(name), int | float):
+            raise damaged(path, f"line {number} has no number {name!r}")
+    metrics = line.get("metrics")
+    if not isinstance(metrics, dict | None) or not all(
+        isinstance(one, int | float) for one in (metrics or {}).values()
+    ):
+        raise damaged(path, f"the metrics of line {number} are {metrics!r:.80}")
 
 
 def check_vectors(

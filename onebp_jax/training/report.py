@@ -10,6 +10,7 @@ import ml_collections
 from onebp_jax.config import as_plain, default_config
 from onebp_jax.evaluation.protocols import CRITERION
 from onebp_jax.evaluation.tables import aligned, by_length
+from onebp_jax.training.checked import check_evaluation, damaged
 from onebp_jax.training.curves import BLUE, ORANGE, Line, svg
 from onebp_jax.training.files import write_atomically
 from onebp_jax.training.progress import duration
@@ -25,8 +26,20 @@ def write_report(workdir: Path, config: ml_collections.ConfigDict, result: dict)
 
 
 def evaluations(path: Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`, one per evaluation; none of a method without training."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The lines of a `metrics.jsonl`, one per evaluation; none of a method without training, which has no such file.
+
+    Raises:
+      UserError: a line is something else.
+    """
+    found = []
+    for number, text in enumerate(path.read_text(errors="replace").splitlines() if path.exists() else (), 1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise damaged(path, f"line {number} is no JSON ({error})") from error
+        check_evaluation(path, number, line)
+        found.append(line)
+    return found
 
 
 def _curves(lines: dict[str, list[dict]], result: dict) -> str:
