@@ -29,7 +29,13 @@ def runs_of(experiment, folder, seeds=(0, 1), methods=()):
             at = folder / f"{place}-{seed}"
             at.mkdir()
             lines = [
-                {"epoch": epoch, "seconds": 2.0 * epoch, "loss": 1.0 / epoch, "metrics": {"NDCG@20": value}}
+                {
+                    "step": 9 * epoch,
+                    "epoch": epoch,
+                    "seconds": 2.0 * epoch,
+                    "loss": 1 / epoch,
+                    "metrics": {"NDCG@20": value},
+                }
                 for epoch, value in ((5, number / 2), (10, 0.995 * number), (15, number), (20, number / 2))
             ]
             (at / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
