@@ -21,8 +21,9 @@ from onebp_jax.training import run_folder, runner
 from onebp_jax.training.files import read_json
 from onebp_jax.training.run_folder import Trained
 
-# The name of the vectors before the first step.
+# The name of the vectors before the first step, and the methods whose start is shown where there is a run of them: it is random.
 START = "start"
+_RANDOM = ("twobp", "onebp")
 
 
 class Model(NamedTuple):
@@ -45,7 +46,7 @@ class Model(NamedTuple):
 
 
 def read_models(workdirs: Sequence[str], longest: int) -> tuple[Dataset, list[Model]]:
-    """The data of several runs, and their models. For each seed, the first run also gives a model `START`.
+    """The data of several runs, and their models. For each seed, one of `_RANDOM` or else the first run also gives a model `START`.
 
     Args:
       workdirs: folders of runs on the same data. longest: the length of the lists.
@@ -63,13 +64,17 @@ def read_models(workdirs: Sequence[str], longest: int) -> tuple[Dataset, list[Mo
         data, seed = data or dataset, int(run.result["seed"])
         if (name, seed) in {(model.name, model.seed) for model in models}:
             raise UserError(f"runs={workdir}: there is another run of {name} with seed {seed}; give it once")
-        if seed not in first:
-            begun = f"before the first step of {name}"
-            first[seed] = _model(START, seed, begun, _first(workdir, run, data), data, longest)
+        first.setdefault(seed, []).append((workdir, run, name))
         made = f"{run.result['protocol']}, epoch {run.result['epoch']}"
         models.append(_model(name, seed, made, (run.user, run.item), data, longest))
     assert data is not None
-    return data, [*first.values(), *models]
+    starts = []
+    for seed, of_seed in first.items():
+        of_method = {run.result["method"]: (workdir, run, name) for workdir, run, name in reversed(of_seed)}
+        workdir, run, name = next((of_method[one] for one in _RANDOM if one in of_method), of_seed[0])
+        begun = f"before the first step of {name}"
+        starts.append(_model(START, seed, begun, _first(workdir, run, data), data, longest))
+    return data, [*starts, *models]
 
 
 def check(workdir: str, run: Trained) -> Dataset:

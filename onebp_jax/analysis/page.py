@@ -46,7 +46,7 @@ def markdown(found: Study, command: str) -> str:
         f"# Analysis of runs on {found.dataset.name}",
         f"    {command}",
         f"{found.dataset.num_users} users, {found.dataset.num_items} items; seeds {', '.join(map(str, seeds))}; mean ± standard "
-        f"deviation over seeds. `start` is the vectors before the first step. KMeans: {found.types} types, 10 starts, seed "
+        f"deviation over seeds. `start` is the vectors {found.models[0].made}. KMeans: {found.types} types, 10 starts, seed "
         f"{found.seed}. All numbers: `table5.csv`, `fig4.csv`, `fig7.csv`, `fig8.csv`.",
         runs,
         *_probe(found),

@@ -15,8 +15,8 @@ from onebp_jax.analysis.published import KS, METHODS, overall
 from onebp_jax.errors import UserError
 from onebp_jax.training.files import write_atomically
 
-# Colours that people with any colour vision tell apart (Okabe and Ito).
-COLOURS = ("#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Colours that people with any colour vision tell apart (Okabe and Ito; the last is a brown for their black).
+COLOURS = ("#777777", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A5A2B")
 _USER, _HISTORY = "#000000", "#00A000"
 # The panels of Fig. 8; "" is not against k.
 _SHOWN = {

@@ -128,7 +128,7 @@ def _probe(told: Study) -> str:
             rows.append([f"the paper's {title}", *(spread([value], 3) for value in overall("P")[method])])
     caption = (
         "Genres (Table 5 of the paper): of the k items nearest to the mean vector of a genre's items by cosine, the share that "
-        "has the genre; mean over genres. start: the vectors before the first step."
+        f"has the genre; mean over genres. start: the vectors {told.models[0].made}."
     )
     return html.table(caption, ["", *(f"P@{k}" for k in KS)], rows, quiet=quiet)
 
