@@ -46,7 +46,7 @@ class Model(NamedTuple):
 
 
 def read_models(workdirs: Sequence[str], longest: int) -> tuple[Dataset, list[Model]]:
-    """The data of several runs, and their models. For each seed, one of `_RANDOM` or else the first run also gives a model `START`.
+    """The data of several runs, and their models. One run of each seed also gives a model `START`, of `_RANDOM` or the first.
 
     Args:
       workdirs: folders of runs on the same data. longest: the length of the lists.

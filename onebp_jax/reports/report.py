@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from absl import logging
+
 from onebp_jax.analysis import pictures as analysis_pictures
 from onebp_jax.analysis.genres import Genres
 from onebp_jax.errors import UserError
@@ -49,6 +51,8 @@ def write_report(
     found = read(folders, max(listed.KS), said)
     if genres is not None and types >= found.dataset.num_items:
         raise UserError(f"types={types}: expected fewer than the {found.dataset.num_items} items")
+    if genres is None and types:
+        logging.info("no genres of the items are known, so the page has no figures of them (items=FILE gives them)")
     told = numbers(found, genres)
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.csv"), *folder.glob("*.svg"), folder / "analysis.md"]:
