@@ -59,6 +59,8 @@ def no_such(what: str, path: str | os.PathLike) -> str:
             return f"a pipe, expected a {what}; write its data to a file first"
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return f"a device or a socket, expected a {what}"
+        if what == "folder" and stat.S_ISREG(mode):
+            return "a file, expected a folder"
     folder = Path(os.path.abspath(path)).parent
     try:
         names = sorted(entry.name for entry in islice(folder.iterdir(), 10_000))

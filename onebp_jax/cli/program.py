@@ -73,7 +73,7 @@ class _Folder(_Path):
     def parse(self, argument: str) -> str:
         path = super().parse(argument)
         if not os.path.isdir(path):
-            raise ValueError("is a file, expected a folder" if os.path.isfile(path) else no_such("folder", path))
+            raise ValueError(no_such("folder", path))
         return path
 
 

@@ -108,6 +108,7 @@ def test_what_cannot_be_reported_is_said_in_one_line(folder, tmp_path):
     without = folder / "no_genres.csv"
     pd.DataFrame({"item": range(90), "title": "x"}).to_csv(without, index=False)
     assert_one_line(run("report", f"--runs={one}", f"--items={without}", out), 2, "no_genres.csv", "no column genres")
+    assert_one_line(run("report", f"--runs={without}", out), 2, "no_genres.csv: a file, expected a folder")
     made = run("train", *SMALL, "--config.method=ease", "--config.synthetic.seed=5", f"--workdir={tmp_path / 'other'}")
     assert made.returncode == 0, made.stderr
     assert_one_line(
