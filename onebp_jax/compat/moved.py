@@ -36,7 +36,7 @@ MOVED = {
     "progress": ("training.progress",),
     "published": ("experiments.published",),
     "report": ("experiments.report",),
-    "reproduce": ("experiments.reproduce",),
+    "reproduce": ("experiments.reproduce", "experiments.spaces"),
     "reproduce_report": ("experiments.report",),
     "rows": ("ops.rows",),
     "run_folder": ("training.run_folder",),

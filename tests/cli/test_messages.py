@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Arguments in Python that no program has.
 IN_PYTHON = {
     "adjacency",
+    "beside",
     "closeness",
     "data",
     "devices",
