@@ -19,13 +19,11 @@ gc.set_threshold(50_000, 20, 20)  # JAX makes many small objects, few of them ga
 
 
 TESTS = Path(__file__).parent
-# What must hold on a GPU too. The other rooms run the same programs on the host, or read what the compiler has made for a CPU
-# (engine/test_compiled_step.py), or need several devices (parallel). Single tests that are for a CPU say why in a `skipif`.
-ON_GPU = ("updaters", "samplers", "losses", "encoders", "evaluation", "ops/test_repeated.py", "ops/test_rows.py")
-ON_GPU += ("engine/test_step.py", "engine/test_oracle.py", "engine/test_batches.py", "engine/test_histories.py")
 
 
 def pytest_collection_modifyitems(items):
+    from onebp_jax.benchmarks.gpu import ON_GPU
+
     for item in items:  # those of the package are its examples
         if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix().startswith(ON_GPU):
             item.add_marker("gpu")

@@ -3,8 +3,9 @@
     python -m onebp_jax.benchmarks.gpu --out=gpu_results                      in the root of a checkout, with $ONEBP_DATA_DIR
     JAX_PLATFORMS=cpu python -m onebp_jax.benchmarks.gpu --tiny --out=gpu_try      a try without a card: synthetic data, few steps
 
-It needs pytest for the tests; ml-100k, gowalla and gowalla-paper for the rest. A part that fails or is out of time is a row of
-the table, and the others go on. `OUT/gpu.md` is the table, `OUT/PART.log` what each part printed.
+It needs pytest, pytest-xdist and hypothesis for the tests, and the data sets for the rest. A part that fails or is out of time is
+a row of the table, and the others go on. `OUT/gpu.md` is the table, written after each row; `OUT/log.txt` has what
+all parts printed.
 """
 
 from __future__ import annotations
@@ -14,11 +15,18 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+# Below `tests`: what must hold on a GPU too, `pytest -m gpu`. The other rooms run the same programs on the host, or read what the
+# compiler has made for a CPU (engine/test_compiled_step.py), or need several devices (parallel). Single tests that are for a CPU
+# say why in a `skipif`.
+ON_GPU = ("updaters", "samplers", "losses", "encoders", "evaluation", "ops/test_repeated.py", "ops/test_rows.py")
+ON_GPU += ("engine/test_step.py", "engine/test_oracle.py", "engine/test_batches.py", "engine/test_histories.py")
 
 _BENCHMARK = "launch.benchmark_"
 
@@ -33,7 +41,7 @@ class Part(NamedTuple):
 
 def parts(tiny: bool) -> list[Part]:
     """The tests, and the benchmarks whose printed tables are taken over."""
-    step = [_BENCHMARK + "step"]
+    step, tests = [_BENCHMARK + "step"], [f"tests/{path}" for path in ON_GPU]
     if tiny:
         tests = ["tests/ops/test_repeated.py", "-k", "numpy", "-n", "0"]
         sizes = ["--num_users=200", "--num_items=300", "--num_pairs=4000", "--dim=8", "--batch_size=256", "--repeats=2"]
@@ -41,13 +49,18 @@ def parts(tiny: bool) -> list[Part]:
     both = ["--method=onebp,twobp", "--optimizer=dense,rowwise"]
     wide = ["--dim=256", "--batch_size=8192", "--shared_negatives=512,8192", "--optimizer=rowwise"]
     return [
-        Part("steps", 60, [*step, "--dataset=gowalla", "--dim=64,1024", *both]),
+        Part("steps", 40, [*step, "--dataset=gowalla", "--dim=64", *both]),
+        Part("wide steps", 40, [*step, "--dataset=gowalla", "--dim=1024", *both]),
         Part("large steps", 40, [*step, "--dataset=gowalla", "--batch_size=65536", "--optimizer=rowwise"]),
         Part("shared negatives", 40, [*step, "--dataset=gowalla", *wide]),
         Part("ranking", 40, [_BENCHMARK + "ranking", "--dataset=gowalla", "--peer=none"]),
-        Part("epochs of ml-100k", 40, _train("ml100k", "{out}/ml100k", 300, 100)),
-        Part("epochs of gowalla-paper", 60, _train("gowalla_paper", "{out}/gowalla_paper", 6, 3)),
-        Part("tests", 240, ["pytest", "-m", "gpu", "-q", "--tb=short", "-p", "no:cacheprovider", "-n", "8"]),
+        Part("epochs of ml-100k", 40, _train("ml100k", "{work}/ml100k", 300, 100)),
+        Part("epochs of gowalla-paper", 60, _train("gowalla_paper", "{work}/gowalla_paper", 6, 3)),
+        Part("tests", 180, ["pytest", "-m", "gpu", "-v", "--tb=short", "-p", "no:cacheprovider", "-n", "8", *tests]),
+        *(
+            Part(f"epochs of {config}", 40, _train(config, f"{{work}}/{config}", 4, 2))
+            for config in ("ml1m", "gowalla", "yelp2018", "yelp2018_paper")
+        ),
     ]
 
 
@@ -69,32 +82,38 @@ def kinds(tiny: bool) -> dict[str, list[str]]:
 
 
 class Clock:
-    """Runs commands while there is time."""
+    """Runs commands while there is time.
 
-    def __init__(self, out: Path, limit: float):
-        self.out, self.end, self.rows = out, time.monotonic() + limit, []
+    Attributes:
+      out: the folder of the table and the log. work: that of all runs, which is thrown away. end: when time is over.
+    """
 
-    def run(self, part: Part) -> bool:
-        """Whether the command succeeded; what it printed lies in its file."""
+    def __init__(self, out: Path, work: Path, limit: float):
+        self.out, self.work, self.end = out, work, time.monotonic() + limit
+        self.rows, self.shown = [], []
+
+    def run(self, part: Part, lines: int = 0) -> bool:
+        """Whether the command succeeded. Its last lines go to the page: so many of them, or some if it failed."""
         seconds = min(part.seconds, self.end - time.monotonic())
         started, said = time.monotonic(), "not run: out of time"
         if seconds > 5:
-            command = [sys.executable, "-m", *(argument.format(out=self.out) for argument in part.arguments)]
-            with open(self.log(part.name), "w") as log:
+            command = [sys.executable, "-m", *(argument.format(work=self.work) for argument in part.arguments)]
+            with open(self.work / "part.log", "w") as log:
                 try:
                     status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=seconds).returncode
                     said = "done" if status == 0 else f"exit status {status}"
                 except subprocess.TimeoutExpired:
                     said = f"stopped after {seconds:.0f} s"
+            self.keep(part.name, lines if said == "done" else max(lines, 8))
         self.say(part.name, said, time.monotonic() - started)
         return said == "done"
 
-    def killed(self, part: Part, folder: Path) -> None:
-        """Starts the command and kills it when the first checkpoint is there."""
+    def killed(self, part: Part, folder: Path) -> bool:
+        """Starts the command and kills it when the first checkpoint is there; whether it was killed before its end."""
         command = [sys.executable, "-m", *part.arguments]
-        with open(self.log(part.name + " killed"), "w") as log:
+        with open(self.work / "part.log", "w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-            until = time.monotonic() + part.seconds
+            until = min(self.end, time.monotonic() + part.seconds)
             while process.poll() is None and time.monotonic() < until:
                 if any(one.name.isdecimal() for one in folder.glob("checkpoints/*")):
                     break
@@ -102,38 +121,52 @@ class Clock:
             early = process.poll() is None
             process.kill()
             process.wait()
-        self.say(part.name + ", killed", "killed in the middle" if early else "had ended: nothing was killed", 0)
+        self.keep(part.name, 0)
+        self.say(part.name, "killed in the middle" if early else "had ended: nothing was killed", 0)
+        return early
 
-    def log(self, name: str) -> Path:
-        """The file for what a part prints."""
-        return self.out / (name.replace(",", "").replace(" ", "_") + ".log")
+    def keep(self, name: str, lines: int) -> None:
+        """Adds what a part printed to the log, and its last lines to the page."""
+        printed = (self.work / "part.log").read_text(errors="replace")
+        with open(self.out / "log.txt", "a") as log:
+            log.write(f"== {name}\n{printed}\n")
+        if lines:
+            self.shown += ["", f"## {name}", "", *(line[:400] for line in printed.splitlines()[-lines:])]
 
     def say(self, name: str, said: str, seconds: float) -> None:
-        """A row of the table."""
+        """A row of the table; the page is written anew."""
         self.rows.append(f"| {name} | {said} | {seconds:.1f} |")
         print(self.rows[-1], flush=True)
+        head = [f"Card: {_card()}. Made by `python -m onebp_jax.benchmarks.gpu`.", ""]
+        table = ["| part | result | seconds |", "| --- | --- | --- |", *self.rows]
+        (self.out / "gpu.md").write_text("\n".join(head + table + self.shown) + "\n")
 
 
 def compare_bits(clock: Clock, tiny: bool) -> None:
     """Each kind of run twice; the first one once more, killed and started again."""
     config, epochs, every = ("quickstart", 3, 1) if tiny else ("ml100k", 20, 5)
     for number, (name, fields) in enumerate(kinds(tiny).items()):
-        folders = [clock.out / f"{name.split(',')[0]}-{turn}" for turn in ("one", "two", "killed")]
-        commands = [Part(name, 90, _train(config, str(folder), epochs, every, *fields)) for folder in folders]
+        turns = ("first", "second", "killed", "resumed")
+        folders = [clock.work / f"{number}-{turn}" for turn in ("first", "second", "killed", "killed")]
+        commands = [
+            Part(f"{name}: {turn}", 90, _train(config, str(folder), epochs, every, *fields))
+            for turn, folder in zip(turns, folders, strict=True)
+        ]
         made = [clock.run(command) for command in commands[:2]]
         if all(made):
             clock.say(f"{name}: same seed, two processes", same(*folders[:2]), 0)
-        if number == 0 and made[0]:
-            clock.killed(commands[2], folders[2])
-            if clock.run(commands[2]):
-                clock.say(f"{name}: killed and resumed", same(folders[0], folders[2]), 0)
+        if number == 0 and made[0] and clock.killed(commands[2], folders[2]) and clock.run(commands[3]):
+            clock.say(f"{name}: killed and resumed", same(folders[0], folders[3]), 0)
 
 
 def same(one: Path, other: Path) -> str:
-    """Whether two runs have the same vectors, bit by bit."""
-    with np.load(one / "embeddings.npz") as first, np.load(other / "embeddings.npz") as second:
-        differ = [name for name in ("user", "item") if first[name].tobytes() != second[name].tobytes()]
-        away = max(float(np.abs(first[name] - second[name]).max()) for name in ("user", "item"))
+    """Whether two runs have the same vectors, bit by bit; why, if they cannot be compared."""
+    try:
+        with np.load(one / "embeddings.npz") as first, np.load(other / "embeddings.npz") as second:
+            differ = [name for name in ("user", "item") if first[name].tobytes() != second[name].tobytes()]
+            away = max(float(np.abs(first[name] - second[name]).max()) for name in ("user", "item"))
+    except (OSError, ValueError, KeyError) as error:
+        return f"not compared: {error}"
     return f"OTHER BITS: {', '.join(differ)}, by at most {away:.1e}" if differ else "the same bits"
 
 
@@ -156,23 +189,13 @@ def main() -> None:
         parser.error(f"--out={given.out}: it exists, give a new folder")
     out.mkdir(parents=True)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    clock = Clock(out, given.limit)
-    compare_bits(clock, given.tiny)
-    measured = parts(given.tiny)
-    for part in measured:
-        clock.run(part)
-    text = [
-        f"Card: {_card()}. Made by `python -m onebp_jax.benchmarks.gpu`.",
-        "",
-        "| part | result | seconds |",
-        "| --- | --- | --- |",
-    ]
-    text += clock.rows
-    for part in measured:
-        if clock.log(part.name).exists():
-            lines = clock.log(part.name).read_text().splitlines()
-            text += ["", f"## {part.name}", "", *(line[:400] for line in lines[-14:])]
-    (out / "gpu.md").write_text("\n".join(text) + "\n")
+    if shutil.which("nvidia-smi"):  # as the programs do: products that are timed may differ from process to process
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        clock = Clock(out, Path(work), given.limit)
+        compare_bits(clock, given.tiny)
+        for part in parts(given.tiny):
+            clock.run(part, lines=14)
     print(f"wrote {out / 'gpu.md'}")
 
 
