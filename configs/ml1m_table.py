@@ -1,10 +1,12 @@
 """MovieLens-1M for tables of many methods: configs/ml1m.py with less patience, for equal trials of each.
 
 Command:  onebp reproduce --experiment=table2 --config=ml1m_table --workdir=runs/table2_ml1m --trials=5 --seeds=0,1,2
-          (the rows in the results: --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity)
+          (the rows in the results: --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity,onebp_spectral;
+          with one seed: sfcml, and two_stage with --trials=1)
 Hardware: one of 2 shared CPU cores, with other work on the machine.
 Time:     6 to 33 minutes per row (5 trials and 6 runs).
-Score:    test NDCG@20, paper_oracle, 3 seeds: OneBP .4039 (the paper .4036), MF .3833 (.3780); results/table2.md.
+Score:    test NDCG@20, paper_oracle, 3 seeds: OneBP .4039 (the paper .4036), MF .3833 (.3780),
+          onebp_spectral .4198; results/table2.md.
 """
 
 from onebp_jax.config import default_config

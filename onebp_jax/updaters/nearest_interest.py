@@ -86,7 +86,8 @@ def nearest_interest(
         if repel and several > 1:
             moved = take(table, ids)
             moved -= repel * jax.grad(_crowding)(moved, margin)
-            # A repeated row is written several times, each time with the same bits.
+            # A repeated row is written several times, each time with the same bits (in a bfloat16 table, which
+            # the config refuses here, they may be rounded otherwise).
             table = table.at[ids].set(to_storage(moved, table.dtype, extra.get("key")), mode="drop")
         return table, (inner, counts)
 
