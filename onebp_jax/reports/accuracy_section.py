@@ -35,7 +35,7 @@ def summary(found: Runs, told: Numbers) -> Section:
         for than in dict.fromkeys(rows["than"]):
             one = rows_of(rows, than=than).iloc[0]
             line = f"It is ahead of {than} by {plain(one['mean'])}, 95 % interval {plain(one['low'])} to {plain(one['high'])}"
-            line += f"; better for {100 * one['better']:.0f} % of the users, worse for {100 * one['worse']:.0f} %."
+            line += f"; better for {100 * one['better']:.1f} % of the users, worse for {100 * one['worse']:.1f} %."
             sure = one["low"] > 0
             lines.append(line if sure else f"{line} The interval holds 0: these users do not tell the two apart.")
     if len(told.best) > 1:
@@ -103,7 +103,7 @@ def _differences(protocol: str, best: str, frame: pd.DataFrame) -> str:
         own: Any = rows_of(frame, model=name).set_index("metric")
         value = lambda column, metric, own=own: plain(float(own[column][metric]), sign=True)
         cells = [f"{value('mean', m)} [{value('low', m)}, {value('high', m)}]" for m in _DIFFERENT]
-        users = [f"{100 * float(own[column][CRITERION]):.0f} %" for column in ("better", "equal", "worse")]
+        users = [f"{100 * float(own[column][CRITERION]):.1f} %" for column in ("better", "equal", "worse")]
         lines.append([name, *cells, *users])
     caption = (
         f"Difference from {best} ({protocol}), user by user: mean over users, each with the mean over seeds, and 95 % bootstrap "
