@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from support.compile import is_known
 from support.configs import config_of
 
 from onebp_jax.benchmarks.kernels import count_kernels
@@ -12,8 +14,10 @@ from onebp_jax.methods.build import build_method
 from onebp_jax.ops.gpu import trace_for_gpu
 from onebp_jax.training.runner import make_scan
 
-# 148 of jax 0.10.2, 130 of 0.12. Fewer is better; more needs a reason.
-MOST = 160
+# Of jax 0.10.2 and 0.12.0.1, the same of both. Fewer is better; more needs a reason.
+MOST = {"dense": 138, "rowwise": 149}
+# As programs of users are made, not the plain ones of tests; newer versions know no other way, and no flag.
+FUSED = "xla_cpu_use_fusion_emitters"
 
 
 def test_a_kernel_is_counted_once_and_what_is_fused_is_one():
@@ -28,13 +32,16 @@ def test_a_kernel_is_counted_once_and_what_is_fused_is_one():
     assert count_kernels(doubled.lower(jnp.ones(7)).compile().as_text()) > found
 
 
-def test_a_default_step_of_onebp_has_few_kernels():
-    pairs = np.unique(np.random.default_rng(0).integers(0, 90, (500, 2)), axis=0)
-    config = config_of(batch_size=64, dim=8)
+@pytest.mark.parametrize("optimizer", MOST)
+def test_a_default_step_of_onebp_has_few_kernels(optimizer):
+    """The step of results/gpu.md; the sizes count, because some operations are split or fused by size."""
+    pairs = np.unique(np.random.default_rng(0).integers(0, 3000, (30_000, 2)), axis=0)
+    config = config_of(batch_size=2048, dim=64, num_negatives=5, optimizer=optimizer)
     with trace_for_gpu():
         method = build_method(config)
         init, _ = make_step(method)
-        state, data = init(jax.random.key(0), to_device(pairs, 90, 90))
-        scan = make_scan(lambda collectives: make_step(method, collectives)[1], 64, False)
-        text = scan.lower(state, data, length=3).compile().as_text()
-    assert count_kernels(text) <= MOST
+        state, data = init(jax.random.key(0), to_device(pairs, 3000, 3000))
+        scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, False)
+        lowered = scan.lower(state, data, length=3)
+    compiled = lowered.compile(compiler_options={FUSED: True} if is_known(FUSED) else {})
+    assert count_kernels(compiled.as_text()) <= MOST[optimizer]

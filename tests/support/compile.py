@@ -21,10 +21,10 @@ PLAIN = {
 def choose_plain_code() -> None:
     """Sets `$XLA_FLAGS`; must come before JAX makes its CPU client. An unknown flag would end the process, so it is left out."""
     if "XLA_FLAGS" not in os.environ:
-        os.environ["XLA_FLAGS"] = " ".join(f"--{name}={value}" for name, value in PLAIN.items() if _is_known(name))
+        os.environ["XLA_FLAGS"] = " ".join(f"--{name}={value}" for name, value in PLAIN.items() if is_known(name))
 
 
-def _is_known(flag: str) -> bool:
+def is_known(flag: str) -> bool:
     """Whether the installed jaxlib has the flag: its name, between zeros, stands in the library."""
     spec = find_spec("jaxlib")
     assert spec is not None and spec.origin is not None
