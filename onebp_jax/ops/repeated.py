@@ -60,14 +60,21 @@ def _one_writer(ids: Array, writes: Array, rows: int) -> Array:
 
 
 def add_rows(table: Array, ids: Array, values: Array, indices_are_sorted: bool = False) -> Array:
-    """`table` with `values [n, ...]` added to its rows `ids i32[n]`; an id past the end adds nothing."""
+    """`table` with `values [n, ...]` added to its rows `ids i32[n]`, in the type of the table; differentiable by `jax.grad`.
+
+    An id is 0 or more; one past the end adds nothing. On a GPU, ids below 0 give wrong sums, and `jax.jvp` raises TypeError.
+    """
+    values = values.astype(table.dtype)
     if for_gpu() and ids.shape[0]:
         return _add_in_order(table, ids, values, indices_are_sorted)
     return table.at[ids].add(values, mode="drop", indices_are_sorted=indices_are_sorted)
 
 
 def rows_at(table: Array, ids: Array, mode: str = "clip") -> Array:
-    """`ids.shape + [...]`: the rows `ids`, differentiable. For ids past the end, mode "clip" reads the last row, "fill" zeros."""
+    """`ids.shape + [...]`: the rows `ids`, differentiable by `jax.grad`; ids as in `add_rows`.
+
+    For ids past the end, mode "clip" reads the last row, "fill" zeros.
+    """
     if for_gpu() and ids.size:
         return _read(table, ids, mode)
     return _plain_read(table, ids, mode)
@@ -90,7 +97,9 @@ def _read_backward(mode: str, kept: tuple, grads: Array):
     flat, row = ids.reshape(-1), grads.shape[ids.ndim :]
     if mode == "clip":
         flat = jnp.clip(flat, 0, like.shape[0] - 1)
-    return _add_in_order(jnp.zeros((like.shape[0], *row), like.dtype), flat, grads.reshape(-1, *row), False), None
+    return _add_in_order(
+        jnp.zeros((like.shape[0], *row), like.dtype), flat, grads.reshape(*flat.shape, *row), False
+    ), None
 
 
 _read.defvjp(_read_forward, _read_backward)
@@ -104,16 +113,15 @@ def _add_in_order(table: Array, ids: Array, values: Array, indices_are_sorted: b
     sums = _running_sums(ids, values)
     # The sum of a run stands at its end.
     to = _one_writer(ids, jnp.append(ids[1:] != ids[:-1], True), table.shape[0])
-    return table.at[to].add(sums.astype(table.dtype), mode="drop", unique_indices=True)
+    return table.at[to].add(sums, mode="drop", unique_indices=True)
 
 
 def _add_forward(table: Array, ids: Array, values: Array, indices_are_sorted: bool):
-    return _add_in_order(table, ids, values, indices_are_sorted), (ids, jnp.zeros((), values.dtype))
+    return _add_in_order(table, ids, values, indices_are_sorted), ids
 
 
-def _add_backward(indices_are_sorted: bool, kept: tuple, grads: Array):
-    ids, like = kept
-    return grads, None, rows_at(grads, ids, "fill").astype(like.dtype)
+def _add_backward(indices_are_sorted: bool, ids: Array, grads: Array):
+    return grads, None, rows_at(grads, ids, "fill")
 
 
 _add_in_order.defvjp(_add_forward, _add_backward)
@@ -134,15 +142,15 @@ def _running_sums(ids: Array, values: Array) -> Array:
         return values
     # Blocks of one size, so that padding at the end changes no bit.
     size, padding = _BLOCK, -count % _BLOCK
-    ids = jnp.pad(ids, (0, padding), mode="edge").reshape(-1, size)
-    values = jnp.pad(values, [(0, padding)] + [(0, 0)] * (values.ndim - 1))
-    values = values.reshape(-1, size, *values.shape[1:])
-    wide = lambda mask: mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
+    blocks, row = (count + padding) // size, values.shape[1:]
+    ids = jnp.pad(ids, (0, padding), mode="edge").reshape(blocks, size)
+    values = jnp.pad(values, [(0, padding)] + [(0, 0)] * len(row)).reshape(blocks, size, *row)
+    wide = lambda mask: mask.reshape(*mask.shape, *[1] * len(row))
     earlier = (ids[:, :, None] == ids[:, None, :]) & jnp.tri(size, dtype=bool)
     sums = jnp.sum(jnp.where(wide(earlier), values[:, None], 0), 2, dtype=values.dtype)
-    if len(ids) > 1:
+    if blocks > 1:
         before = _running_sums(ids[:, -1], sums[:, -1])[:-1]
         goes_on = ids[1:] == ids[:-1, -1:]
         carried = jnp.where(wide(goes_on), before[:, None], 0)
         sums += jnp.pad(carried, [(1, 0)] + [(0, 0)] * (carried.ndim - 1))
-    return sums.reshape(-1, *sums.shape[2:])[:count]
+    return sums.reshape(blocks * size, *row)[:count]

@@ -28,7 +28,7 @@ def total(table, ids, values):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3)])
 def test_sums_are_those_of_numpy(count, shape):
     ids, values = drawn(count, *shape)
     table = drawn(ROWS, *shape)[1]
@@ -92,6 +92,40 @@ def test_rows_and_their_gradients_are_those_of_plain_reading(mode):
             found[-1] += jax.jit(of_sum)(table, weights[0])
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def of_both(program, *given):
+    """What a program gives as for a GPU, and as for a CPU."""
+    found = []
+    for on in (True, False):
+        with trace_for_gpu(on):
+            found.append(jax.jit(program)(*given))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["clip", "fill"])
+def test_rows_of_width_0_have_a_gradient_of_width_0(mode):
+    table, ids = np.zeros((ROWS, 0), np.float32), np.array([[0, 1, 0], [4, 5, ROWS + 1]], np.int32)
+    for found in of_both(jax.grad(lambda table: jnp.sum(rows_at(table, ids, mode))), table):
+        assert found.shape == (ROWS, 0)
+
+
+@pytest.mark.parametrize("of_table, of_values", [("float32", "bfloat16"), ("bfloat16", "float32"), ("bfloat16",) * 2])
+def test_sums_and_gradients_are_in_the_type_of_the_table(of_table, of_values):
+    """Sums of ones, exact in the type of the table; bfloat16 holds whole numbers up to 256 only, so there are fewer for it."""
+    count = LONGEST if of_table == "float32" else 40
+    ids, values = drawn(count, 3)[0], jnp.ones((count, 3), of_values)
+    table = jnp.zeros((ROWS, 3), of_table)
+
+    def both(table, values):
+        return jax.value_and_grad(lambda *given: jnp.sum(add_rows(given[0], ids, given[1]) ** 2), (0, 1))(table, values)
+
+    for program in (lambda *given: add_rows(given[0], ids, given[1]), both):
+        gpu, cpu = of_both(program, table, values)
+        assert_same([gpu], [cpu])
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(gpu)} <= {of_table, of_values}
+    expected = np.bincount(ids, minlength=ROWS)[:ROWS]
+    np.testing.assert_array_equal(of_both(add_rows, table, ids, values)[0].astype(jnp.float32)[:, 0], expected)
 
 
 def test_only_a_gpu_needs_it(monkeypatch):
