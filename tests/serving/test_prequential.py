@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from support.programs import SMALL, assert_one_line, run
+from support.writes import watch
 
 from onebp_jax import Recommender, UserError
 from onebp_jax.ops.fold import ALIKE, Recency
+from onebp_jax.ops.gpu import trace_for_gpu
 from onebp_jax.serving import arms as arms_module
 from onebp_jax.serving import learning
 from onebp_jax.serving.arms import Frozen, ItemKNN, Live, Popular
@@ -124,6 +126,17 @@ def test_a_new_item_is_learned_from_its_users(model):
     for _ in range(learning.BATCH):
         arm.observe(0, num_items - 1, 0.0, [3])
     assert arm.scores(0, [3])[-1] > 0.5  # the cosine of the user and the new item
+
+
+def test_learning_adds_to_no_row_twice_on_a_gpu(model, monkeypatch):
+    """Events and negatives repeat items. A row that is projected is written by each of its events, with the same bits."""
+    order_matters = watch(monkeypatch)
+    for on in (True, False):
+        with trace_for_gpu(on):
+            arm = Learning(model.run, read_fold(model.workdir, model.run.item.shape), len(model.item_ids), 0.1)
+            for event in range(learning.BATCH):
+                arm.observe(0, event % 5, 0.0, [3])
+        assert arm._is_unit and bool(order_matters()) == (not on)
 
 
 def test_als_knows_new_items_after_a_refit():
