@@ -9,8 +9,9 @@
 Flags that take lists make one row per combination. Without --config: batch 2048, dim 64, 5 negatives, all cores. One process
 times one row after the other; times are medians, without compile time. The columns: onebp_jax/benchmarks/step.py. Floor and
 bytes count tables and optimiser slots only: a method with a graph or with parameters of an encoder must move more. With
---peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). With --num_devices there
-is one row per number, with other columns: onebp_jax/benchmarks/devices.py. A CPU simulates the devices on its cores.
+--peer=implicit a last row times an epoch of implicit's BPR on the same data and cores (extra `bench`). --unroll=4 compiles a
+loop of four steps a turn. With --num_devices there is one row per number, with other columns: onebp_jax/benchmarks/devices.py.
+A CPU simulates the devices on its cores.
 Exit status: 0 done, 2 bad flags, config or data.
 """
 
@@ -58,6 +59,7 @@ _PAIRS = flags.DEFINE_integer(
 )
 _PEER = flags.DEFINE_enum("peer", "none", ["implicit", "none"], "Also time implicit's BPR on the same data.")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "Timed calls per row, of up to 100 steps each.", lower_bound=1)
+_UNROLL = flags.DEFINE_integer("unroll", 1, "Steps in a turn of the compiled loop.", lower_bound=1)
 _OUT = program.define_path("out", "Also write the rows to this JSON file.")
 _DEVICES = flags.DEFINE_list(
     "num_devices", [], "Numbers of devices, one row per number; the first devices of this process are used."
@@ -137,6 +139,8 @@ def _layouts():
         raise UserError(f"--num_devices={','.join(_DEVICES.value)}: expected positive whole numbers, comma separated")
     if _DEVICES.value and _PEER.value != "none":
         raise UserError("--num_devices and --peer exclude each other: the peer knows no devices")
+    if _DEVICES.value and _UNROLL.value > 1:
+        raise UserError("--num_devices and --unroll exclude each other")
     counts = [int(count) for count in _DEVICES.value]
     if not counts:
         return []
@@ -154,7 +158,7 @@ def _layouts():
 def _rows(label, config, dataset, layouts):
     """`[(label, row)]` of one configuration: one row, or one per layout."""
     if not layouts:
-        return [(label, benchmark_step(config, dataset, _REPEATS.value))]
+        return [(label, benchmark_step(config, dataset, _REPEATS.value, _UNROLL.value))]
     found = []
     for words, several in layouts:
         rows = [benchmark_devices(config, dataset, layout, _REPEATS.value) for layout in several]
@@ -178,7 +182,7 @@ def main() -> None:
             f"{dataset.name}: {dataset.num_users} users, {dataset.num_items} items, {len(dataset.train)} training pairs"
         )
         sizes = {"dataset": dataset.name, "num_users": dataset.num_users, "num_items": dataset.num_items}
-        sizes |= {"train_pairs": len(dataset.train), "repeats": _REPEATS.value}
+        sizes |= {"train_pairs": len(dataset.train), "repeats": _REPEATS.value, "unroll": _UNROLL.value}
         found = []
         for label, config in ((label, closed(config, dataset)) for label, config in configs):
             asked = {field: as_plain(config)[field] for field in _FIELDS}

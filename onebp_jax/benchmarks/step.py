@@ -126,8 +126,11 @@ def timed_steps(config, data: Interactions) -> tuple[int, int]:
     return epoch, min(epoch, LONGEST)
 
 
-def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, float]:
+def benchmark_step(config, dataset: Dataset, repeats: int = 7, unroll: int = 1) -> dict[str, float]:
     """Times the compiled epoch of a configuration (at most 100 steps of it), compile time apart.
+
+    Args:
+      repeats: timed calls. unroll: steps in a turn of the compiled loop, as in `onebp_jax.training.runner.make_scan`.
 
     Returns:
       `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_s` (the whole epoch at that rate); `rows_per_s`, rows of
@@ -141,7 +144,8 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
     rows, arrays = touched_rows(method, config, state, data), _floor_arrays(state)
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
-    scan = make_scan(lambda collectives: make_step(method, collectives)[1], config.batch_size, config.drop_last)
+    build = lambda collectives: make_step(method, collectives)[1]
+    scan = make_scan(build, config.batch_size, config.drop_last, unroll=unroll)
     started = time.perf_counter()
     compiled = scan.lower(state, data, length=length).compile()
     compile_s = time.perf_counter() - started
@@ -158,7 +162,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7) -> dict[str, floa
         "mbytes_per_step": moved / 1e6,
         "floor_ms": 1e3 * floor,
         "floor_fraction": floor / seconds,
-        "kernels": count_kernels(compiled.as_text() or ""),
+        "kernels": count_kernels(compiled.as_text() or "") / unroll,
         "flops": float(costs.get("flops", 0.0)),
         "compile_s": compile_s,
         "peak_memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 1e6 if memory else 0.0,

@@ -68,6 +68,11 @@ def dataset():
     return generate(num_users=60, num_items=40, seed=1)
 
 
+def test_an_unrolled_loop_has_about_as_many_kernels_a_step(dataset):
+    one, two = (step_benchmark.benchmark_step(config_of(), dataset, 1, unroll)["kernels"] for unroll in (1, 2))
+    assert 0.8 * one < two < 1.2 * one
+
+
 def test_our_curve_has_a_point_an_evaluation(dataset):
     config = config_of(method="onebp", epochs=4, eval_every=2, batch_size=256)
     curve = quality.own_curve(config, dataset, "onebp", lambda line: None)

@@ -77,6 +77,7 @@ def test_benchmark_step_makes_a_row_of_each_number_of_devices(tmp_path):
         (["--parallel=foo", "--num_devices=2"], ["--parallel=foo", "pmap, shard_map, jit"]),
         (["--parallel=pmap,jti"], ["--parallel=pmap,jti", "did you mean 'jit'"]),
         (["--parallel="], ["--parallel=", "one or more"]),
+        (["--unroll=4", "--num_devices=2"], ["--num_devices and --unroll exclude each other"]),
         (["--tables=foo", "--num_devices=2"], ["--tables=foo", "replicated, sharded"]),
         (["--method=onebp,itemknn", "--num_devices=2"], ["--method=itemknn", "no training step"]),
     ],
