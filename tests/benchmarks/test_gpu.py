@@ -62,9 +62,8 @@ def clock_of(folder, limit=100.0):
 
 def rows(folder):
     """`{part: (result, watts)}` of the page."""
-    found = re.findall(
-        r"^\| (.*?) \| (.*?) \| [\d.]+ \| (.*?) \|$", (folder / "out" / "gpu.md").read_text(), re.MULTILINE
-    )
+    text = (folder / "out" / "gpu.md").read_text()
+    found = re.findall(r"^\| ([^|]*) \| ([^|]*) \| [\d.]+ \| ([^|]*) \|$", text, re.MULTILINE)
     return {name: (said, watts) for name, said, watts in found}
 
 
