@@ -1,5 +1,5 @@
 """Settings of every test: eight CPU devices; XLA on one thread, which small programs are faster on (see `cpu_threads`); plain
-machine code (`support.compile`).
+machine code (`support.compile`). With --as_for_gpu all programs are traced as for a GPU, and run here.
 
 Many tests compile the same program, each through a `jit` of its own. What was compiled lies in a folder (`support.compiled`).
 """
@@ -19,6 +19,10 @@ gc.set_threshold(50_000, 20, 20)  # JAX makes many small objects, few of them ga
 
 
 TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--as_for_gpu", action="store_true", help="trace all programs as for a GPU")
 
 
 def pytest_collection_modifyitems(items):
@@ -41,6 +45,15 @@ def pytest_configure(config):
         jax.config.update("jax_num_cpu_devices", 8)  # for the tests of several; all others use the first
         for name, value in compiled.settings().items():
             jax.config.update(name, value)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """Fixtures and the test itself."""
+    from onebp_jax.ops.gpu import trace_for_gpu
+
+    with trace_for_gpu(item.config.getoption("as_for_gpu") or None):
+        return (yield)
 
 
 def pytest_collection_finish():

@@ -15,8 +15,11 @@ def for_gpu() -> bool:
     return jax.default_backend() == "gpu" if _FOR_GPU.value is None else _FOR_GPU.value
 
 
-def trace_for_gpu(on: bool = True):
-    """A context in which programs are traced as for a GPU, or as for a CPU, whatever the device is. They run on either."""
+def trace_for_gpu(on: bool | None = True):
+    """A context in which programs are traced as for a GPU, or as for a CPU, whatever the device is. They run on either.
+
+    None: as the device needs it, also within another such context.
+    """
     return _FOR_GPU(on)
 
 

@@ -129,7 +129,8 @@ _add_in_order.defvjp(_add_forward, _add_backward)
 
 def _at_distinct(values: Array, order: Array) -> Array:
     """`values[order]`, for a permutation."""
-    return values.at[order].get(mode="promise_in_bounds", unique_indices=True)
+    # JAX may hand an array of NumPy to a gradient as it is.
+    return jnp.asarray(values).at[order].get(mode="promise_in_bounds", unique_indices=True)
 
 
 def _running_sums(ids: Array, values: Array) -> Array:

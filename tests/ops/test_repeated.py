@@ -128,10 +128,19 @@ def test_sums_and_gradients_are_in_the_type_of_the_table(of_table, of_values):
     np.testing.assert_array_equal(of_both(add_rows, table, ids, values)[0].astype(jnp.float32)[:, 0], expected)
 
 
+@pytest.mark.parametrize("mode", ["clip", "fill"])
+def test_ids_of_numpy_have_a_gradient_without_jit(mode):
+    table, ids = drawn(ROWS, 3)[1], np.array([[0, 1, 0], [4, 5, 4]], np.int32)
+    with trace_for_gpu(True):
+        found = jax.grad(lambda table: jnp.sum(rows_at(table, ids, mode)))(jnp.asarray(table))
+    np.testing.assert_array_equal(found[:, 0], np.bincount(ids.ravel(), minlength=ROWS))
+
+
 def test_only_a_gpu_needs_it(monkeypatch):
     for platform, needed in {"cpu": False, "gpu": True, "tpu": False}.items():
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
-        assert for_gpu() == needed
+        with trace_for_gpu(None):
+            assert for_gpu() == needed
         with trace_for_gpu(not needed):
             assert for_gpu() != needed
 
