@@ -136,8 +136,8 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7, unroll: int = 1) 
       `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_s` (the whole epoch at that rate); `rows_per_s`, rows of
       tables and optimiser slots read, changed and written (in rows as wide as the table); `mbytes_per_step` for these;
       `floor_ms` and `floor_fraction` (see the module); `kernels` of a step (`benchmarks.kernels`); `flops` as the compiler counts
-      them, with `unroll` those of a turn and of the steps that are left over; `compile_s`; `peak_memory_mb`, what the program holds at most (tables, slots, interactions, temporaries);
-      `state_bytes_per_user`.
+      them, with `unroll` those of a turn and of the steps that are left over; `compile_s`; `peak_memory_mb`, what the
+      program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
     """
     method, data, state = prepared(config, dataset)
     epoch, length = timed_steps(config, data)
