@@ -2,7 +2,7 @@
 
 Command:  onebp reproduce --experiment=table2 --config=ml1m_table --workdir=runs/table2_ml1m --trials=5 --seeds=0,1,2
           (the rows in the results: --methods=onebp,twobp,hcl,dcl,pns,hars,dns,cml,ease,itemknn,popularity,onebp_spectral;
-          with one seed: sfcml, dpcml, two_stage, buir, ials)
+          with one seed: sfcml, dpcml, two_stage, buir, ials; lightgcn and ngcf otherwise, see results/table2.md)
 Hardware: one of 2 shared CPU cores, with other work on the machine.
 Time:     6 to 33 minutes per row (5 trials and 6 runs).
 Score:    test NDCG@20, paper_oracle, 3 seeds: OneBP .4039 (the paper .4036), MF .3833 (.3780),

@@ -46,9 +46,8 @@ class Part(NamedTuple):
 def parts(tiny: bool) -> list[Part]:
     """The tests, and the benchmarks whose printed tables are taken over."""
     step, tests = [_BENCHMARK + "step"], [f"tests/{path}" for path in ON_GPU]
-    buffers = (
-        "--xla_gpu_enable_command_buffer="  # what is launched together; by default not loops, in jax 0.10.2 and 0.12
-    )
+    # What is launched together; by default not loops, in jax 0.10.2 and 0.12.
+    buffers = "--xla_gpu_enable_command_buffer="
     if tiny:
         tests = ["tests/ops/test_repeated.py", "-k", "numpy", "-n", "0"]
         sizes = ["--num_users=200", "--num_items=300", "--num_pairs=4000", "--dim=8", "--batch_size=256", "--repeats=2"]

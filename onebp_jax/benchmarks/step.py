@@ -130,17 +130,26 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7, unroll: int = 1) 
     """Times the compiled epoch of a configuration (at most 100 steps of it), compile time apart.
 
     Args:
-      repeats: timed calls. unroll: steps in a turn of the compiled loop, as in `onebp_jax.training.runner.make_scan`.
+      repeats: timed calls. unroll: steps in a turn of the compiled loop, as in `onebp_jax.training.runner.make_scan`; a call has
+        whole turns.
 
     Returns:
       `ms_per_step` (median over `repeats`), `examples_per_s`, `epoch_s` (the whole epoch at that rate); `rows_per_s`, rows of
       tables and optimiser slots read, changed and written (in rows as wide as the table); `mbytes_per_step` for these;
-      `floor_ms` and `floor_fraction` (see the module); `kernels` of a step (`benchmarks.kernels`); `flops` as the compiler counts
-      them, with `unroll` those of a turn and of the steps that are left over; `compile_s`; `peak_memory_mb`, what the
-      program holds at most (tables, slots, interactions, temporaries); `state_bytes_per_user`.
+      `floor_ms` and `floor_fraction` (see the module); `kernels` of a step (`benchmarks.kernels`); `flops` of a step, as the
+      compiler counts them; `compile_s`; `peak_memory_mb`, what the program holds at most (tables, slots, interactions,
+      temporaries); `state_bytes_per_user`.
+
+    Raises:
+      UserError: a call has no two turns of `unroll` steps, or the configuration and the data do not fit.
     """
     method, data, state = prepared(config, dataset)
     epoch, length = timed_steps(config, data)
+    if 1 < unroll > length // 2:
+        raise UserError(
+            f"unroll={unroll}: expected at most {max(length // 2, 1)}, half of the {length} steps of a timed call"
+        )
+    length -= length % unroll
     rows, arrays = touched_rows(method, config, state, data), _floor_arrays(state)
     moved, width = bytes_per_step(arrays, rows), 2 * state.user.shape[1] * state.user.dtype.itemsize
     per_user = sum(array.nbytes for array in arrays["user"]) / data.num_users
@@ -163,7 +172,7 @@ def benchmark_step(config, dataset: Dataset, repeats: int = 7, unroll: int = 1) 
         "floor_ms": 1e3 * floor,
         "floor_fraction": floor / seconds,
         "kernels": count_kernels(compiled.as_text() or "") / unroll,
-        "flops": float(costs.get("flops", 0.0)),
+        "flops": float(costs.get("flops", 0.0)) / unroll,
         "compile_s": compile_s,
         "peak_memory_mb": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 1e6 if memory else 0.0,
         "state_bytes_per_user": per_user,

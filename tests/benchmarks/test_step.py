@@ -13,6 +13,7 @@ from onebp_jax.config import default_config
 from onebp_jax.data import generate
 from onebp_jax.data.device import to_device
 from onebp_jax.engine.step import make_step
+from onebp_jax.errors import UserError
 from onebp_jax.methods.build import build_method
 
 INSTALLED = importlib.util.find_spec("implicit") is not None
@@ -68,9 +69,17 @@ def dataset():
     return generate(num_users=60, num_items=40, seed=1)
 
 
-def test_an_unrolled_loop_has_about_as_many_kernels_a_step(dataset):
-    one, two = (step_benchmark.benchmark_step(config_of(), dataset, 1, unroll)["kernels"] for unroll in (1, 2))
-    assert 0.8 * one < two < 1.2 * one
+def test_a_step_of_an_unrolled_loop_has_about_as_many_kernels_and_flops(dataset):
+    """Also where the steps of an epoch are no whole number of turns."""
+    config = config_of(batch_size=32)
+    one, three = (step_benchmark.benchmark_step(config, dataset, 1, unroll) for unroll in (1, 3))
+    for column in ("kernels", "flops"):
+        assert 0.8 * one[column] < three[column] < 1.2 * one[column]
+
+
+def test_an_unrolled_loop_has_two_turns(dataset):
+    with pytest.raises(UserError, match="^unroll=100: expected at most "):
+        step_benchmark.benchmark_step(config_of(batch_size=32), dataset, 1, 100)
 
 
 def test_our_curve_has_a_point_an_evaluation(dataset):

@@ -52,10 +52,9 @@ FIELDS = {
     "streaming": {"method": "in_batch", "options": {"correction": "streaming", "mask_known": True}},
 }
 SPREAD, LAYOUTS = {"method": "onebp", **ROWS}, [f"{driver} {tables}" for driver in DRIVERS for tables in TABLES]
-# Where a row has several writers, and it does not matter which of them comes last.
-HARMLESS = {
-    ("samplers.membership", "_marked")
-}  # an item takes any of its places, and is looked up by way of the same places
+# Where a row has several writers, and it does not matter which of them comes last: an item takes any of its places, and is looked
+# up by way of the same places.
+HARMLESS = {("samplers.membership", "_marked")}
 SCATTER = re.compile(r'"stablehlo\.scatter"\(.*?<\{(.*?)\}> \(\{(.*?)\}\) :', re.DOTALL)
 
 
